@@ -1,0 +1,1 @@
+//! Load generator and vector benchmark, for Quiver and its peers in the same run.

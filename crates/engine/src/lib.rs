@@ -1,0 +1,1 @@
+//! The deterministic engine: keyspace, types, command table, sessions.

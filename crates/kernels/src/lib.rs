@@ -1,0 +1,1 @@
+//! Distances between vectors: SIMD kernels, each with a scalar twin.

@@ -1,0 +1,1 @@
+//! One running instance: engine, clock, disk, replica links, and the handle to it.

@@ -1,0 +1,3 @@
+//! The server binary: listeners, configuration, signals.
+
+fn main() {}

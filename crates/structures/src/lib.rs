@@ -1,0 +1,1 @@
+//! Data structures of the keyspace: entry table, listpack, lock stripes.

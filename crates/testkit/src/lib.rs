@@ -1,0 +1,1 @@
+//! Test support: a real server as oracle, differential and replay drivers.

@@ -1,0 +1,3 @@
+//! Project chores: test, demo, codegen, tidy, datasets.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The Python package quiverdb: client and in-process index.
