@@ -3,7 +3,8 @@
 //! [`Writer`] appends to a byte vector, [`Reader`] decodes from a slice or any [`std::io::Read`]; between them they
 //! know lengths, strings (integer forms, LZF), opcodes, module values, the file frame with its CRC64 and the sealed
 //! payload of `DUMP`. What a *list* or a *hash* looks like on top of these primitives is the business of the types
-//! that own the data; [`walk`] knows just enough of every type to step over it.
+//! that own the data; [`walk`] knows just enough of every type to step over it, and [`vectorset`] describes the one
+//! module value shared with Redis 8.
 //!
 //! Source: the public description of the format (RDB version 12) and files made by Redis 8.0.2, some of which are the
 //! fixtures of the tests.
@@ -23,6 +24,7 @@ pub mod frame;
 pub mod lzf;
 pub mod module;
 mod reader;
+pub mod vectorset;
 pub mod walk;
 mod writer;
 

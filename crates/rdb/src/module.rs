@@ -169,6 +169,16 @@ impl<'r, 'a> ModuleReader<'r, 'a> {
         self.0.string()
     }
 
+    /// A string, replacing the content of `out`.
+    ///
+    /// # Errors
+    /// See [`ModuleReader::unsigned`].
+    pub fn string_into(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.expect(STRING)?;
+        out.clear();
+        self.0.string_into(out)
+    }
+
     /// The end of the value.
     ///
     /// # Errors
