@@ -1,1 +1,35 @@
-//! The deterministic engine: keyspace, types, command table, sessions.
+//! The deterministic engine: keyspace, data types, command table, sessions, transactions, expiry, effects.
+//!
+//! In go the time, randomness, a session and argument vectors; out come reply bytes and one stream of effects. No
+//! sockets, clocks, disks or threads inside: crate `node` puts those around it. The way of a command:
+//! `dispatch` (resolve, check, lock, prefetch) -> `commands/*` (one function each) -> `keyspace` and `types/*`.
+#![forbid(unsafe_code)]
+
+pub mod codec;
+pub mod command;
+pub mod commands;
+pub mod config;
+pub mod context;
+pub mod digest;
+pub mod dispatch;
+pub mod effects;
+pub mod engine;
+pub mod error;
+pub mod expire;
+pub mod glob;
+pub mod host;
+pub mod keyspace;
+pub mod number;
+pub mod object;
+pub mod registry;
+pub mod rng;
+pub mod session;
+pub mod slot;
+pub mod snapshot;
+pub mod stats;
+pub mod types;
+
+pub use context::Ctx;
+pub use engine::{Engine, Worker};
+pub use error::CommandError;
+pub use session::{ClientInfo, Session};

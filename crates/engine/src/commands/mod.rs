@@ -1,0 +1,9 @@
+//! Commands by family: each file holds the table entries of its commands and their handlers.
+
+pub mod string;
+pub mod transactions;
+
+use crate::command::Command;
+
+/// All families.
+pub const TABLES: &[&[Command]] = &[string::COMMANDS, transactions::COMMANDS];

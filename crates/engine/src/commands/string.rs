@@ -1,0 +1,4 @@
+//! Strings.
+use crate::command::*;
+/// x
+pub const COMMANDS: &[Command] = &[];

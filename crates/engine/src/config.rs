@@ -1,0 +1,363 @@
+//! Configuration parameters under Redis' names: one table entry each, from which the configuration file, the command
+//! line, CONFIG GET and CONFIG SET work.
+//!
+//! Values are kept as the text CONFIG GET prints; numbers and switches also as an atomic, so that a command's check
+//! costs one load.
+
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use parking_lot::RwLock;
+
+/// One parameter.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// Redis' name.
+    pub name: &'static str,
+    /// Value when nothing is said.
+    pub default: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// Whether CONFIG SET may change it.
+    pub at_run_time: bool,
+}
+
+/// What a parameter takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// yes or no.
+    Bool,
+    /// A number within bounds.
+    Int(i64, i64),
+    /// A number of bytes, units allowed (kb, mb, gb, k, m, g).
+    Memory,
+    /// Any text.
+    Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// Pairs of seconds and changes.
+    SavePoints,
+}
+
+const fn live(name: &'static str, default: &'static str, kind: Kind) -> Parameter {
+    Parameter { name, default, kind, at_run_time: true }
+}
+
+const fn fixed(name: &'static str, default: &'static str, kind: Kind) -> Parameter {
+    Parameter { name, default, kind, at_run_time: false }
+}
+
+const POLICIES: &[&str] = &[
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "noeviction",
+];
+
+/// Every parameter, by name.
+pub const PARAMETERS: &[Parameter] = &[
+    live("active-expire-effort", "1", Kind::Int(1, 10)),
+    live("appendonly", "no", Kind::Word(&["no"])),
+    fixed("bind", "127.0.0.1 -::1", Kind::Text),
+    live("client-query-buffer-limit", "1073741824", Kind::Memory),
+    fixed("daemonize", "no", Kind::Word(&["no"])),
+    fixed("databases", "16", Kind::Int(1, 1024)),
+    live("dbfilename", "dump.rdb", Kind::Text),
+    live("dir", ".", Kind::Text),
+    fixed("enable-debug-command", "local", Kind::Word(&["no", "yes", "local"])),
+    fixed("grpc-port", "0", Kind::Int(0, 65535)),
+    live("hash-max-listpack-entries", "128", Kind::Int(0, i64::MAX)),
+    live("hash-max-listpack-value", "64", Kind::Memory),
+    live("hz", "10", Kind::Int(1, 500)),
+    fixed("io-threads", "0", Kind::Int(0, 256)),
+    live("lazyfree-lazy-user-del", "yes", Kind::Bool),
+    live("lazyfree-lazy-user-flush", "yes", Kind::Bool),
+    live("list-max-listpack-size", "-2", Kind::Int(-5, i64::MAX)),
+    live("logfile", "", Kind::Text),
+    live("loglevel", "notice", Kind::Word(&["debug", "verbose", "notice", "warning", "nothing"])),
+    live("masterauth", "", Kind::Text),
+    live("masteruser", "", Kind::Text),
+    live("maxclients", "10000", Kind::Int(1, 1_000_000)),
+    live("maxmemory", "0", Kind::Memory),
+    live("maxmemory-policy", "noeviction", Kind::Word(POLICIES)),
+    live("maxmemory-samples", "5", Kind::Int(1, 64)),
+    live("notify-keyspace-events", "", Kind::Word(&[""])),
+    fixed("port", "6379", Kind::Int(0, 65535)),
+    live("proto-max-bulk-len", "536870912", Kind::Memory),
+    live("protected-mode", "yes", Kind::Bool),
+    live("rdbchecksum", "yes", Kind::Bool),
+    live("rdbcompression", "yes", Kind::Bool),
+    live("repl-backlog-size", "1048576", Kind::Memory),
+    live("repl-timeout", "60", Kind::Int(1, i32::MAX as i64)),
+    live("replica-announce-ip", "", Kind::Text),
+    live("replica-announce-port", "0", Kind::Int(0, 65535)),
+    live("replica-output-limit", "268435456", Kind::Memory),
+    live("replica-priority", "100", Kind::Int(0, i32::MAX as i64)),
+    live("replica-read-only", "yes", Kind::Bool),
+    live("replica-serve-stale-data", "yes", Kind::Bool),
+    fixed("replicaof", "", Kind::Text),
+    live("requirepass", "", Kind::Text),
+    live("save", "3600 1 300 100 60 10000", Kind::SavePoints),
+    live("shutdown-timeout", "10", Kind::Int(0, i32::MAX as i64)),
+    live("stop-writes-on-bgsave-error", "yes", Kind::Bool),
+    live("tcp-keepalive", "300", Kind::Int(0, i32::MAX as i64)),
+    fixed("tcp-backlog", "511", Kind::Int(0, i32::MAX as i64)),
+    live("timeout", "0", Kind::Int(0, i32::MAX as i64)),
+];
+
+/// Old names that mean the same parameter.
+const ALIASES: &[(&str, &str)] = &[
+    ("slaveof", "replicaof"),
+    ("slave-read-only", "replica-read-only"),
+    ("slave-serve-stale-data", "replica-serve-stale-data"),
+    ("slave-priority", "replica-priority"),
+    ("hash-max-ziplist-entries", "hash-max-listpack-entries"),
+    ("hash-max-ziplist-value", "hash-max-listpack-value"),
+];
+
+/// Index of a parameter, at compile time.
+const fn at(name: &str) -> usize {
+    let mut i = 0;
+    while i < PARAMETERS.len() {
+        if same(PARAMETERS[i].name.as_bytes(), name.as_bytes()) {
+            return i;
+        }
+        i += 1;
+    }
+    panic!("no such parameter")
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+macro_rules! accessors {
+    ($($(#[$doc:meta])* $name:ident: $param:literal as $ty:ident;)+) => {
+        impl Config {
+            $($(#[$doc])* #[inline] pub fn $name(&self) -> $ty { $ty::from_number(self.numbers[const { at($param) }].load(Relaxed)) })+
+        }
+    };
+}
+
+trait FromNumber {
+    fn from_number(number: i64) -> Self;
+}
+
+impl FromNumber for bool {
+    fn from_number(number: i64) -> Self {
+        number != 0
+    }
+}
+
+impl FromNumber for usize {
+    fn from_number(number: i64) -> Self {
+        Self::try_from(number).unwrap_or(0)
+    }
+}
+
+accessors! {
+    /// Number of databases.
+    databases: "databases" as usize;
+    /// Most clients at once.
+    maxclients: "maxclients" as usize;
+    /// Memory limit in bytes, 0 for none.
+    maxmemory: "maxmemory" as usize;
+    /// Longest string.
+    proto_max_bulk_len: "proto-max-bulk-len" as usize;
+    /// Bytes a client may have unprocessed.
+    client_query_buffer_limit: "client-query-buffer-limit" as usize;
+    /// Replicas refuse writes.
+    replica_read_only: "replica-read-only" as bool;
+    /// Replicas answer without a link.
+    replica_serve_stale_data: "replica-serve-stale-data" as bool;
+    /// A failed background snapshot stops writes.
+    stop_writes_on_bgsave_error: "stop-writes-on-bgsave-error" as bool;
+    /// Compress strings in snapshots.
+    rdbcompression: "rdbcompression" as bool;
+    /// Write a checksum.
+    rdbchecksum: "rdbchecksum" as bool;
+    /// Most fields of a compact hash.
+    hash_max_listpack_entries: "hash-max-listpack-entries" as usize;
+    /// Longest field or value of a compact hash.
+    hash_max_listpack_value: "hash-max-listpack-value" as usize;
+    /// Rounds of background work per second.
+    hz: "hz" as usize;
+    /// Share of time for active expiry, 1 to 10.
+    active_expire_effort: "active-expire-effort" as usize;
+    /// Seconds after which an idle client is closed, 0 for never.
+    timeout_s: "timeout" as usize;
+    /// Keepalive probes, s.
+    tcp_keepalive_s: "tcp-keepalive" as usize;
+    /// Bytes of the replication backlog.
+    repl_backlog_size: "repl-backlog-size" as usize;
+    /// Bytes a replica may be behind during its synchronisation.
+    replica_output_limit: "replica-output-limit" as usize;
+    /// Seconds of silence that end a replication link.
+    repl_timeout_s: "repl-timeout" as usize;
+    /// Serve only loopback clients while there is no password.
+    protected_mode: "protected-mode" as bool;
+    /// Seconds a shutdown waits for replicas.
+    shutdown_timeout_s: "shutdown-timeout" as usize;
+}
+
+/// The values.
+#[derive(Debug)]
+pub struct Config {
+    texts: RwLock<Vec<String>>,
+    numbers: Box<[AtomicI64]>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let numbers = PARAMETERS.iter().map(|p| AtomicI64::new(number_of(p.kind, p.default))).collect();
+        Self { texts: RwLock::new(PARAMETERS.iter().map(|p| p.default.to_owned()).collect()), numbers }
+    }
+}
+
+impl Config {
+    /// The value of a parameter that exists.
+    pub fn get(&self, name: &str) -> String {
+        let index = find(name).expect("a parameter of the table");
+        self.texts.read()[index].clone()
+    }
+
+    /// Every name (old names too) with its value.
+    pub fn all(&self) -> Vec<(&'static str, String)> {
+        let texts = self.texts.read();
+        let names = PARAMETERS.iter().map(|p| p.name).chain(ALIASES.iter().map(|(old, _)| *old));
+        let mut all: Vec<_> = names.filter_map(|name| Some((name, texts[find(name)?].clone()))).collect();
+        all.sort_unstable();
+        all.dedup_by_key(|(name, _)| *name);
+        all
+    }
+
+    /// Checks and stores a value. `at_run_time`: only what CONFIG SET may change.
+    ///
+    /// # Errors
+    /// The reason in Redis' words, without a prefix.
+    pub fn set(&self, name: &str, text: &str, at_run_time: bool) -> Result<&'static str, String> {
+        let index =
+            find(name).ok_or_else(|| format!("Unknown option or number of arguments for CONFIG SET - '{name}'"))?;
+        let parameter = &PARAMETERS[index];
+        if at_run_time && !parameter.at_run_time {
+            return Err("can't set immutable config".to_owned());
+        }
+        let text = normalise(parameter.kind, text)?;
+        self.numbers[index].store(number_of(parameter.kind, &text), Relaxed);
+        self.texts.write()[index] = text;
+        Ok(parameter.name)
+    }
+
+    /// The configured save points: seconds and changes.
+    pub fn save_points(&self) -> Vec<(u64, u64)> {
+        let text = self.get("save");
+        let numbers: Vec<u64> = text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+        numbers.as_chunks::<2>().0.iter().map(|[seconds, changes]| (*seconds, *changes)).collect()
+    }
+}
+
+/// Whether there is such a parameter.
+pub fn exists(name: &str) -> bool {
+    find(name).is_some()
+}
+
+fn find(name: &str) -> Option<usize> {
+    let lower = name.to_ascii_lowercase();
+    let name = ALIASES.iter().find(|(old, _)| *old == lower).map_or(lower.as_str(), |(_, new)| new);
+    PARAMETERS.iter().position(|p| p.name == name)
+}
+
+/// The value as CONFIG GET prints it.
+fn normalise(kind: Kind, text: &str) -> Result<String, String> {
+    match kind {
+        Kind::Text => Ok(text.to_owned()),
+        Kind::Bool => match text.to_ascii_lowercase().as_str() {
+            word @ ("yes" | "no") => Ok(word.to_owned()),
+            _ => Err("argument must be 'yes' or 'no'".to_owned()),
+        },
+        Kind::Int(low, high) => match text.parse::<i64>() {
+            Err(_) => Err("argument couldn't be parsed into an integer".to_owned()),
+            Ok(n) if (low..=high).contains(&n) => Ok(n.to_string()),
+            Ok(_) => Err(format!("argument must be between {low} and {high} inclusive")),
+        },
+        Kind::Memory => match parse_memory(text) {
+            Some(bytes) => Ok(bytes.to_string()),
+            None => Err("argument must be a memory value".to_owned()),
+        },
+        Kind::Word(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
+            Some(word) => Ok((*word).to_owned()),
+            None => Err(format!("argument must be one of the following: {}", words.join(", "))),
+        },
+        Kind::SavePoints => {
+            let numbers: Option<Vec<u64>> = text.split_ascii_whitespace().map(|word| word.parse().ok()).collect();
+            match numbers {
+                Some(numbers) if numbers.len() % 2 == 0 => {
+                    Ok(text.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
+                }
+                _ => Err("Invalid save parameters".to_owned()),
+            }
+        }
+    }
+}
+
+/// Bytes of "100", "64kb" (1024), "1m" (10^6), ...
+pub fn parse_memory(text: &str) -> Option<i64> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let factor: i64 = match text[split..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" => 1000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    text[..split].parse::<i64>().ok()?.checked_mul(factor)
+}
+
+fn number_of(kind: Kind, text: &str) -> i64 {
+    match kind {
+        Kind::Bool => i64::from(text == "yes"),
+        Kind::Int(..) | Kind::Memory => text.parse().unwrap_or(0),
+        Kind::Text | Kind::Word(_) | Kind::SavePoints => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_accepted_by_its_own_parameter() {
+        let config = Config::default();
+        for p in PARAMETERS {
+            assert!(config.set(p.name, p.default, false).is_ok(), "{}", p.name);
+            assert_eq!(config.get(p.name), p.default, "{}", p.name);
+        }
+    }
+
+    #[test]
+    fn refused_values_change_nothing() {
+        let config = Config::default();
+        assert!(config.set("maxmemory", "12xb", true).is_err());
+        assert!(config.set("port", "1", true).is_err());
+        assert!(config.set("hz", "0", true).is_err());
+        assert_eq!((config.maxmemory(), config.hz()), (0, 10));
+        config.set("maxmemory", "2mb", true).unwrap();
+        assert_eq!(config.maxmemory(), 2 << 20);
+    }
+}

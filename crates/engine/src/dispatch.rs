@@ -1,0 +1,391 @@
+//! From a batch of requests to replies and effects.
+//!
+//! A pipelined batch is cut into *groups*: runs of ordinary keyed commands that lock the union of their shards once,
+//! in ascending order, so that the buckets and then the entries of all of them can be prefetched before the first runs
+//! (the largest single gain of the data path). Commands that are long, change the session or need other locks form a
+//! group of their own. Effects of a group reach the stream before its locks are released; every command outside of a
+//! transaction is one unit.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use quiver_resp::{Argv, Encoder, Requests};
+
+use crate::command::{Flags, Locks};
+use crate::context::Ctx;
+use crate::engine::{Engine, Worker};
+use crate::error::CommandError;
+use crate::keyspace::{ALL_SHARDS, ExpiryRule, Key, KeyHasher, Keyspace};
+use crate::registry::Entry;
+use crate::session::{ReplyMode, Role, Session};
+
+/// Most commands under one hold of locks.
+const GROUP_MAX: usize = 64;
+
+/// Replies waiting beyond this stop the batch: the client must read first.
+pub const OUTPUT_PAUSE_BYTES: usize = 1024 * 1024;
+
+/// Bytes a transaction may queue.
+const MULTI_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// One planned command of a group.
+#[derive(Debug)]
+pub(crate) struct Step {
+    entry: Result<&'static Entry, CommandError>,
+    located: Option<(u64, usize)>,
+}
+
+impl Engine {
+    /// Runs requests from `first` on; gives the index of the first that was not run. It stops early when the
+    /// connection is to be closed or taken over, or when enough output waits.
+    pub fn run(
+        &self,
+        worker: &mut Worker,
+        session: &mut Session,
+        requests: &Requests,
+        buf: &[u8],
+        first: usize,
+        out: &mut Vec<u8>,
+        now_ms: i64,
+    ) -> usize {
+        let mut next = first;
+        while next < requests.len() {
+            if session.close_after_reply || session.takeover.is_some() || out.len() > OUTPUT_PAUSE_BYTES {
+                break;
+            }
+            next = self.run_group(worker, session, requests, buf, next, out, now_ms);
+        }
+        session.shared.commands.fetch_add((next - first) as u64, Relaxed);
+        session.shared.last_active_ms.store(now_ms, Relaxed);
+        next
+    }
+
+    /// Runs one command given as words; for tests, gRPC and the replication link.
+    pub fn run_one(&self, worker: &mut Worker, session: &mut Session, argv: Argv<'_>, out: &mut Vec<u8>, now_ms: i64) {
+        if !argv.is_empty() {
+            self.run_alone(worker, session, argv, self.admit(session, argv), out, now_ms);
+        }
+    }
+
+    fn run_group(
+        &self,
+        worker: &mut Worker,
+        session: &mut Session,
+        requests: &Requests,
+        buf: &[u8],
+        first: usize,
+        out: &mut Vec<u8>,
+        now_ms: i64,
+    ) -> usize {
+        let mut plan = std::mem::take(&mut worker.plan);
+        let mut mask = 0;
+        let plain = session.multi.is_none() && session.reply_mode == ReplyMode::On;
+        for index in first..requests.len().min(first + GROUP_MAX) {
+            let argv = requests.argv(index, buf);
+            let entry = self.admit(session, argv);
+            let groupable = plain && entry.as_ref().map_or(true, |entry| entry.groupable);
+            if !groupable {
+                if plan.is_empty() {
+                    worker.plan = plan;
+                    self.run_alone(worker, session, argv, entry, out, now_ms);
+                    return first + 1;
+                }
+                break;
+            }
+            let located = match entry {
+                Ok(entry) => self.locate(entry, argv, &mut mask),
+                Err(_) => None,
+            };
+            plan.push(Step { entry, located });
+        }
+        let next = first + plan.len();
+        let mut effects = std::mem::take(&mut worker.effects);
+        let keyspace = self.lock(mask, &mut effects, now_ms);
+        self.prefetch(&keyspace, session.db, &plan);
+        let mut turn = Turn::open(self, worker, session, keyspace, out);
+        for (offset, step) in plan.drain(..).enumerate() {
+            turn.step(requests.argv(first + offset, buf), step.entry, step.located);
+        }
+        turn.close();
+        worker.effects = effects;
+        worker.plan = plan;
+        next
+    }
+
+    fn run_alone(
+        &self,
+        worker: &mut Worker,
+        session: &mut Session,
+        argv: Argv<'_>,
+        entry: Result<&'static Entry, CommandError>,
+        out: &mut Vec<u8>,
+        now_ms: i64,
+    ) {
+        let start = out.len();
+        let mode = session.reply_mode;
+        let entry = match entry {
+            Ok(entry) if session.multi.is_some() && !runs_inside_multi(entry) => {
+                match queue(session, entry, argv) {
+                    Ok(()) => Encoder::new(out, session.protocol).simple("QUEUED"),
+                    Err(error) => self.refuse(worker, session, Some(entry), &error, out),
+                }
+                return finish_reply(session, mode, out, start);
+            }
+            other => other,
+        };
+        let mask = entry.as_ref().map_or(0, |entry| self.mask_of(session, entry, argv));
+        let mut effects = std::mem::take(&mut worker.effects);
+        let keyspace = self.lock(mask, &mut effects, now_ms);
+        let mut turn = Turn::open(self, worker, session, keyspace, out);
+        turn.step(argv, entry, None);
+        turn.close();
+        worker.effects = effects;
+        finish_reply(session, mode, out, start);
+    }
+
+    /// Resolves a request and checks everything that must hold before any command runs.
+    fn admit(&self, session: &Session, argv: Argv<'_>) -> Result<&'static Entry, CommandError> {
+        let entry = self.registry.resolve(argv)?;
+        let flags = entry.command.flags;
+        if !session.authenticated && !flags.has(Flags::NO_AUTH) {
+            return Err(CommandError::NoAuth);
+        }
+        if session.role == Role::Primary {
+            return Ok(entry);
+        }
+        let state = &self.state;
+        if state.loading.load(Relaxed) && !flags.has(Flags::LOADING) {
+            return Err(CommandError::Loading);
+        }
+        if flags.has(Flags::WRITE) {
+            if state.is_replica.load(Relaxed) && self.config.replica_read_only() {
+                return Err(CommandError::ReadOnly);
+            }
+            if state.save_failed.load(Relaxed) && self.config.stop_writes_on_bgsave_error() {
+                return Err(CommandError::MisConf);
+            }
+        }
+        if flags.has(Flags::DENYOOM) && state.over_memory.load(Relaxed) {
+            return Err(CommandError::OutOfMemory);
+        }
+        let stale = state.is_replica.load(Relaxed) && !state.link_up.load(Relaxed);
+        if stale && !flags.has(Flags::STALE) && !self.config.replica_serve_stale_data() {
+            return Err(CommandError::MasterDown);
+        }
+        if session.multi.is_some() && flags.has(Flags::NO_MULTI) {
+            return Err(CommandError::NotInMulti);
+        }
+        Ok(entry)
+    }
+
+    /// Adds the shards of a request's keys to `mask`; gives hash and shard of a key right behind the name.
+    #[inline]
+    fn locate(&self, entry: &Entry, argv: Argv<'_>, mask: &mut u64) -> Option<(u64, usize)> {
+        if entry.one_key {
+            let key = KeyHasher.key(argv.at(1));
+            *mask |= key.shard_set();
+            return Some((key.hash, key.shard));
+        }
+        let mut first = None;
+        for at in entry.key_positions(argv) {
+            let key = KeyHasher.key(argv.at(at));
+            *mask |= key.shard_set();
+            if at == 1 {
+                first = Some((key.hash, key.shard));
+            }
+        }
+        first
+    }
+
+    fn mask_of(&self, session: &Session, entry: &Entry, argv: Argv<'_>) -> u64 {
+        let mut mask = 0;
+        match entry.command.locks {
+            Locks::All => return ALL_SHARDS,
+            Locks::Keys | Locks::KeysAlone => {
+                self.locate(entry, argv, &mut mask);
+            }
+            Locks::Transaction => {
+                for (_, key) in &session.watched {
+                    mask |= KeyHasher.key(key).shard_set();
+                }
+                for (queued, argv) in session.multi.iter().flat_map(|multi| &multi.queue) {
+                    if queued.command.locks == Locks::All {
+                        return ALL_SHARDS;
+                    }
+                    self.locate(queued, argv.as_argv(), &mut mask);
+                }
+            }
+        }
+        mask
+    }
+
+    /// Two passes, so that the cache misses of a batch overlap: all buckets, then all entries.
+    fn prefetch(&self, keyspace: &Keyspace<'_>, db: usize, plan: &[Step]) {
+        if plan.len() < 2 {
+            return;
+        }
+        let keys = || plan.iter().filter_map(|step| step.located).map(|(hash, shard)| Key { name: b"", hash, shard });
+        keys().for_each(|key| keyspace.prefetch_bucket(db, &key));
+        keys().for_each(|key| keyspace.prefetch_entry(db, &key));
+    }
+
+    /// Answers an error for a command that did not run.
+    fn refuse(
+        &self,
+        worker: &Worker,
+        session: &mut Session,
+        entry: Option<&Entry>,
+        error: &CommandError,
+        out: &mut Vec<u8>,
+    ) {
+        if let Some(entry) = entry {
+            worker.stats.commands[entry.id].rejected.add(1);
+        }
+        if let Some(multi) = &mut session.multi {
+            multi.aborted = true;
+        }
+        worker.stats.errors.add(1);
+        note_error(self, error);
+        Encoder::new(out, session.protocol).error(&error.to_string());
+    }
+}
+
+/// A hold of locks with the commands that run under it.
+struct Turn<'a, 'w> {
+    ctx: Ctx<'a>,
+    stats: &'w crate::stats::ThreadStats,
+    clock_ns: fn() -> u64,
+    last_ns: u64,
+    dirty_before: u64,
+}
+
+impl<'a> Turn<'a, 'a> {
+    fn open(
+        engine: &'a Engine,
+        worker: &'a mut Worker,
+        session: &'a mut Session,
+        mut ks: Keyspace<'a>,
+        out: &'a mut Vec<u8>,
+    ) -> Self {
+        ks.db = session.db;
+        ks.expiry = match session.role {
+            Role::Primary => ExpiryRule::Ignore,
+            Role::Normal if engine.state.is_replica.load(Relaxed) => ExpiryRule::Hide,
+            Role::Normal => ExpiryRule::Delete,
+        };
+        ks.effects.reset(engine.has_sink());
+        let reply = Encoder::new(out, session.protocol);
+        let dirty_before = ks.dirty;
+        let ctx = Ctx {
+            ks,
+            session,
+            reply,
+            engine,
+            rng: &mut worker.rng,
+            entry: &engine.registry.entries()[0],
+            located: None,
+        };
+        Turn { ctx, stats: &worker.stats, clock_ns: worker.clock_ns, last_ns: (worker.clock_ns)(), dirty_before }
+    }
+
+    fn step(&mut self, argv: Argv<'_>, entry: Result<&'static Entry, CommandError>, located: Option<(u64, usize)>) {
+        match entry {
+            Ok(entry) => {
+                self.ctx.located = located;
+                let ok = call(&mut self.ctx, entry, argv);
+                let now_ns = (self.clock_ns)();
+                let stats = &self.stats.commands[entry.id];
+                stats.calls.add(1);
+                stats.nanoseconds.add(now_ns.saturating_sub(self.last_ns));
+                self.last_ns = now_ns;
+                if !ok {
+                    stats.failed.add(1);
+                    self.stats.errors.add(1);
+                }
+                self.ctx.session.shared.last_command.store(entry.id as u64, Relaxed);
+            }
+            Err(error) => {
+                if let Some(multi) = &mut self.ctx.session.multi {
+                    multi.aborted = true;
+                }
+                self.stats.errors.add(1);
+                note_error(self.ctx.engine, &error);
+                self.ctx.reply.error(&error.to_string());
+            }
+        }
+        self.stats.processed.add(1);
+        self.ctx.ks.effects.end_unit();
+    }
+
+    /// Hands the effects over, counts, unlocks; what is large is freed after that.
+    fn close(self) {
+        let Turn { ctx: Ctx { mut ks, engine, .. }, stats, dirty_before, .. } = self;
+        engine.deliver(ks.effects);
+        stats.dirty.add(ks.dirty - dirty_before);
+        stats.hits.add(ks.counters.hits);
+        stats.misses.add(ks.counters.misses);
+        stats.expired.add(ks.counters.expired);
+        let garbage = std::mem::take(&mut ks.garbage);
+        drop(ks);
+        if !garbage.is_empty() {
+            engine.host().free_later(garbage);
+        }
+    }
+}
+
+/// Runs one admitted command: its reply, or its error in the reply's place; `false` for an error.
+pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> bool {
+    ctx.entry = entry;
+    let (start, dirty, db) = (ctx.reply.position(), ctx.ks.dirty, ctx.ks.db);
+    let result = (entry.command.run)(ctx, argv);
+    if let Err(error) = &result {
+        debug_assert_eq!(dirty, ctx.ks.dirty, "{} changed data and failed", entry.full_name);
+        ctx.reply.truncate(start);
+        ctx.reply.error(&error.to_string());
+        note_error(ctx.engine, error);
+    }
+    let changed = ctx.ks.dirty != dirty;
+    ctx.ks.effects.end_command(db, argv, changed);
+    result.is_ok()
+}
+
+fn note_error(engine: &Engine, error: &CommandError) {
+    let mut codes = engine.stats.errors_by_code.lock();
+    // The first words are few, but a handler may quote a client: the bound keeps the map small.
+    if codes.len() < 128 {
+        *codes.entry(error.code()).or_default() += 1;
+    }
+}
+
+/// Commands that act at once although a transaction is open.
+fn runs_inside_multi(entry: &Entry) -> bool {
+    matches!(entry.full_name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+}
+
+fn queue(session: &mut Session, entry: &'static Entry, argv: Argv<'_>) -> Result<(), CommandError> {
+    let multi = session.multi.as_mut().expect("the caller saw an open transaction");
+    let bytes = argv.payload_bytes() + 64;
+    if multi.bytes + bytes > MULTI_BYTES_MAX {
+        return Err(CommandError::text("ERR transaction exceeds the query buffer limit"));
+    }
+    multi.bytes += bytes;
+    multi.queue.push((entry, argv.to_owned()));
+    Ok(())
+}
+
+/// Applies CLIENT REPLY to what a command wrote.
+fn finish_reply(session: &mut Session, before: ReplyMode, out: &mut Vec<u8>, start: usize) {
+    session.reply_mode = match (before, session.reply_mode) {
+        (ReplyMode::On, mode) => match mode {
+            ReplyMode::SkipNext => ReplyMode::Skip,
+            other => other,
+        },
+        (ReplyMode::Skip, ReplyMode::Skip) => ReplyMode::On,
+        (_, mode) => mode,
+    };
+    if session.role == Role::Primary
+        || matches!((before, session.reply_mode), (ReplyMode::Off, ReplyMode::Off) | (ReplyMode::Skip, _))
+        || (before == ReplyMode::On && matches!(session.reply_mode, ReplyMode::Off | ReplyMode::Skip))
+    {
+        out.truncate(start);
+    }
+}

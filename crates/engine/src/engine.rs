@@ -1,0 +1,173 @@
+//! Everything a server shares between its threads, and the keyspace locks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use quiver_structures::Stripes;
+
+use crate::config::Config;
+use crate::effects::{Effects, Sink};
+use crate::host::{Host, NoHost};
+use crate::keyspace::{ALL_SHARDS, Keyspace, SHARDS, Shard};
+use crate::registry::{Registry, registry};
+use crate::rng::Rng;
+use crate::session::ClientInfo;
+use crate::stats::{Stats, ThreadStats};
+
+/// The engine: shards behind their locks, configuration, statistics, clients, and the host around it.
+pub struct Engine {
+    stripes: Stripes<Shard>,
+    /// Parameters.
+    pub config: Config,
+    /// Counters.
+    pub stats: Stats,
+    /// The command table.
+    pub registry: &'static Registry,
+    /// Connected clients by id.
+    pub clients: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
+    /// State that every command checks.
+    pub state: State,
+    host: Box<dyn Host>,
+    sink: RwLock<Option<Arc<dyn Sink>>>,
+    has_sink: AtomicBool,
+    cut_running: AtomicBool,
+}
+
+/// State of the instance that decides which commands are allowed.
+#[derive(Debug, Default)]
+pub struct State {
+    /// This instance follows a primary.
+    pub is_replica: AtomicBool,
+    /// The link to the primary is up.
+    pub link_up: AtomicBool,
+    /// A data set is being loaded.
+    pub loading: AtomicBool,
+    /// The last background snapshot failed.
+    pub save_failed: AtomicBool,
+    /// Memory is over the limit.
+    pub over_memory: AtomicBool,
+    /// Unix time of the start, ms.
+    pub started_ms: AtomicI64,
+    /// Last client id given.
+    pub last_client_id: AtomicU64,
+    /// Active expiry may run (DEBUG SET-ACTIVE-EXPIRE).
+    pub active_expire_off: AtomicBool,
+}
+
+/// What one thread brings to the commands it runs.
+#[derive(Debug)]
+pub struct Worker {
+    /// Randomness of this thread.
+    pub rng: Rng,
+    /// This thread's counters.
+    pub stats: Arc<ThreadStats>,
+    /// Monotonic time in ns, for durations only.
+    pub clock_ns: fn() -> u64,
+    pub(crate) effects: Effects,
+    pub(crate) plan: Vec<crate::dispatch::Step>,
+}
+
+impl Engine {
+    /// An empty engine.
+    pub fn new(config: Config, host: Box<dyn Host>) -> Self {
+        Self {
+            stripes: Stripes::new((0..SHARDS).map(|_| Shard::default())),
+            config,
+            stats: Stats::default(),
+            registry: registry(),
+            clients: Mutex::new(BTreeMap::new()),
+            state: State::default(),
+            host,
+            sink: RwLock::new(None),
+            has_sink: AtomicBool::new(false),
+            cut_running: AtomicBool::new(false),
+        }
+    }
+
+    /// An engine without disk or links, for tests and tools.
+    pub fn standalone() -> Self {
+        Self::new(Config::default(), Box::new(NoHost))
+    }
+
+    /// The instance around the engine.
+    pub fn host(&self) -> &dyn Host {
+        self.host.as_ref()
+    }
+
+    /// A worker for one more thread.
+    pub fn worker(&self, seed: u64, clock_ns: fn() -> u64) -> Worker {
+        Worker {
+            rng: Rng::new(seed),
+            stats: self.stats.register(),
+            clock_ns,
+            effects: Effects::default(),
+            plan: Vec::new(),
+        }
+    }
+
+    /// Locks a set of shards.
+    pub fn lock<'a>(&'a self, mask: u64, effects: &'a mut Effects, now_ms: i64) -> Keyspace<'a> {
+        Keyspace::lock(&self.stripes, mask, effects, now_ms)
+    }
+
+    /// Lets the stream of effects flow into `sink`, or nowhere. All shards are locked for the change, so the sink sees
+    /// every turn that ends later and none that ended before; `at_change` runs at that moment.
+    pub fn set_sink<T>(&self, sink: Option<Arc<dyn Sink>>, at_change: impl FnOnce() -> T) -> T {
+        let mut effects = Effects::default();
+        let keyspace = self.lock(ALL_SHARDS, &mut effects, 0);
+        self.has_sink.store(sink.is_some(), Ordering::Release);
+        *self.sink.write() = sink;
+        let noted = at_change();
+        drop(keyspace);
+        noted
+    }
+
+    /// Whether anybody listens to the stream. Stable while any shard is locked.
+    pub(crate) fn has_sink(&self) -> bool {
+        self.has_sink.load(Ordering::Acquire)
+    }
+
+    /// Hands finished units to the sink; the caller holds the locks of what they changed.
+    pub(crate) fn deliver(&self, effects: &Effects) {
+        if effects.is_empty() {
+            return;
+        }
+        if let Some(sink) = self.sink.read().as_ref() {
+            sink.append(effects);
+        }
+    }
+
+    pub(crate) fn claim_cut(&self) -> bool {
+        !self.cut_running.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn end_cut(&self) {
+        self.cut_running.store(false, Ordering::Release);
+    }
+
+    /// Whether a snapshot is being taken.
+    pub fn cut_running(&self) -> bool {
+        self.cut_running.load(Ordering::Acquire)
+    }
+
+    /// Takes a new client in; `None` when `maxclients` is reached.
+    pub fn connect(&self, addr: String, laddr: String, now_ms: i64) -> Option<Arc<ClientInfo>> {
+        let mut clients = self.clients.lock();
+        if clients.len() >= self.config.maxclients() {
+            self.stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        self.stats.connections_received.fetch_add(1, Ordering::Relaxed);
+        let id = self.state.last_client_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let client = Arc::new(ClientInfo::new(id, addr, laddr, now_ms));
+        clients.insert(id, Arc::clone(&client));
+        Some(client)
+    }
+
+    /// A client is gone.
+    pub fn disconnect(&self, id: u64) {
+        self.clients.lock().remove(&id);
+    }
+}

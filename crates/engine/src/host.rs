@@ -1,0 +1,87 @@
+//! What the engine asks of the instance around it: disk, replication, shutdown, figures of the process.
+
+use crate::engine::Engine;
+use crate::error::CommandError;
+use crate::session::ReplicaInfo;
+
+/// The instance around the engine. None of these may wait for a shard lock when called from a transaction: SAVE and
+/// the like are refused there by their flags, the others only give orders to background tasks.
+pub trait Host: Send + Sync + std::fmt::Debug {
+    /// Writes a snapshot and returns when it is on disk.
+    fn save(&self, engine: &Engine) -> Result<(), CommandError>;
+    /// Starts a snapshot in the background; `schedule` waits for a running one.
+    fn bgsave(&self, engine: &Engine, schedule: bool) -> Result<&'static str, CommandError>;
+    /// Unix time of the last successful snapshot, s.
+    fn last_save_s(&self) -> i64;
+    /// Ends the process after what was asked; `save`: `None` as configured.
+    fn shutdown(&self, engine: &Engine, save: Option<bool>, now: bool, force: bool) -> Result<(), CommandError>;
+    /// Takes back a shutdown that waits.
+    fn abort_shutdown(&self) -> bool;
+    /// Follows a primary, or none.
+    fn replicate(&self, engine: &Engine, primary: Option<(String, u16)>) -> Result<(), CommandError>;
+    /// What ROLE answers.
+    fn role(&self) -> RoleReply;
+    /// Acknowledgement of a replica on this connection: offset reached.
+    fn replica_ack(&self, client_id: u64, offset: u64);
+    /// Lines of an INFO section: "persistence", "replication", "memory", "cpu", "server".
+    fn info(&self, engine: &Engine, section: &str, out: &mut String);
+    /// A configuration parameter changed at run time.
+    fn config_changed(&self, engine: &Engine, name: &str);
+    /// Writes the configuration back to its file.
+    fn rewrite_config(&self, engine: &Engine) -> Result<(), CommandError>;
+    /// Bytes allocated, as the allocator counts them.
+    fn allocated_bytes(&self) -> u64;
+    /// A replica introduced itself (REPLCONF).
+    fn replica_info(&self, client_id: u64, info: &ReplicaInfo);
+    /// Frees something large elsewhere.
+    fn free_later(&self, garbage: Vec<crate::keyspace::Garbage>) {
+        drop(garbage);
+    }
+}
+
+/// The reply of ROLE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoleReply {
+    /// Offset of the stream and the replicas: address, port, acknowledged offset.
+    Primary(u64, Vec<(String, u16, u64)>),
+    /// Primary's host and port, state of the link, offset reached.
+    Replica(String, u16, &'static str, i64),
+}
+
+/// An engine without surroundings, for tests and tools: a primary that keeps nothing.
+#[derive(Debug, Default)]
+pub struct NoHost;
+
+impl Host for NoHost {
+    fn save(&self, _: &Engine) -> Result<(), CommandError> {
+        Err(CommandError::text("ERR this instance has no disk"))
+    }
+    fn bgsave(&self, _: &Engine, _: bool) -> Result<&'static str, CommandError> {
+        Err(CommandError::text("ERR this instance has no disk"))
+    }
+    fn last_save_s(&self) -> i64 {
+        0
+    }
+    fn shutdown(&self, _: &Engine, _: Option<bool>, _: bool, _: bool) -> Result<(), CommandError> {
+        Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."))
+    }
+    fn abort_shutdown(&self) -> bool {
+        false
+    }
+    fn replicate(&self, _: &Engine, _: Option<(String, u16)>) -> Result<(), CommandError> {
+        Err(CommandError::text("ERR this instance has no links"))
+    }
+    fn role(&self) -> RoleReply {
+        RoleReply::Primary(0, Vec::new())
+    }
+    fn replica_ack(&self, _: u64, _: u64) {}
+    fn info(&self, _: &Engine, _: &str, _: &mut String) {}
+    fn config_changed(&self, _: &Engine, _: &str) {}
+    fn rewrite_config(&self, _: &Engine) -> Result<(), CommandError> {
+        Err(CommandError::text("ERR The server is running without a config file"))
+    }
+    fn allocated_bytes(&self) -> u64 {
+        0
+    }
+    fn replica_info(&self, _: u64, _: &ReplicaInfo) {}
+}

@@ -1,0 +1,655 @@
+//! The keyspace: shards, databases, and the view of it that a turn works on.
+//!
+//! A key belongs to a hash slot, a slot to one of [`SHARDS`] shards (`slot.rs`); a shard holds its part of every
+//! database behind one lock. A turn sees the shards it locked through [`Keyspace`], which applies the rules every access
+//! shares: expired keys are gone (and their DEL is in the stream, unless this is a replica, which only hides them),
+//! watched keys tell their watchers, and a running snapshot gets the old content of a bucket before its first change.
+//!
+//! Invariants: an object in the table is never empty; `dirty` grows exactly when data or an expiry changed.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::RwLock;
+use quiver_structures::table::{KeyHash, Owned, Stored};
+use quiver_structures::{EntryMut, EntryRef, Locked, Stripes, Table, Value, ValueRef};
+
+use crate::command::CommandResult;
+use crate::effects::Effects;
+use crate::error::CommandError;
+use crate::number::IntText;
+use crate::object::Object;
+use crate::slot::{SLOTS, slot_of};
+use crate::snapshot::{Cut, DbCut};
+use crate::types::hash::Hash;
+use crate::types::vset::VectorSet;
+
+/// Shards of the keyspace: a power of two, at most 64 so that a set of shards is one word.
+pub const SHARDS: usize = 64;
+
+/// The set of all shards.
+pub const ALL_SHARDS: u64 = u64::MAX;
+
+/// A key with what locates it: computed once per command.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'k> {
+    /// The name.
+    pub name: &'k [u8],
+    /// Keyed hash of the name.
+    pub hash: u64,
+    /// Home shard.
+    pub shard: usize,
+}
+
+impl Key<'_> {
+    /// The home shard as a set.
+    pub fn shard_set(&self) -> u64 {
+        1 << self.shard
+    }
+}
+
+/// The keyed hash of keys, fields and element names: one seed per process, so that nobody can aim keys at one bucket.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyHasher;
+
+static HASH_STATE: OnceLock<ahash::RandomState> = OnceLock::new();
+
+impl KeyHasher {
+    /// Sets the seed; only the first call before any hashing counts. Without one a fixed seed serves (tests, tools).
+    pub fn seed(seed: u64) {
+        HASH_STATE.get_or_init(|| Self::state(seed));
+    }
+
+    fn state(seed: u64) -> ahash::RandomState {
+        ahash::RandomState::with_seeds(seed, seed.rotate_left(17) ^ 0x9e37_79b9, !seed, 0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Locates a key.
+    #[inline]
+    pub fn key(self, name: &[u8]) -> Key<'_> {
+        Key { name, hash: self.hash(name), shard: shard_of_slot(slot_of(name)) }
+    }
+
+    /// The keyed hash of any bytes.
+    #[inline]
+    pub fn hash(self, bytes: &[u8]) -> u64 {
+        let mut hasher = HASH_STATE.get_or_init(|| Self::state(1)).build_hasher();
+        hasher.write(bytes);
+        hasher.finish()
+    }
+}
+
+impl KeyHash for KeyHasher {
+    #[inline]
+    fn hash_key(&self, key: &[u8]) -> u64 {
+        self.hash(key)
+    }
+}
+
+/// The table of one database in one shard.
+pub type KeyTable = Table<Object, KeyHasher>;
+
+/// An entry of the keyspace.
+pub type KeyEntry<'t> = EntryRef<'t, Object>;
+
+/// An entry of the keyspace, for changing.
+pub type KeyEntryMut<'t> = EntryMut<'t, Object, KeyHasher>;
+
+/// The shard of a slot: slots are dealt out in contiguous ranges.
+pub const fn shard_of_slot(slot: u16) -> usize {
+    slot as usize / (SLOTS / SHARDS)
+}
+
+/// One part of the keyspace.
+#[derive(Default)]
+pub struct Shard {
+    dbs: Vec<Db>,
+    watched: HashMap<(usize, Box<[u8]>), Vec<Arc<AtomicBool>>>,
+}
+
+/// One database's part in a shard.
+pub struct Db {
+    /// The entries.
+    pub table: KeyTable,
+    /// A snapshot that has not seen all of this yet.
+    pub(crate) cut: Option<DbCut>,
+}
+
+impl Db {
+    const fn new() -> Self {
+        Self { table: KeyTable::new(KeyHasher), cut: None }
+    }
+}
+
+impl Shard {
+    /// The databases that were ever used here.
+    pub fn dbs(&self) -> &[Db] {
+        &self.dbs
+    }
+
+    pub(crate) fn dbs_mut(&mut self) -> &mut [Db] {
+        &mut self.dbs
+    }
+
+    fn db_mut(&mut self, db: usize) -> &mut Db {
+        if db >= self.dbs.len() {
+            self.dbs.resize_with(db + 1, Db::new);
+        }
+        &mut self.dbs[db]
+    }
+}
+
+/// What an access does with a key whose time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpiryRule {
+    /// A primary deletes it and says so in the stream.
+    Delete,
+    /// A replica answers as if it were gone and waits for its primary's DEL.
+    Hide,
+    /// The primary's own stream on a replica sees it as the primary did.
+    Ignore,
+}
+
+/// Counters a turn adds to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Lookups by reading commands that found a key.
+    pub hits: u64,
+    /// And those that did not.
+    pub misses: u64,
+    /// Keys removed because their time was over.
+    pub expired: u64,
+}
+
+/// The locked part of the keyspace a turn works on.
+pub struct Keyspace<'a> {
+    shards: Locked<'a, Shard>,
+    stripes: &'a Stripes<Shard>,
+    /// Selected database.
+    pub db: usize,
+    /// The time of this turn, ms since 1970: one stamp for everything in it.
+    pub now_ms: i64,
+    /// What happens to keys whose time is over.
+    pub expiry: ExpiryRule,
+    /// What the stream will carry.
+    pub effects: &'a mut Effects,
+    /// Counters since the view was made.
+    pub counters: Counters,
+    /// Grows with every change.
+    pub dirty: u64,
+    /// Access clock stamped on touched entries: seconds, 24 bits.
+    clock: u32,
+    /// Values whose freeing may take long; dropped by the caller outside the locks.
+    pub garbage: Vec<Garbage>,
+    /// Inside EXEC the locks stay until its end.
+    pub in_transaction: bool,
+}
+
+/// Something large to be freed elsewhere.
+#[expect(missing_docs, reason = "named after what they hold")]
+pub enum Garbage {
+    Object(Box<Object>),
+    Table(KeyTable),
+}
+
+/// Objects with more elements than this are freed in the background (Redis: LAZYFREE_THRESHOLD).
+const LAZY_FREE_LEN: usize = 64;
+
+impl<'a> Keyspace<'a> {
+    /// Locks `mask` and makes a view.
+    pub fn lock(stripes: &'a Stripes<Shard>, mask: u64, effects: &'a mut Effects, now_ms: i64) -> Self {
+        Self {
+            shards: stripes.lock(mask),
+            stripes,
+            db: 0,
+            now_ms,
+            expiry: ExpiryRule::Delete,
+            effects,
+            counters: Counters::default(),
+            dirty: 0,
+            clock: (now_ms / 1000) as u32 & 0xff_ffff,
+            garbage: Vec::new(),
+            in_transaction: false,
+        }
+    }
+
+    /// Gives the locks back early, for work on a handle that needs them no more. Does nothing inside a transaction.
+    pub fn release(&mut self) {
+        if !self.in_transaction {
+            self.shards = self.stripes.lock(0);
+        }
+    }
+
+    /// The set of locked shards.
+    pub fn locked(&self) -> u64 {
+        self.shards.mask()
+    }
+
+    /// Locates a key.
+    #[inline]
+    pub fn key<'k>(&self, name: &'k [u8]) -> Key<'k> {
+        KeyHasher.key(name)
+    }
+
+    /// Starts loading the bucket of a key into the cache.
+    #[inline]
+    pub fn prefetch_bucket(&self, db: usize, key: &Key<'_>) {
+        if let Some(db) = self.shards.get(key.shard).dbs.get(db) {
+            db.table.prefetch_bucket(key.hash);
+        }
+    }
+
+    /// Starts loading the entry of a key, its bucket being there.
+    #[inline]
+    pub fn prefetch_entry(&self, db: usize, key: &Key<'_>) {
+        if let Some(db) = self.shards.get(key.shard).dbs.get(db) {
+            db.table.prefetch_entry(key.hash);
+        }
+    }
+
+    /// The table a key belongs to in the selected database.
+    #[inline]
+    fn table(&self, key: &Key<'_>) -> Option<&KeyTable> {
+        self.shards.get(key.shard).dbs.get(self.db).map(|db| &db.table)
+    }
+
+    /// A table that is about to change at `key`: a snapshot still owed the bucket gets it first.
+    #[inline]
+    fn table_mut(&mut self, key: &Key<'_>) -> &mut KeyTable {
+        let db = self.shards.get_mut(key.shard).db_mut(self.db);
+        if let Some(cut) = &mut db.cut {
+            cut.before_change(&db.table, key.hash);
+        }
+        &mut db.table
+    }
+
+    /// Whether the key exists but its time is over; on a primary it is deleted then.
+    #[inline]
+    fn expired(&mut self, key: &Key<'_>) -> bool {
+        let now = self.now_ms;
+        let Some(table) = self.table(key) else { return false };
+        if table.volatile_len() == 0 || self.expiry == ExpiryRule::Ignore {
+            return false;
+        }
+        let over = table.get(key.hash, key.name).and_then(|e| e.expire_at()).is_some_and(|at| at <= now);
+        if over && self.expiry == ExpiryRule::Delete {
+            self.expire_now(key);
+        }
+        over
+    }
+
+    /// Deletes a key whose time is over and says so in the stream.
+    pub(crate) fn expire_now(&mut self, key: &Key<'_>) {
+        self.delete_quiet(key);
+        self.counters.expired += 1;
+        self.effects.push(self.db, [b"DEL".as_slice(), key.name].into_iter());
+    }
+
+    /// The entry of a live key, for reading: counts a hit or miss and marks the access.
+    #[inline]
+    pub fn get(&mut self, key: Key<'_>) -> Option<KeyEntry<'_>> {
+        let gone = self.expired(&key);
+        let clock = self.clock;
+        let table = self.shards.get(key.shard).dbs.get(self.db).map(|db| &db.table);
+        match table.and_then(|table| table.get(key.hash, key.name)) {
+            Some(entry) if !gone => {
+                self.counters.hits += 1;
+                entry.set_access(clock);
+                Some(entry)
+            }
+            _ => {
+                self.counters.misses += 1;
+                None
+            }
+        }
+    }
+
+    /// The entry of a live key without counting or marking (TYPE, TTL, OBJECT, EXISTS in conditions).
+    #[inline]
+    pub fn peek(&mut self, key: Key<'_>) -> Option<KeyEntry<'_>> {
+        if self.expired(&key) {
+            return None;
+        }
+        self.table(&key)?.get(key.hash, key.name)
+    }
+
+    /// Whether a live key is there, without counting.
+    pub fn contains(&mut self, key: Key<'_>) -> bool {
+        self.peek(key).is_some()
+    }
+
+    /// The entry of a live key, for changing. Call [`Keyspace::changed`] when something did change.
+    pub fn get_mut(&mut self, key: Key<'_>) -> Option<KeyEntryMut<'_>> {
+        if self.expired(&key) && self.expiry == ExpiryRule::Hide {
+            return None;
+        }
+        let clock = self.clock;
+        let entry = self.table_mut(&key).get_mut(key.hash, key.name)?;
+        entry.get().set_access(clock);
+        Some(entry)
+    }
+
+    /// Notes a change of `key`: counts it and tells the watchers.
+    #[inline]
+    pub fn changed(&mut self, key: &Key<'_>) {
+        self.dirty += 1;
+        let db = self.db;
+        self.shards.get_mut(key.shard).tell_watchers(db, key.name);
+    }
+
+    /// Stores a value under a key, whatever was there, with this expiry; a change.
+    #[inline]
+    pub fn set(&mut self, key: Key<'_>, value: Value<'_, Object>, expire_at_ms: Option<i64>) {
+        let clock = self.clock;
+        let stored = self.table_mut(&key).set(key.hash, key.name, value, expire_at_ms, clock);
+        if let Stored::ReplacedObject(old) = stored {
+            self.free_later(old);
+        }
+        self.changed(&key);
+    }
+
+    /// Removes a live key; `false` when there is none. A change.
+    pub fn delete(&mut self, key: Key<'_>) -> bool {
+        if self.expired(&key) && self.expiry == ExpiryRule::Hide {
+            return false;
+        }
+        let there = self.delete_quiet(&key);
+        if there {
+            self.dirty += 1;
+        }
+        there
+    }
+
+    /// Removes whatever is stored and tells the watchers.
+    fn delete_quiet(&mut self, key: &Key<'_>) -> bool {
+        if self.table(key).is_none_or(|table| table.get(key.hash, key.name).is_none()) {
+            return false;
+        }
+        let Some(removed) = self.table_mut(key).remove(key.hash, key.name) else { return false };
+        if matches!(removed.get().value(), ValueRef::Object(_)) {
+            if let Owned::Object(object) = removed.into_value() {
+                self.free_later(object);
+            }
+        }
+        let db = self.db;
+        self.shards.get_mut(key.shard).tell_watchers(db, key.name);
+        true
+    }
+
+    /// Takes a live key's value and expiry out. A change.
+    pub fn take(&mut self, key: Key<'_>) -> Option<(Value<'static, Object>, Option<i64>)> {
+        if self.expired(&key) && self.expiry == ExpiryRule::Hide {
+            return None;
+        }
+        let removed = self.table_mut(&key).remove(key.hash, key.name)?;
+        let expire = removed.get().expire_at();
+        self.changed(&key);
+        let value = match removed.into_value() {
+            Owned::Int(number) => Value::Int(number),
+            Owned::Bytes(bytes) => Value::Owned(bytes),
+            Owned::Object(object) => Value::Object(object),
+        };
+        Some((value, expire))
+    }
+
+    /// Sets or clears the expiry of a live key. A change.
+    pub fn set_expire(&mut self, key: Key<'_>, expire_at_ms: Option<i64>) -> bool {
+        let Some(mut entry) = self.get_mut(key) else { return false };
+        entry.set_expire(expire_at_ms);
+        self.changed(&key);
+        true
+    }
+
+    fn free_later(&mut self, object: Box<Object>) {
+        if object.len() > LAZY_FREE_LEN {
+            self.garbage.push(Garbage::Object(object));
+        }
+    }
+
+    // --- typed access -------------------------------------------------------------------------------------------
+
+    /// The string under a key.
+    pub fn string(&mut self, key: Key<'_>) -> Result<Option<Text<'_>>, CommandError> {
+        self.get(key).map(|entry| Text::of(entry.value())).transpose()
+    }
+
+    /// The hash under a key.
+    pub fn hash(&mut self, key: Key<'_>) -> Result<Option<&Hash>, CommandError> {
+        match self.get(key).map(|entry| entry.value()) {
+            None => Ok(None),
+            Some(ValueRef::Object(Object::Hash(hash))) => Ok(Some(hash)),
+            Some(_) => Err(CommandError::WrongType),
+        }
+    }
+
+    /// The hash under a key, for changing, created when missing. The handler must leave it non-empty or delete the key.
+    pub fn hash_or_new(&mut self, key: Key<'_>) -> Result<&mut Hash, CommandError> {
+        if self.get_mut(key).is_none() {
+            let (clock, new) = (self.clock, Box::new(Object::Hash(Hash::new())));
+            self.table_mut(&key).set(key.hash, key.name, Value::Object(new), None, clock);
+        }
+        self.hash_mut(key).map(|hash| hash.expect("the key was just made"))
+    }
+
+    /// The hash under a key, for changing.
+    pub fn hash_mut(&mut self, key: Key<'_>) -> Result<Option<&mut Hash>, CommandError> {
+        match self.get_mut(key).map(KeyEntryMut::into_object_mut) {
+            None => Ok(None),
+            Some(Some(Object::Hash(hash))) => Ok(Some(hash)),
+            Some(_) => Err(CommandError::WrongType),
+        }
+    }
+
+    /// A handle to the vector set under a key, for reading.
+    pub fn vector_set(&mut self, key: Key<'_>) -> Result<Option<Arc<RwLock<VectorSet>>>, CommandError> {
+        match self.get(key).map(|entry| entry.value()) {
+            None => Ok(None),
+            Some(ValueRef::Object(Object::VectorSet(set))) => Ok(Some(Arc::clone(set))),
+            Some(_) => Err(CommandError::WrongType),
+        }
+    }
+
+    /// A handle to the vector set under a key, for changing under the shard's lock.
+    pub fn vector_set_mut(&mut self, key: Key<'_>) -> Result<Option<Arc<RwLock<VectorSet>>>, CommandError> {
+        match self.get_mut(key).map(KeyEntryMut::into_object_mut) {
+            None => Ok(None),
+            Some(Some(Object::VectorSet(set))) => Ok(Some(Arc::clone(set))),
+            Some(_) => Err(CommandError::WrongType),
+        }
+    }
+
+    /// Deletes the key when the object in it became empty; call after taking elements out.
+    pub fn delete_if_empty(&mut self, key: Key<'_>) {
+        let empty = matches!(self.peek(key).map(|e| e.value()), Some(ValueRef::Object(object)) if object.is_empty());
+        if empty {
+            self.delete_quiet(&key);
+        }
+    }
+
+    // --- whole databases ----------------------------------------------------------------------------------------
+
+    /// Entries of the selected database in the locked shards, expired ones included; and those with an expiry.
+    pub fn len(&self) -> (usize, usize) {
+        self.db_len(self.db)
+    }
+
+    /// Entries of a database in the locked shards, and those with an expiry.
+    pub fn db_len(&self, db: usize) -> (usize, usize) {
+        let tables = self.shard_indices().filter_map(|i| self.shards.get(i).dbs.get(db));
+        tables.fold((0, 0), |(all, volatile), db| (all + db.table.len(), volatile + db.table.volatile_len()))
+    }
+
+    /// Number of databases in use in the locked shards.
+    pub fn dbs_in_use(&self) -> usize {
+        self.shard_indices().map(|i| self.shards.get(i).dbs.len()).max().unwrap_or(0)
+    }
+
+    /// One step of a walk over a locked shard's table; see [`Table::scan`].
+    pub fn scan_shard(&self, shard: usize, cursor: u64, visit: &mut dyn FnMut(KeyEntry<'_>)) -> u64 {
+        match self.shards.get(shard).dbs.get(self.db) {
+            Some(db) => db.table.scan(cursor, visit),
+            None => 0,
+        }
+    }
+
+    /// Visits every entry of a database in the locked shards.
+    pub fn for_each(&self, db: usize, visit: &mut dyn FnMut(KeyEntry<'_>)) {
+        for shard in self.shard_indices() {
+            if let Some(db) = self.shards.get(shard).dbs.get(db) {
+                db.table.iter().for_each(&mut *visit);
+            }
+        }
+    }
+
+    /// A random entry of the selected database, near uniform; all shards must be locked.
+    pub fn sample(&self, random: u64) -> Option<KeyEntry<'_>> {
+        let (total, _) = self.len();
+        let mut rank = (u128::from(random) * total as u128 >> 64) as usize;
+        for shard in self.shard_indices() {
+            let Some(db) = self.shards.get(shard).dbs.get(self.db) else { continue };
+            if rank < db.table.len() {
+                return db.table.sample(random.rotate_left(29).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            }
+            rank -= db.table.len();
+        }
+        None
+    }
+
+    /// Empties a database in the locked shards; gives the number of keys that were there. A change.
+    pub fn flush_db(&mut self, db: usize) -> usize {
+        let mut flushed = 0;
+        for shard in self.shard_indices().collect::<Vec<_>>() {
+            let shard = self.shards.get_mut(shard);
+            shard.tell_watchers_of_db(db);
+            let Some(db) = shard.dbs.get_mut(db) else { continue };
+            flushed += db.table.len();
+            let table = std::mem::replace(&mut db.table, KeyTable::new(KeyHasher));
+            match db.cut.take() {
+                Some(cut) => cut.adopt(table),
+                None => self.garbage.push(Garbage::Table(table)),
+            }
+        }
+        self.dirty += 1;
+        flushed
+    }
+
+    /// Exchanges two databases; all shards must be locked. A change.
+    pub fn swap_dbs(&mut self, a: usize, b: usize) {
+        for shard in self.shard_indices().collect::<Vec<_>>() {
+            let shard = self.shards.get_mut(shard);
+            shard.tell_watchers_of_db(a);
+            shard.tell_watchers_of_db(b);
+            shard.db_mut(a.max(b));
+            shard.dbs.swap(a, b);
+        }
+        self.dirty += 1;
+    }
+
+    /// Starts a snapshot of everything locked (all shards).
+    pub(crate) fn begin_cut(&mut self, cut: &Arc<Cut>) {
+        for index in self.shard_indices().collect::<Vec<_>>() {
+            for (number, db) in self.shards.get_mut(index).dbs.iter_mut().enumerate() {
+                if !db.table.is_empty() {
+                    db.table.freeze(true);
+                    db.cut = Some(DbCut::new(Arc::clone(cut), number, db.table.bucket_count()));
+                }
+            }
+        }
+    }
+
+    /// A locked shard, for the walks of snapshots and active expiry.
+    pub(crate) fn shard_mut(&mut self, shard: usize) -> &mut Shard {
+        self.shards.get_mut(shard)
+    }
+
+    fn shard_indices(&self) -> impl Iterator<Item = usize> + use<> {
+        let mask = self.shards.mask();
+        (0..SHARDS).filter(move |i| mask >> i & 1 == 1)
+    }
+
+    // --- WATCH --------------------------------------------------------------------------------------------------
+
+    /// Sets `flag` when the key changes.
+    pub fn watch(&mut self, key: &Key<'_>, flag: &Arc<AtomicBool>) {
+        let db = self.db;
+        let watchers = self.shards.get_mut(key.shard).watched.entry((db, key.name.into())).or_default();
+        watchers.retain(|known| Arc::strong_count(known) > 1 && !Arc::ptr_eq(known, flag));
+        watchers.push(Arc::clone(flag));
+    }
+
+    /// Forgets a watch.
+    pub fn unwatch(&mut self, db: usize, key: &Key<'_>, flag: &Arc<AtomicBool>) {
+        let watched = &mut self.shards.get_mut(key.shard).watched;
+        if let Some(watchers) = watched.get_mut(&(db, key.name.into())) {
+            watchers.retain(|known| !Arc::ptr_eq(known, flag));
+            if watchers.is_empty() {
+                watched.remove(&(db, key.name.into()));
+            }
+        }
+    }
+}
+
+impl Shard {
+    #[inline]
+    fn tell_watchers(&mut self, db: usize, name: &[u8]) {
+        if !self.watched.is_empty() {
+            // The key is borrowed by value only in this rare case: somebody watches something in this shard.
+            if let Some(watchers) = self.watched.get(&(db, name.into())) {
+                watchers.iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
+            }
+        }
+    }
+
+    fn tell_watchers_of_db(&self, db: usize) {
+        for ((watched_db, name), watchers) in self.watched.iter() {
+            let there = self.dbs.get(db).is_some_and(|db| !db.table.is_empty());
+            if *watched_db == db && there {
+                let _ = name;
+                watchers.iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
+            }
+        }
+    }
+}
+
+/// A string value as its bytes: integers are spelled out on the stack.
+#[derive(Debug)]
+pub enum Text<'e> {
+    /// Stored as an integer.
+    Int(i64, IntText),
+    /// Stored as bytes.
+    Bytes(&'e [u8]),
+}
+
+impl<'e> Text<'e> {
+    /// The text of a value.
+    pub fn of(value: ValueRef<'e, Object>) -> Result<Self, CommandError> {
+        match value {
+            ValueRef::Int(number) => Ok(Self::Int(number, IntText::new(number))),
+            ValueRef::Bytes(bytes) => Ok(Self::Bytes(bytes)),
+            ValueRef::Object(_) => Err(CommandError::WrongType),
+        }
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Int(_, text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// The value a string is stored as: an integer where it is the canonical text of one.
+pub fn string_value(bytes: &[u8]) -> Value<'_, Object> {
+    match crate::number::parse_i64(bytes) {
+        Some(number) if bytes.len() <= 20 => Value::Int(number),
+        _ => Value::Bytes(bytes),
+    }
+}
+
+/// Refuses a value that is no string.
+pub fn expect_string(value: &ValueRef<'_, Object>) -> CommandResult {
+    if matches!(value, ValueRef::Object(_)) { Err(CommandError::WrongType) } else { Ok(()) }
+}

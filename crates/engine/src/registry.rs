@@ -1,0 +1,195 @@
+//! The command table at run time: every entry of `commands/*.rs`, found by name.
+
+use std::sync::OnceLock;
+
+use quiver_resp::Argv;
+
+use crate::command::{Begin, Command, Find, Flags, Group, Locks};
+use crate::commands::TABLES;
+use crate::error::{CommandError, quote_word};
+
+/// A command or subcommand with what is derived from its entry.
+#[derive(Debug)]
+pub struct Entry {
+    /// The entry.
+    pub command: &'static Command,
+    /// Position in [`Registry::entries`]; indexes statistics.
+    pub id: usize,
+    /// "get", or "config|get".
+    pub full_name: &'static str,
+    /// Exactly one key, behind the name.
+    pub one_key: bool,
+    /// May run under the locks of a pipelined batch.
+    pub groupable: bool,
+    /// First subcommand in the entries, and their number.
+    children: (usize, usize),
+}
+
+/// All entries, and an open-addressing table from names to those at the top.
+#[derive(Debug)]
+pub struct Registry {
+    entries: Vec<Entry>,
+    top: usize,
+    slots: Vec<u16>,
+}
+
+/// Longest command name; longer words are unknown without a look.
+const NAME_MAX: usize = 32;
+const FREE: u16 = u16::MAX;
+const SLOTS: usize = 2048;
+
+/// The registry of this process.
+pub fn registry() -> &'static Registry {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    REGISTRY.get_or_init(Registry::build)
+}
+
+/// Every top-level command.
+pub fn commands() -> impl Iterator<Item = &'static Command> {
+    TABLES.iter().flat_map(|table| table.iter())
+}
+
+impl Registry {
+    fn build() -> Self {
+        let mut entries: Vec<Entry> =
+            commands().enumerate().map(|(id, command)| Entry::new(id, command, None)).collect();
+        let top = entries.len();
+        for parent in 0..top {
+            let (container, first) = (entries[parent].command, entries.len());
+            entries[parent].children = (first, container.subcommands.len());
+            for sub in container.subcommands {
+                entries.push(Entry::new(entries.len(), sub, Some(container)));
+            }
+        }
+        let mut registry = Self { entries, top, slots: vec![FREE; SLOTS] };
+        assert!(registry.top * 2 < SLOTS, "the name table must stay sparse");
+        for id in 0..registry.top {
+            let slot = registry.slot_of(registry.entries[id].command.name.as_bytes());
+            assert_eq!(registry.slots[slot], FREE, "two commands share a name");
+            registry.slots[slot] = id as u16;
+        }
+        registry
+    }
+
+    /// Every entry, subcommands included.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The top-level entries.
+    pub fn top(&self) -> &[Entry] {
+        &self.entries[..self.top]
+    }
+
+    /// The subcommands of a container.
+    pub fn subcommands(&self, entry: &Entry) -> &[Entry] {
+        &self.entries[entry.children.0..entry.children.0 + entry.children.1]
+    }
+
+    /// Finds a top-level command by name, ASCII case ignored.
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<&Entry> {
+        if name.len() > NAME_MAX {
+            return None;
+        }
+        let mut lower = [0u8; NAME_MAX];
+        let lower = &mut lower[..name.len()];
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        match self.slots[self.slot_of(lower)] {
+            FREE => None,
+            id => Some(&self.entries[id as usize]),
+        }
+    }
+
+    /// Finds by full name ("config|get" or "get").
+    pub fn find_full(&self, name: &[u8]) -> Option<&Entry> {
+        match name.iter().position(|b| *b == b'|') {
+            None => self.find(name),
+            Some(bar) => self.find_sub(self.find(&name[..bar])?, &name[bar + 1..]),
+        }
+    }
+
+    /// Finds a subcommand.
+    pub fn find_sub(&self, container: &Entry, name: &[u8]) -> Option<&Entry> {
+        self.subcommands(container).iter().find(|sub| name.eq_ignore_ascii_case(sub.command.name.as_bytes()))
+    }
+
+    /// The entry a request names, arity checked, with Redis' errors for what is not there.
+    #[inline]
+    pub fn resolve(&self, argv: Argv<'_>) -> Result<&Entry, CommandError> {
+        let Some(mut entry) = self.find(argv.at(0)) else { return Err(unknown(argv)) };
+        if entry.children.1 > 0 && argv.len() > 1 {
+            entry = match self.find_sub(entry, argv.at(1)) {
+                Some(sub) => sub,
+                None if entry.command.name == "command" && argv.len() == 1 => entry,
+                None => return Err(unknown_sub(entry, argv)),
+            };
+        }
+        if entry.command.accepts(argv.len()) { Ok(entry) } else { Err(CommandError::Arity(entry.full_name.into())) }
+    }
+
+    /// The slot that holds `lower` or where it would stand.
+    #[inline]
+    fn slot_of(&self, lower: &[u8]) -> usize {
+        let mut hash = lower.len() as u64;
+        for chunk in lower.chunks(8) {
+            let mut word = [0u8; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            hash ^= hash >> 29;
+        }
+        let mut slot = (hash >> 32) as usize % SLOTS;
+        loop {
+            match self.slots[slot] {
+                FREE => return slot,
+                id if self.entries[id as usize].command.name.as_bytes() == lower => return slot,
+                _ => slot = (slot + 1) % SLOTS,
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn new(id: usize, command: &'static Command, parent: Option<&'static Command>) -> Self {
+        let full_name: &'static str = match parent {
+            None => command.name,
+            // Leaked once per process: the table lives as long as it does.
+            Some(parent) => Box::leak(format!("{}|{}", parent.name, command.name).into_boxed_str()),
+        };
+        let one_key = matches!(
+            command.keys,
+            [spec] if matches!((spec.begin, spec.find), (Begin::Index(1), Find::Range { last: 0, .. }))
+        );
+        let quick =
+            matches!(command.group, Group::Connection) && command.flags.has(Flags::FAST) && command.keys.is_empty();
+        let groupable = command.locks == Locks::Keys
+            && !command.flags.any(Flags::BLOCKING.with(Flags::MOVABLEKEYS))
+            && (!command.keys.is_empty() && command.group != Group::Transactions || quick && command.name == "ping");
+        Self { command, id, full_name, one_key, groupable, children: (0, 0) }
+    }
+
+    /// Indices of all keys of a request.
+    pub fn key_positions(&self, argv: Argv<'_>) -> impl Iterator<Item = usize> {
+        self.command.keys.iter().filter_map(move |spec| spec.positions(argv)).flatten()
+    }
+}
+
+fn unknown(argv: Argv<'_>) -> CommandError {
+    let mut args = String::new();
+    for word in argv.iter().skip(1) {
+        if args.len() >= 128 {
+            break;
+        }
+        let room = 128 - args.len();
+        args.push_str(&format!("'{}' ", String::from_utf8_lossy(&word[..word.len().min(room)])));
+    }
+    CommandError::UnknownCommand { name: quote_word(argv.at(0)), args }
+}
+
+fn unknown_sub(container: &Entry, argv: Argv<'_>) -> CommandError {
+    CommandError::UnknownSubcommand {
+        name: quote_word(argv.at(1)),
+        container: container.command.name.to_ascii_uppercase(),
+    }
+}

@@ -1,0 +1,212 @@
+//! What the server knows of one client.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use quiver_resp::{OwnedArgv, Protocol};
+
+use crate::registry::Entry;
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// An ordinary client.
+    Normal,
+    /// The primary whose stream this replica applies: may write, gets no replies.
+    Primary,
+}
+
+/// State of one connection, owned by the thread that serves it.
+#[derive(Debug)]
+pub struct Session {
+    /// Selected database.
+    pub db: usize,
+    /// Negotiated protocol.
+    pub protocol: Protocol,
+    /// Who it is.
+    pub role: Role,
+    /// Whether AUTH succeeded or was not needed.
+    pub authenticated: bool,
+    /// Open transaction.
+    pub multi: Option<Transaction>,
+    /// Set by writers to watched keys.
+    pub watch_flag: Arc<AtomicBool>,
+    /// Watched keys: database and name.
+    pub watched: Vec<(usize, Box<[u8]>)>,
+    /// Close once the replies are sent.
+    pub close_after_reply: bool,
+    /// What CLIENT REPLY asked for.
+    pub reply_mode: ReplyMode,
+    /// What the connection becomes after this command (PSYNC).
+    pub takeover: Option<Takeover>,
+    /// What REPLCONF told before PSYNC.
+    pub replica: ReplicaInfo,
+    /// The part other threads see.
+    pub shared: Arc<ClientInfo>,
+}
+
+/// Commands queued since MULTI.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// In order.
+    pub queue: Vec<(&'static Entry, OwnedArgv)>,
+    /// Bytes queued, bounded like the query buffer.
+    pub bytes: usize,
+    /// A command was refused at queue time: EXEC aborts.
+    pub aborted: bool,
+}
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Replies are sent.
+    On,
+    /// None is sent.
+    Off,
+    /// The reply of the next command is dropped, then ON again.
+    SkipNext,
+    /// The reply of the running command is dropped, then ON again.
+    Skip,
+}
+
+/// A connection leaves the command loop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Takeover {
+    /// The client is a replica: feed it from here. `replid` is `?` for a full sync.
+    Psync {
+        /// Replication id it followed.
+        replid: String,
+        /// First offset it misses.
+        offset: i64,
+    },
+}
+
+/// What a replica says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct ReplicaInfo {
+    /// Port it listens on.
+    pub listening_port: u16,
+    /// Address it announces.
+    pub ip_address: Option<String>,
+    /// Takes a snapshot whose end is a mark.
+    pub capa_eof: bool,
+    /// Knows PSYNC2.
+    pub capa_psync2: bool,
+}
+
+/// The part of a session that CLIENT LIST, CLIENT KILL and INFO read from other threads.
+#[derive(Debug)]
+pub struct ClientInfo {
+    /// Unique and ascending.
+    pub id: u64,
+    /// Remote address as `ip:port`.
+    pub addr: String,
+    /// Local address as `ip:port`.
+    pub laddr: String,
+    /// Unix time of the connection, ms.
+    pub created_ms: i64,
+    /// Unix time of the last command, ms.
+    pub last_active_ms: AtomicI64,
+    /// Selected database.
+    pub db: AtomicU64,
+    /// Asks the connection's task to close.
+    pub killed: AtomicBool,
+    /// Wakes the connection's task (set by whoever serves it).
+    pub waker: Mutex<Option<Waker>>,
+    /// Names and texts.
+    pub texts: Mutex<ClientTexts>,
+    /// Bytes of unanswered queries and unsent replies.
+    pub buffer_bytes: AtomicU64,
+    /// Id of the last command's registry entry; `u64::MAX` before the first.
+    pub last_command: AtomicU64,
+    /// Commands run.
+    pub commands: AtomicU64,
+    /// Bytes read.
+    pub net_in_bytes: AtomicU64,
+    /// Bytes written.
+    pub net_out_bytes: AtomicU64,
+}
+
+/// Texts a client gave.
+#[derive(Clone, Debug)]
+pub struct ClientTexts {
+    /// CLIENT SETNAME.
+    pub name: String,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: String,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_version: String,
+    /// Authenticated user.
+    pub user: String,
+    /// Flags for CLIENT LIST.
+    pub flags: String,
+    /// RESP version.
+    pub resp: u8,
+}
+
+/// Wakes the task that serves a connection.
+pub struct Waker(pub Box<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Waker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waker")
+    }
+}
+
+impl ClientInfo {
+    /// A client that just connected.
+    pub fn new(id: u64, addr: String, laddr: String, now_ms: i64) -> Self {
+        Self {
+            id,
+            addr,
+            laddr,
+            created_ms: now_ms,
+            last_active_ms: AtomicI64::new(now_ms),
+            db: AtomicU64::new(0),
+            killed: AtomicBool::new(false),
+            waker: Mutex::new(None),
+            texts: Mutex::new(ClientTexts {
+                name: String::new(),
+                lib_name: String::new(),
+                lib_version: String::new(),
+                user: "default".to_owned(),
+                flags: "N".to_owned(),
+                resp: 2,
+            }),
+            buffer_bytes: AtomicU64::new(0),
+            last_command: AtomicU64::new(u64::MAX),
+            commands: AtomicU64::new(0),
+            net_in_bytes: AtomicU64::new(0),
+            net_out_bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Asks the connection to close.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        if let Some(wake) = self.waker.lock().as_ref() {
+            wake.0();
+        }
+    }
+}
+
+impl Session {
+    /// A session for `shared`; `authenticated` when no password is set.
+    pub fn new(shared: Arc<ClientInfo>, authenticated: bool) -> Self {
+        Self {
+            db: 0,
+            protocol: Protocol::Resp2,
+            role: Role::Normal,
+            authenticated,
+            multi: None,
+            watch_flag: Arc::new(AtomicBool::new(false)),
+            watched: Vec::new(),
+            close_after_reply: false,
+            reply_mode: ReplyMode::On,
+            takeover: None,
+            replica: ReplicaInfo::default(),
+            shared,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Counters. Each I/O thread owns its [`ThreadStats`] and writes them without locked instructions; INFO adds them up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+use crate::registry::registry;
+
+/// A counter with one writer: a plain load and store, no locked instruction.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds; only the owning thread may.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// The value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// Back to zero (CONFIG RESETSTAT; an increment at the same moment may be lost).
+    pub fn reset(&self) {
+        self.0.store(0, Relaxed);
+    }
+}
+
+/// What is counted per command.
+#[derive(Debug, Default)]
+pub struct CommandStats {
+    /// Calls that ran.
+    pub calls: Counter,
+    /// Time in them, ns.
+    pub nanoseconds: Counter,
+    /// Refused before they ran.
+    pub rejected: Counter,
+    /// Ran and answered an error.
+    pub failed: Counter,
+}
+
+/// Counters of one I/O thread.
+#[derive(Debug)]
+pub struct ThreadStats {
+    /// By [`crate::registry::Entry::id`].
+    pub commands: Box<[CommandStats]>,
+    /// Commands processed.
+    pub processed: Counter,
+    /// Successful lookups by reading commands.
+    pub hits: Counter,
+    /// Lookups that found nothing.
+    pub misses: Counter,
+    /// Keys that ran out of time.
+    pub expired: Counter,
+    /// Changes since the start.
+    pub dirty: Counter,
+    /// Bytes read from clients.
+    pub net_in_bytes: Counter,
+    /// Bytes written to clients.
+    pub net_out_bytes: Counter,
+    /// Error replies.
+    pub errors: Counter,
+}
+
+impl Default for ThreadStats {
+    fn default() -> Self {
+        Self {
+            commands: registry().entries().iter().map(|_| CommandStats::default()).collect(),
+            processed: Counter::default(),
+            hits: Counter::default(),
+            misses: Counter::default(),
+            expired: Counter::default(),
+            dirty: Counter::default(),
+            net_in_bytes: Counter::default(),
+            net_out_bytes: Counter::default(),
+            errors: Counter::default(),
+        }
+    }
+}
+
+/// Counters of the whole server.
+#[derive(Debug, Default)]
+pub struct Stats {
+    threads: Mutex<Vec<Arc<ThreadStats>>>,
+    /// Connections accepted.
+    pub connections_received: AtomicU64,
+    /// Connections refused (maxclients).
+    pub connections_rejected: AtomicU64,
+    /// Error replies by their first word.
+    pub errors_by_code: Mutex<std::collections::BTreeMap<String, u64>>,
+    /// Commands per second over the last interval, set by the clock task.
+    pub ops_per_second: AtomicU64,
+    /// Highest allocated bytes seen.
+    pub peak_memory_bytes: AtomicU64,
+    /// Changes at the last successful snapshot.
+    pub dirty_at_save: AtomicI64,
+}
+
+impl Stats {
+    /// Counters for one more thread.
+    pub fn register(&self) -> Arc<ThreadStats> {
+        let stats = Arc::new(ThreadStats::default());
+        self.threads.lock().push(Arc::clone(&stats));
+        stats
+    }
+
+    /// The sum over all threads of what `read` picks.
+    pub fn sum(&self, read: impl Fn(&ThreadStats) -> u64) -> u64 {
+        self.threads.lock().iter().map(|thread| read(thread)).sum()
+    }
+
+    /// Changes since the start.
+    pub fn dirty(&self) -> u64 {
+        self.sum(|thread| thread.dirty.get())
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset(&self) {
+        for thread in self.threads.lock().iter() {
+            for command in &thread.commands {
+                for counter in [&command.calls, &command.nanoseconds, &command.rejected, &command.failed] {
+                    counter.reset();
+                }
+            }
+            let all = [&thread.processed, &thread.hits, &thread.misses, &thread.expired, &thread.net_in_bytes];
+            for counter in all.into_iter().chain([&thread.net_out_bytes, &thread.errors]) {
+                counter.reset();
+            }
+        }
+        self.errors_by_code.lock().clear();
+        for counter in [&self.connections_received, &self.connections_rejected, &self.peak_memory_bytes] {
+            counter.store(0, Relaxed);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Collections: each file owns a value, its encodings and its invariants, and knows nothing of commands.
+
+pub mod hash;
+pub mod vset;
