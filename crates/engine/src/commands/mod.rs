@@ -1,5 +1,6 @@
 //! Commands by family: each file holds the table entries of its commands and their handlers.
 
+pub(crate) mod args;
 pub mod string;
 pub mod transactions;
 

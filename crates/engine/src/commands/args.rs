@@ -1,0 +1,107 @@
+//! Arguments that many commands share: integers, expiry options, conditions.
+
+use quiver_resp::Argv;
+
+use crate::error::CommandError;
+use crate::number::{parse_f64, parse_i64};
+
+/// An integer argument.
+pub(crate) fn integer(text: &[u8]) -> Result<i64, CommandError> {
+    parse_i64(text).ok_or(CommandError::NotInteger)
+}
+
+/// A float argument; NaN is refused.
+pub(crate) fn float(text: &[u8]) -> Result<f64, CommandError> {
+    parse_f64(text).ok_or(CommandError::NotFloat)
+}
+
+/// Whether an argument is this word, ASCII case ignored.
+pub(crate) fn is(argument: &[u8], word: &str) -> bool {
+    argument.eq_ignore_ascii_case(word.as_bytes())
+}
+
+/// What a command wants done to an expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    /// Nothing said.
+    None,
+    /// KEEPTTL.
+    Keep,
+    /// PERSIST.
+    Persist,
+    /// An absolute time, unix ms.
+    At(i64),
+}
+
+/// The options EX, PX, EXAT, PXAT; `None` for any other word.
+pub(crate) fn expiry_option(word: &[u8]) -> Option<Unit> {
+    Some(match word.to_ascii_uppercase().as_slice() {
+        b"EX" => Unit { seconds: true, absolute: false },
+        b"PX" => Unit { seconds: false, absolute: false },
+        b"EXAT" => Unit { seconds: true, absolute: true },
+        b"PXAT" => Unit { seconds: false, absolute: true },
+        _ => return None,
+    })
+}
+
+/// How an expiry is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unit {
+    pub(crate) seconds: bool,
+    pub(crate) absolute: bool,
+}
+
+/// A positive expiry as SET and its like take it, made absolute (unix ms).
+pub(crate) fn positive_expiry(
+    text: &[u8],
+    unit: Unit,
+    now_ms: i64,
+    command: &'static str,
+) -> Result<i64, CommandError> {
+    let given = integer(text)?;
+    let at = (given > 0).then(|| absolute_ms(given, unit, now_ms)).flatten();
+    at.ok_or(CommandError::InvalidExpire(command))
+}
+
+/// A time in its unit as unix ms; `None` when out of range.
+pub(crate) fn absolute_ms(given: i64, unit: Unit, now_ms: i64) -> Option<i64> {
+    let ms = if unit.seconds { given.checked_mul(1000)? } else { given };
+    if unit.absolute { Some(ms) } else { ms.checked_add(now_ms) }
+}
+
+/// `start` and `end` of GETRANGE and its like, clipped to a length; `None` for an empty range.
+pub(crate) fn clip_range(start: i64, end: i64, len: usize) -> Option<std::ops::Range<usize>> {
+    let len = len as i64;
+    if start < 0 && end < 0 && start > end {
+        return None;
+    }
+    let from = |index: i64| if index < 0 { index.saturating_add(len).max(0) } else { index };
+    let (start, end) = (from(start), from(end).min(len - 1));
+    (len > 0 && start <= end).then(|| start as usize..end as usize + 1)
+}
+
+/// The words from `first` on with their successors: options that take a value read it with [`Options::value`].
+pub(crate) struct Options<'a> {
+    argv: Argv<'a>,
+    next: usize,
+}
+
+impl<'a> Options<'a> {
+    pub(crate) fn new(argv: Argv<'a>, first: usize) -> Self {
+        Self { argv, next: first }
+    }
+
+    /// The value of the option just read.
+    pub(crate) fn value(&mut self) -> Result<&'a [u8], CommandError> {
+        self.next().ok_or(CommandError::Syntax)
+    }
+}
+
+impl<'a> Iterator for Options<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.next += 1;
+        self.argv.get(self.next - 1)
+    }
+}

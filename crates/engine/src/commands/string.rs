@@ -1,4 +1,0 @@
-//! Strings.
-use crate::command::*;
-/// x
-pub const COMMANDS: &[Command] = &[];

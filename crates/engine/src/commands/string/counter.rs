@@ -1,0 +1,68 @@
+//! Numbers in strings: INCR and its family.
+
+use quiver_resp::Argv;
+use quiver_structures::{Value, ValueRef};
+
+use super::super::args::{float, integer};
+use super::set::store_keeping_expiry;
+use crate::command::CommandResult;
+use crate::context::Ctx;
+use crate::error::CommandError;
+use crate::keyspace::Text;
+use crate::number::{format_human, parse_f64, parse_i64};
+
+pub(super) fn incr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    add(ctx, argv, 1)
+}
+
+pub(super) fn decr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    add(ctx, argv, -1)
+}
+
+pub(super) fn incrby(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let by = integer(argv.at(2))?;
+    add(ctx, argv, by)
+}
+
+pub(super) fn decrby(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let by = integer(argv.at(2))?;
+    let by = by.checked_neg().ok_or(CommandError::text("ERR decrement would overflow"))?;
+    add(ctx, argv, by)
+}
+
+fn add(ctx: &mut Ctx<'_>, argv: Argv<'_>, by: i64) -> CommandResult {
+    let key = ctx.first_key(argv);
+    let old = match ctx.ks.peek(key).map(|entry| entry.value()) {
+        None => None,
+        Some(ValueRef::Int(number)) => Some(number),
+        Some(ValueRef::Bytes(bytes)) => Some(parse_i64(bytes).ok_or(CommandError::NotInteger)?),
+        Some(ValueRef::Object(_)) => return Err(CommandError::WrongType),
+    };
+    let new = old.unwrap_or(0).checked_add(by).ok_or(CommandError::Overflow)?;
+    if old.is_some() {
+        let mut entry = ctx.ks.get_mut(key).expect("the key was just read");
+        entry.set_value(Value::Int(new));
+        ctx.ks.changed(&key);
+    } else {
+        ctx.ks.set(key, Value::Int(new), None);
+    }
+    ctx.reply.integer(new);
+    Ok(())
+}
+
+pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let key = ctx.first_key(argv);
+    let old = match ctx.ks.string(key)? {
+        None => 0.0,
+        Some(Text::Int(number, _)) => number as f64,
+        Some(Text::Bytes(bytes)) => parse_f64(bytes).ok_or(CommandError::NotFloat)?,
+    };
+    let new = old + float(argv.at(2))?;
+    if !new.is_finite() {
+        return Err(CommandError::NanOrInfinity);
+    }
+    let text = format_human(new);
+    store_keeping_expiry(ctx, key, text.as_bytes());
+    ctx.reply.bulk(text.as_bytes());
+    Ok(())
+}
