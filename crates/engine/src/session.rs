@@ -113,7 +113,7 @@ pub struct ClientInfo {
     /// Asks the connection's task to close.
     pub killed: AtomicBool,
     /// Wakes the connection's task (set by whoever serves it).
-    pub waker: Mutex<Option<Waker>>,
+    pub waker: Mutex<Option<std::task::Waker>>,
     /// Names and texts.
     pub texts: Mutex<ClientTexts>,
     /// Bytes of unanswered queries and unsent replies.
@@ -143,15 +143,6 @@ pub struct ClientTexts {
     pub flags: String,
     /// RESP version.
     pub resp: u8,
-}
-
-/// Wakes the task that serves a connection.
-pub struct Waker(pub Box<dyn Fn() + Send + Sync>);
-
-impl std::fmt::Debug for Waker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Waker")
-    }
 }
 
 impl ClientInfo {
@@ -186,7 +177,7 @@ impl ClientInfo {
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
         if let Some(wake) = self.waker.lock().as_ref() {
-            wake.0();
+            wake.wake_by_ref();
         }
     }
 }
