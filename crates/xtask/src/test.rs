@@ -1,0 +1,122 @@
+//! `cargo xtask test`: everything CI runs, cheapest first.
+//!
+//! One build serves all steps. Every cargo call covers the workspace in the `dev` profile, so features resolve the
+//! same way each time; only clippy has artefacts of its own (it checks without generating code), and maturin builds
+//! the one package that the others leave out, under the PyO3 settings of `.cargo/config.toml`.
+
+use anyhow::{Context, Result, bail};
+
+use crate::codegen;
+use crate::project::{Project, capture, run};
+use crate::python;
+use crate::steps::{Step, run_all};
+use crate::tidy;
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        what: "formatting of all Rust code",
+        remedy: "run `cargo fmt --all` (no rustfmt? `rustup component add rustfmt`)",
+        run: |project| run(project.cargo().args(["fmt", "--all", "--check"])),
+    },
+    Step {
+        name: "tidy",
+        what: "dependency table, headers, forbidden leftovers",
+        remedy: "each line above names the file and the cure",
+        run: tidy::run,
+    },
+    Step {
+        name: "data",
+        what: "bundled data sets against their checksums",
+        remedy: "each line above names the file and the cure",
+        run: |project| run(project.command(python::find()?).args(["datasets/generate.py", "check"])),
+    },
+    Step {
+        name: "codegen",
+        what: "generated gRPC code against proto/",
+        remedy: "run `cargo xtask codegen` and commit what changed",
+        run: |_| codegen::codegen(true),
+    },
+    Step {
+        name: "clippy",
+        what: "lints of all targets, warnings are errors",
+        remedy: "fix what is reported; where a lint is wrong, `#[expect(clippy::name, reason = \"..\")]`",
+        run: |project| run(project.cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+    },
+    Step {
+        name: "build",
+        what: "server, tools and test programs",
+        remedy: "fix what the compiler reports; \"linker `cc` not found\" means that a C compiler must be installed",
+        run: |project| run(project.cargo().arg("build").args(SELECTION).args(["--lib", "--bins", "--tests"])),
+    },
+    Step {
+        name: "rust",
+        what: "Rust tests",
+        remedy: "run one alone with `cargo test -p PACKAGE NAME -- --nocapture`",
+        run: rust_tests,
+    },
+    Step {
+        name: "doc",
+        what: "examples in the documentation",
+        remedy: "the example named above is out of date with the code beside it",
+        run: |project| run(project.cargo().args(["test", "--quiet", "--doc"]).args(SELECTION)),
+    },
+    Step {
+        name: "venv",
+        what: "Python tools in .venv",
+        remedy: "needs Python 3.9 or newer with venv, and PyPI; a damaged .venv can be deleted",
+        run: |project| python::Venv::ensure(project).map(drop),
+    },
+    Step {
+        name: "wheel",
+        what: "Python package built into .venv",
+        remedy: "fix what maturin reports above",
+        run: |project| python::Venv::ensure(project)?.develop(project, &[]),
+    },
+    Step {
+        name: "python",
+        what: "Python tests against the server just built",
+        remedy: "run one alone with `.venv/bin/python -m pytest python/tests -k NAME`",
+        run: python_tests,
+    },
+];
+
+/// All packages but the Python module, which only maturin links (clippy checks it with the others).
+const SELECTION: [&str; 3] = ["--workspace", "--exclude", python::PACKAGE];
+
+/// Runs all steps, or those named in `only`, in the order of the table.
+pub(crate) fn run_steps(project: &Project, only: &[&str]) -> Result<()> {
+    if let Some(unknown) = only.iter().find(|name| STEPS.iter().all(|step| step.name != **name)) {
+        bail!("no step `{unknown}`; there are: {}", names().join(" "));
+    }
+    let chosen: Vec<&Step> = STEPS.iter().filter(|step| only.is_empty() || only.contains(&step.name)).collect();
+    run_all(project, "test", &chosen)
+}
+
+/// Prints the steps and what they do.
+pub(crate) fn list() {
+    for step in STEPS {
+        println!("{:<10} {}", step.name, step.what);
+    }
+}
+
+fn names() -> Vec<&'static str> {
+    STEPS.iter().map(|step| step.name).collect()
+}
+
+/// With cargo-nextest where it is installed (each test in a process of its own), else with cargo's own runner.
+fn rust_tests(project: &Project) -> Result<()> {
+    let nextest = capture(project.cargo().args(["nextest", "--version"])).is_ok();
+    let runner: &[&str] = if nextest { &["nextest", "run", "--no-fail-fast"] } else { &["test", "--no-fail-fast"] };
+    run(project.cargo().args(runner).args(SELECTION).args(["--lib", "--bins", "--tests"]))
+}
+
+fn python_tests(project: &Project) -> Result<()> {
+    let server = project.binary("debug", "quiver-server");
+    if !server.is_file() {
+        bail!("{} is missing: run `cargo xtask test build` first", server.display());
+    }
+    let venv = python::Venv::ensure(project)?;
+    run(project.command(venv.python()).args(["-m", "pytest", "-q", "python/tests"]).env("QUIVER_SERVER", &server))
+        .context("Python tests")
+}
