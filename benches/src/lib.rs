@@ -26,5 +26,6 @@ pub mod server;
 pub mod stats;
 pub mod template;
 pub mod traffic;
+pub mod vector_results;
 pub mod vector_traffic;
 pub mod vectors;

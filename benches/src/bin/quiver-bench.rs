@@ -122,7 +122,7 @@ struct VectorArgs {
     #[arg(long, default_value_t = 200)]
     ef_construction: u32,
     /// EF of VSIM, ascending
-    #[arg(long, value_delimiter = ',', default_value = "10,20,40,80,160,320")]
+    #[arg(long, value_delimiter = ',', default_value = "10,15,20,30,40,80,160,320")]
     ef: Vec<u32>,
     /// Neighbours asked for and counted in recall
     #[arg(long, default_value_t = 10)]
