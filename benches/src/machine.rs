@@ -17,7 +17,7 @@ pub struct Provenance {
     pub cpu: String,
     /// Instruction sets the figures depend on, of those we look for.
     pub cpu_features: Vec<String>,
-    /// Cores this process may use.
+    /// Cores of the machine.
     pub cores: usize,
     /// Memory of the machine in MiB.
     pub memory_mib: u64,
@@ -40,7 +40,8 @@ impl Provenance {
                 .filter(|f| present(f))
                 .map(|f| (*f).to_owned())
                 .collect(),
-            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            // Not available_parallelism: this thread may be pinned already.
+            cores: cpuinfo.lines().filter(|line| line.starts_with("processor")).count(),
             memory_mib: memory_mib(),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
                 .map_or("unknown".into(), |text| text.trim().to_owned()),
