@@ -1,0 +1,231 @@
+//! `quiver-bench load` and `quiver-bench vectors`: see `benches/README.md`.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "results go to standard output")]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use clap::{Args, Parser, Subcommand};
+use quiver_benches::bounds::Bound;
+use quiver_benches::dataset::Dataset;
+use quiver_benches::load::{self, Test};
+use quiver_benches::machine::Provenance;
+use quiver_benches::progress::note;
+use quiver_benches::report::Document;
+use quiver_benches::server::{Cores, ServerSpec, pin_this_thread};
+use quiver_benches::vector_traffic::Quant;
+use quiver_benches::vectors;
+
+/// Where `cargo build --release` leaves the server.
+const QUIVER_DEFAULT: &str = "target/release/quiver-server";
+
+/// Measures Quiver and its peers in one run, the servers on one core and this program on another.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Key/value commands: server CPU per operation, throughput, latency, bytes per key.
+    Load(LoadArgs),
+    /// Vector sets: VADD per server CPU, bytes per vector, queries/s against recall.
+    Vectors(VectorArgs),
+}
+
+#[derive(Debug, Args)]
+struct CommonArgs {
+    /// Quiver's server, with arguments if need be [default: target/release/quiver-server where it exists]
+    #[arg(long, value_name = "COMMAND")]
+    quiver: Option<String>,
+    /// A Redis server, e.g. `redis-server` or "/path/wrapper redis-server"
+    #[arg(long, value_name = "COMMAND")]
+    redis: Option<String>,
+    /// A Valkey server
+    #[arg(long, value_name = "COMMAND")]
+    valkey: Option<String>,
+    /// First of up to three ports on the loopback interface
+    #[arg(long, default_value_t = 7130)]
+    port: u16,
+    /// Core of the servers
+    #[arg(long, default_value_t = 0)]
+    server_core: usize,
+    /// Core of the generator
+    #[arg(long, default_value_t = 1)]
+    generator_core: usize,
+    /// Leave placement to the kernel
+    #[arg(long)]
+    no_pin: bool,
+    /// Folder of the result files
+    #[arg(long, default_value = "benches/results")]
+    out: PathBuf,
+    /// First part of the result file's name; names that start with "local" are ignored by git
+    #[arg(long, default_value = "local")]
+    label: String,
+    /// Print PASS or FAIL for each promise against Redis, and fail when one is broken
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Debug, Args)]
+struct LoadArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// What to run
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "get,set")]
+    tests: Vec<Test>,
+    /// Pipeline depths
+    #[arg(long, value_delimiter = ',', default_value = "1,16")]
+    pipelines: Vec<usize>,
+    /// Connections
+    #[arg(long, default_value_t = 50)]
+    connections: usize,
+    /// Distinct keys, all written before the first run
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: u64,
+    /// Bytes of a key
+    #[arg(long, default_value_t = 16)]
+    key_bytes: usize,
+    /// Bytes of a value
+    #[arg(long, default_value_t = 32)]
+    value_bytes: usize,
+    /// Interleaved rounds
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Untimed seconds before each run
+    #[arg(long, default_value_t = 0.3)]
+    warmup: f64,
+    /// Timed seconds of each run; CPU time is precise to 10 ms
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Line of the custom test, with __key__, __value__, __hash__, __field__, __rand__
+    #[arg(long, value_name = "LINE")]
+    custom: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct VectorArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Folder with base.npy, query.npy and gt.npy
+    #[arg(long, default_value = "datasets/wordnet-minilm-5k")]
+    dataset: PathBuf,
+    /// Storage of the vectors
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "noquant,q8")]
+    quant: Vec<Quant>,
+    /// Links per node
+    #[arg(long, default_value_t = 16)]
+    m: u32,
+    /// EF of VADD
+    #[arg(long, default_value_t = 200)]
+    ef_construction: u32,
+    /// EF of VSIM, ascending
+    #[arg(long, value_delimiter = ',', default_value = "10,15,20,30,40,80,160,320")]
+    ef: Vec<u32>,
+    /// Neighbours asked for and counted in recall
+    #[arg(long, default_value_t = 10)]
+    k: usize,
+    /// Numbers of connections
+    #[arg(long, value_delimiter = ',', default_value = "1,8")]
+    connections: Vec<usize>,
+    /// Fresh builds with their searches
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Timed seconds of each search
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// Add NOTHREAD to VSIM: Redis then searches on its main thread instead of starting one for each query
+    #[arg(long)]
+    nothread: bool,
+}
+
+fn main() -> Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Load(args) => run_load(args),
+        Command::Vectors(args) => run_vectors(args),
+    }
+}
+
+fn run_load(args: LoadArgs) -> Result<ExitCode> {
+    ensure!(args.keys > 0 && args.rounds > 0 && args.seconds > 0.0, "--keys, --rounds and --seconds must be positive");
+    ensure!(args.pipelines.iter().all(|depth| *depth > 0), "a pipeline holds at least one request");
+    let settings = load::Settings {
+        tests: args.tests,
+        pipelines: args.pipelines,
+        connections: args.connections,
+        keys: args.keys,
+        key_bytes: args.key_bytes,
+        value_bytes: args.value_bytes,
+        rounds: args.rounds,
+        warmup_s: args.warmup,
+        run_s: args.seconds,
+        custom: args.custom,
+    };
+    let specs = args.common.prepare()?;
+    let results = load::run(&specs, &settings)?;
+    println!("{}", results.tables());
+    let document =
+        Document { kind: "load", provenance: &Provenance::collect(), settings: &settings, results: &results };
+    args.common.finish(&document.write(&args.common.out, &args.common.label)?, &results.bounds)
+}
+
+fn run_vectors(args: VectorArgs) -> Result<ExitCode> {
+    ensure!(args.rounds > 0 && args.seconds > 0.0 && args.k > 0, "--rounds, --seconds and --k must be positive");
+    ensure!(args.ef.is_sorted(), "--ef must ascend");
+    let dataset = Dataset::load(&args.dataset)?;
+    let settings = vectors::Settings {
+        dataset: dataset.name.clone(),
+        quants: args.quant,
+        m: args.m,
+        ef_construction: args.ef_construction,
+        efs: args.ef,
+        k: args.k,
+        connections: args.connections,
+        rounds: args.rounds,
+        search_s: args.seconds,
+        nothread: args.nothread,
+    };
+    let specs = args.common.prepare()?;
+    let results = vectors::run(&specs, &dataset, &settings)?;
+    println!("{}", results.tables(&settings));
+    let provenance = Provenance::collect();
+    let document = Document { kind: "vectors", provenance: &provenance, settings: &settings, results: &results };
+    args.common.finish(&document.write(&args.common.out, &args.common.label)?, &results.bounds)
+}
+
+impl CommonArgs {
+    /// Pins this thread and lists the servers to start.
+    fn prepare(&self) -> Result<Vec<ServerSpec>> {
+        let default = || Path::new(QUIVER_DEFAULT).is_file().then(|| QUIVER_DEFAULT.to_owned());
+        let quiver = self.quiver.clone().or_else(default);
+        if quiver.is_none() {
+            note(format!("no {QUIVER_DEFAULT}: only peers are measured (cargo build --release -p quiver-server)"));
+        }
+        let cores = Cores { server: self.server_core, generator: self.generator_core };
+        let cores = (!self.no_pin).then_some(cores);
+        let named = [("quiver", &quiver), ("redis", &self.redis), ("valkey", &self.valkey)];
+        let spec = |(index, (name, command)): (usize, (&str, &Option<String>))| {
+            let (name, command) = (name.to_owned(), command.clone()?);
+            Some(ServerSpec { name, command, port: self.port + index as u16, cores })
+        };
+        let specs: Vec<ServerSpec> = named.into_iter().enumerate().filter_map(spec).collect();
+        ensure!(!specs.is_empty(), "nothing to measure: give --quiver, --redis or --valkey");
+        if let Some(cores) = cores {
+            pin_this_thread(cores.generator)?;
+        }
+        Ok(specs)
+    }
+
+    fn finish(&self, path: &Path, bounds: &[Bound]) -> Result<ExitCode> {
+        note(format!("written: {}", path.display()));
+        if !self.check {
+            return Ok(ExitCode::SUCCESS);
+        }
+        for bound in bounds {
+            println!("{}", bound.verdict());
+        }
+        Ok(if bounds.iter().all(Bound::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
