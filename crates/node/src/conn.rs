@@ -58,7 +58,17 @@ struct Conn {
     pending: Vec<u8>,
     /// Replies not written yet.
     unsent: Vec<u8>,
-    broken: bool,
+}
+
+/// What follows a turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// More input is needed.
+    Read,
+    /// Enough output waits; whole commands are left in the connection's buffer.
+    More,
+    /// The connection ends.
+    Close,
 }
 
 /// Where the input of a turn lies.
@@ -80,29 +90,27 @@ pub(crate) async fn serve(
         decoder: Decoder::new(),
         pending: Vec::new(),
         unsent: Vec::new(),
-        broken: false,
     };
     loop {
         let input = poll_fn(|cx| poll_input(&mut stream, &mut conn, &shared, cx)).await;
-        if matches!(input, Input::End) {
-            return None;
-        }
-        let mut carry_on = conn.turn(&shared, input, &stream);
-        while !conn.unsent.is_empty() {
-            if stream.write_all(&conn.unsent).await.is_err() {
-                return None;
+        let mut next = conn.turn(&shared, input, &stream);
+        loop {
+            if !conn.unsent.is_empty() {
+                if stream.write_all(&conn.unsent).await.is_err() {
+                    return None;
+                }
+                conn.unsent = Vec::new();
             }
-            conn.unsent.clear();
-            if carry_on && !conn.pending.is_empty() {
-                // The batch stopped because enough output waited; the rest of it is in the buffer.
-                carry_on = conn.turn(&shared, Input::Pending, &stream);
+            if next != Next::More {
+                break;
             }
+            tokio::task::yield_now().await;
+            next = conn.turn(&shared, Input::Pending, &stream);
         }
-        conn.unsent = Vec::new();
         if let Some(takeover) = conn.session.takeover.take() {
             return Some((stream, conn.session, takeover));
         }
-        if !carry_on {
+        if next == Next::Close {
             let _ = stream.shutdown().await;
             return None;
         }
@@ -151,8 +159,8 @@ fn poll_input(
 }
 
 impl Conn {
-    /// Runs everything the input holds and writes what can be written at once; `false` ends the connection.
-    fn turn(&mut self, shared: &Rc<RefCell<Shared>>, input: Input, stream: &TcpStream) -> bool {
+    /// Runs what the input holds and writes what can be written at once.
+    fn turn(&mut self, shared: &Rc<RefCell<Shared>>, input: Input, stream: &TcpStream) -> Next {
         let mut shared = shared.borrow_mut();
         let Shared { engine, worker, input: buffer, output, requests } = &mut *shared;
         let bytes: &[u8] = match input {
@@ -161,9 +169,9 @@ impl Conn {
                 &buffer[..len]
             }
             Input::Pending => &self.pending,
-            Input::End => return false,
+            Input::End => return Next::Close,
         };
-        let (consumed, carry_on) =
+        let (consumed, mut next) =
             run_all(engine, worker, &mut self.session, &mut self.decoder, requests, bytes, output);
         match input {
             Input::Shared(len) => self.pending.extend_from_slice(&buffer[consumed..len]),
@@ -175,36 +183,37 @@ impl Conn {
             }
         }
         self.session.shared.buffer_bytes.store((self.pending.len() + output.len()) as u64, Relaxed);
-        self.broken |= !carry_on;
         worker.stats.net_out_bytes.add(output.len() as u64);
-        self.send(output, stream);
+        if !self.send(output, stream) || self.pending.len() > engine.config.client_query_buffer_limit() {
+            next = Next::Close;
+        }
         if output.capacity() > SHARED_OUTPUT_KEEP {
             *output = Vec::new();
         }
-        !self.broken && self.pending.len() <= engine.config.client_query_buffer_limit()
+        next
     }
 
-    /// Writes without waiting; what the socket does not take stays with the connection.
-    fn send(&mut self, output: &mut Vec<u8>, stream: &TcpStream) {
+    /// Writes without waiting; what the socket does not take stays with the connection. `false`: it is broken.
+    fn send(&mut self, output: &mut Vec<u8>, stream: &TcpStream) -> bool {
         let mut sent = 0;
         while sent < output.len() {
             match stream.try_write(&output[sent..]) {
                 Ok(n) => sent += n,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
                 Err(_) => {
-                    self.broken = true;
-                    break;
+                    output.clear();
+                    return false;
                 }
             }
         }
-        if sent < output.len() && !self.broken {
-            self.unsent.extend_from_slice(&output[sent..]);
-        }
+        self.unsent.extend_from_slice(&output[sent..]);
         output.clear();
+        true
     }
 }
 
-/// Decodes and runs commands until the input is used up, the output is enough, or the connection ends.
+/// Decodes and runs commands until the input is used up, the output is enough, or the connection ends. Gives the bytes
+/// used and what follows.
 fn run_all(
     engine: &Engine,
     worker: &mut Worker,
@@ -213,7 +222,7 @@ fn run_all(
     requests: &mut Requests,
     bytes: &[u8],
     output: &mut Vec<u8>,
-) -> (usize, bool) {
+) -> (usize, Next) {
     let mut consumed = 0;
     let now_ms = now_ms();
     loop {
@@ -222,30 +231,31 @@ fn run_all(
             unauthenticated: !session.authenticated,
             ..Limits::default()
         };
+        // An AUTH lifts the limits for the commands behind it.
+        let batch = if session.authenticated { BATCH_MAX } else { 1 };
         requests.clear();
         let input = &bytes[consumed..];
-        let decoded = decoder.decode(input, &limits, requests, BATCH_MAX);
-        let done = if requests.is_empty() { 0 } else { engine.run(worker, session, requests, input, 0, output, now_ms) };
-        if session.close_after_reply || session.takeover.is_some() {
-            return (consumed + done.checked_sub(1).map_or(0, |last| requests.end(last)), session.takeover.is_some());
-        }
-        if done < requests.len() {
-            // Enough output waits. The decoder starts again at the first command that was not run.
+        let decoded = decoder.decode(input, &limits, requests, batch);
+        let done = engine.run(worker, session, requests, input, 0, output, now_ms);
+        let ends = session.close_after_reply || session.takeover.is_some();
+        if ends || done < requests.len() {
+            // The decoder starts again at the first command that was not run.
             *decoder = Decoder::new();
-            return (consumed + done.checked_sub(1).map_or(0, |last| requests.end(last)), true);
+            let used = done.checked_sub(1).map_or(0, |last| requests.end(last));
+            return (consumed + used, if ends { Next::Close } else { Next::More });
         }
         match decoded {
             Ok(used) => {
                 consumed += used;
-                if requests.len() < BATCH_MAX || consumed == bytes.len() {
-                    return (consumed, true);
+                if requests.len() < batch || consumed == bytes.len() {
+                    return (consumed, Next::Read);
                 }
             }
             Err(error) => {
                 if let Some(message) = error.message() {
                     Encoder::new(output, session.protocol).error_bytes(&message);
                 }
-                return (bytes.len(), false);
+                return (bytes.len(), Next::Close);
             }
         }
     }

@@ -1,0 +1,82 @@
+//! Periodic work on a thread of its own, `hz` times a second: active expiry, memory figures, save points, idle
+//! clients, operations per second.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use quiver_engine::expire::ExpireCursor;
+use quiver_engine::{Engine, Worker};
+use tracing::warn;
+
+use crate::clock::{now_ms, now_ns, random_seed};
+use crate::host::NodeHost;
+use crate::saver::Saver;
+
+/// Buckets one round of expiry may look at, per unit of `active-expire-effort`.
+const EXPIRE_BUCKETS: usize = 65_536;
+
+struct Cron {
+    engine: Arc<Engine>,
+    host: NodeHost,
+    worker: Worker,
+    cursor: ExpireCursor,
+    commands: u64,
+    sampled_ns: u64,
+}
+
+pub(crate) fn start(engine: Arc<Engine>, host: NodeHost) {
+    let worker = engine.worker(random_seed(), now_ns);
+    let mut cron =
+        Cron { engine, host, worker, cursor: ExpireCursor::default(), commands: 0, sampled_ns: now_ns() };
+    let thread = std::thread::Builder::new().name("quiver-cron".to_owned());
+    let started = thread.spawn(move || {
+        loop {
+            cron.round();
+            std::thread::sleep(Duration::from_millis(1000 / cron.engine.config.hz().max(1) as u64));
+        }
+    });
+    if let Err(error) = started {
+        warn!("no thread for periodic work: {error}");
+    }
+}
+
+impl Cron {
+    fn round(&mut self) {
+        let state = &self.engine.state;
+        if state.loading.load(Relaxed) {
+            return;
+        }
+        if !state.is_replica.load(Relaxed) && !state.active_expire_off.load(Relaxed) {
+            let buckets = EXPIRE_BUCKETS * self.engine.config.active_expire_effort();
+            self.engine.expire_round(&mut self.worker, &mut self.cursor, buckets, now_ms());
+        }
+        self.host.measure_memory(&self.engine);
+        Saver::at_save_points(&self.host, &self.engine);
+        self.sample();
+        self.close_idle();
+    }
+
+    fn sample(&mut self) {
+        let now = now_ns();
+        if now - self.sampled_ns >= 1_000_000_000 {
+            let commands = self.engine.stats.sum(|thread| thread.processed.get());
+            let per_second = u128::from(commands.saturating_sub(self.commands)) * 1_000_000_000
+                / u128::from(now - self.sampled_ns);
+            self.engine.stats.ops_per_second.store(per_second as u64, Relaxed);
+            (self.commands, self.sampled_ns) = (commands, now);
+        }
+    }
+
+    fn close_idle(&self) {
+        let timeout_ms = self.engine.config.timeout_s() as i64 * 1000;
+        if timeout_ms > 0 {
+            let now = now_ms();
+            for client in self.engine.clients.lock().values() {
+                if now - client.last_active_ms.load(Relaxed) > timeout_ms {
+                    client.kill();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Commands from inside the process: what gRPC and tests use instead of a socket.
+
+use std::sync::Arc;
+
+use quiver_engine::{ClientInfo, Engine, Session, Worker};
+use quiver_resp::{OwnedArgv, Protocol};
+
+use crate::clock::{now_ms, now_ns, random_seed};
+
+/// Opens sessions on the engine.
+#[derive(Clone)]
+pub struct Handle {
+    engine: Arc<Engine>,
+}
+
+/// A session without a socket.
+pub struct HandleSession {
+    engine: Arc<Engine>,
+    worker: Worker,
+    session: Session,
+}
+
+impl Handle {
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    /// A session, for one thread at a time. It answers in RESP3. `None` when `maxclients` is reached.
+    pub fn session(&self, addr: &str) -> Option<HandleSession> {
+        let client: Arc<ClientInfo> = self.engine.connect(addr.to_owned(), String::new(), now_ms())?;
+        let authenticated = self.engine.config.get("requirepass").is_empty();
+        let mut session = Session::new(client, authenticated);
+        session.protocol = Protocol::Resp3;
+        let worker = self.engine.worker(random_seed(), now_ns);
+        Some(HandleSession { engine: Arc::clone(&self.engine), worker, session })
+    }
+}
+
+impl HandleSession {
+    /// Runs one command and appends its reply in RESP3 to `out`.
+    pub fn execute(&mut self, argv: &OwnedArgv, out: &mut Vec<u8>) {
+        self.engine.run_one(&mut self.worker, &mut self.session, argv.as_argv(), out, now_ms());
+    }
+}
+
+impl Drop for HandleSession {
+    fn drop(&mut self) {
+        self.engine.disconnect(self.session.shared.id);
+    }
+}

@@ -1,0 +1,293 @@
+//! What the engine asks of its surroundings, answered by this instance.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak, mpsc};
+
+use parking_lot::Mutex;
+use quiver_engine::host::{Host, RoleReply};
+use quiver_engine::keyspace::Garbage;
+use quiver_engine::session::ReplicaInfo;
+use quiver_engine::{CommandError, Engine};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::clock::{now_ms, random_id};
+use crate::saver::Saver;
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything that was to be saved is on disk.
+    Clean,
+    /// Asked to end although a save failed.
+    Forced,
+}
+
+/// The surroundings; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeHost(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    engine: OnceLock<Weak<Engine>>,
+    pub(crate) run_id: String,
+    pub(crate) saver: Saver,
+    exit: watch::Sender<Option<Exit>>,
+    shutting_down: AtomicBool,
+    garbage: Mutex<mpsc::Sender<Vec<Garbage>>>,
+    allocated: AtomicU64,
+    last_rss: AtomicU64,
+    started_ms: AtomicI64,
+}
+
+impl std::ops::Deref for NodeHost {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl NodeHost {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Inner {
+            engine: OnceLock::new(),
+            run_id: random_id(),
+            saver: Saver::default(),
+            exit: watch::Sender::new(None),
+            shutting_down: AtomicBool::new(false),
+            garbage: Mutex::new(start_garbage_thread()),
+            allocated: AtomicU64::new(0),
+            last_rss: AtomicU64::new(0),
+            started_ms: AtomicI64::new(now_ms()),
+        }))
+    }
+
+    pub(crate) fn attach(&self, engine: &Arc<Engine>) {
+        self.engine.set(Arc::downgrade(engine)).expect("a host serves one engine");
+        engine.state.started_ms.store(now_ms(), Relaxed);
+    }
+
+    /// The engine, for background threads.
+    pub(crate) fn engine(&self) -> Option<Arc<Engine>> {
+        self.engine.get()?.upgrade()
+    }
+
+    pub(crate) fn load(&self, engine: &Engine) -> Result<(), String> {
+        engine.state.loading.store(true, Relaxed);
+        let loaded = self.saver.load(engine);
+        engine.state.loading.store(false, Relaxed);
+        loaded
+    }
+
+    pub(crate) async fn ended(&self) -> Exit {
+        let mut exit = self.exit.subscribe();
+        let ended = exit.wait_for(Option::is_some).await;
+        ended.ok().and_then(|exit| *exit).unwrap_or(Exit::Clean)
+    }
+
+    /// Saves as asked and ends the process.
+    pub(crate) fn shut_down(&self, engine: &Engine, save: Option<bool>, force: bool) -> Result<(), CommandError> {
+        let failed = CommandError::text("ERR Errors trying to SHUTDOWN. Check logs.");
+        if self.shutting_down.swap(true, Relaxed) {
+            return Err(failed);
+        }
+        let wanted = save.unwrap_or_else(|| !engine.config.save_points().is_empty());
+        let exit = match wanted.then(|| self.saver.save(engine)) {
+            Some(Err(error)) if !force => {
+                warn!("the last snapshot failed, the server goes on: {error}");
+                self.shutting_down.store(false, Relaxed);
+                return Err(failed);
+            }
+            Some(Err(error)) => {
+                warn!("the last snapshot failed, ending all the same: {error}");
+                Exit::Forced
+            }
+            Some(Ok(())) | None => Exit::Clean,
+        };
+        info!("ready to exit");
+        self.exit.send_replace(Some(exit));
+        Ok(())
+    }
+
+    /// Reads the allocator's and the system's figures; called by the periodic work.
+    pub(crate) fn measure_memory(&self, engine: &Engine) {
+        if tikv_jemalloc_ctl::epoch::advance().is_ok() {
+            self.allocated.store(tikv_jemalloc_ctl::stats::allocated::read().unwrap_or(0) as u64, Relaxed);
+        }
+        self.last_rss.store(resident_bytes(), Relaxed);
+        let allocated = self.allocated.load(Relaxed);
+        engine.stats.peak_memory_bytes.fetch_max(allocated, Relaxed);
+        let limit = engine.config.maxmemory() as u64;
+        engine.state.over_memory.store(limit > 0 && allocated > limit, Relaxed);
+    }
+
+    fn memory_info(&self, engine: &Engine, out: &mut String) {
+        self.measure_memory(engine);
+        let (used, rss) = (self.allocated.load(Relaxed), self.last_rss.load(Relaxed));
+        let peak = engine.stats.peak_memory_bytes.load(Relaxed);
+        let limit = engine.config.maxmemory() as u64;
+        let resident = tikv_jemalloc_ctl::stats::resident::read().unwrap_or(0);
+        let active = tikv_jemalloc_ctl::stats::active::read().unwrap_or(0);
+        let total = total_memory_bytes();
+        let ratio = rss as f64 / used.max(1) as f64;
+        let _ = write!(
+            out,
+            "used_memory:{used}\r\nused_memory_human:{}\r\nused_memory_rss:{rss}\r\nused_memory_rss_human:{}\r\n\
+             used_memory_peak:{peak}\r\nused_memory_peak_human:{}\r\ntotal_system_memory:{total}\r\n\
+             total_system_memory_human:{}\r\nmaxmemory:{limit}\r\nmaxmemory_human:{}\r\nmaxmemory_policy:{}\r\n\
+             allocator_allocated:{used}\r\nallocator_active:{active}\r\nallocator_resident:{resident}\r\n\
+             mem_fragmentation_ratio:{ratio:.2}\r\nmem_allocator:jemalloc\r\nlazyfree_pending_objects:0\r\n",
+            human(used),
+            human(rss),
+            human(peak),
+            human(total),
+            human(limit),
+            engine.config.get("maxmemory-policy"),
+        );
+    }
+
+    fn server_info(&self, engine: &Engine, out: &mut String) {
+        let up_s = (now_ms() - self.started_ms.load(Relaxed)) / 1000;
+        let executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
+        let _ = write!(
+            out,
+            "redis_version:{}\r\nredis_git_sha1:00000000\r\nredis_git_dirty:0\r\nredis_mode:standalone\r\n\
+             server_name:quiver\r\nquiver_version:{}\r\nos:{} {}\r\narch_bits:64\r\nmultiplexing_api:tokio\r\n\
+             process_id:{}\r\nprocess_supervised:no\r\nrun_id:{}\r\ntcp_port:{}\r\nserver_time_usec:{}\r\n\
+             uptime_in_seconds:{up_s}\r\nuptime_in_days:{}\r\nhz:{}\r\nconfigured_hz:{}\r\nexecutable:{executable}\r\n\
+             config_file:\r\nio_threads_active:1\r\n",
+            crate::REDIS_VERSION,
+            env!("CARGO_PKG_VERSION"),
+            std::env::consts::OS,
+            std::env::consts::ARCH,
+            std::process::id(),
+            self.run_id,
+            engine.config.get("port"),
+            now_ms() * 1000,
+            up_s / 86_400,
+            engine.config.hz(),
+            engine.config.hz(),
+        );
+    }
+}
+
+impl Host for NodeHost {
+    fn save(&self, engine: &Engine) -> Result<(), CommandError> {
+        if self.saver.is_running() {
+            return Err(CommandError::text("ERR Background save already in progress"));
+        }
+        self.saver.save(engine).map_err(|error| {
+            warn!("SAVE failed: {error}");
+            CommandError::text("ERR")
+        })
+    }
+
+    fn bgsave(&self, _: &Engine, schedule: bool) -> Result<&'static str, CommandError> {
+        let Some(engine) = self.engine() else { return Err(CommandError::text("ERR the server is ending")) };
+        Saver::start(self.clone(), engine, schedule)
+    }
+
+    fn last_save_s(&self) -> i64 {
+        self.saver.last_save_s()
+    }
+
+    fn shutdown(&self, engine: &Engine, save: Option<bool>, _now: bool, force: bool) -> Result<(), CommandError> {
+        self.shut_down(engine, save, force)
+    }
+
+    fn abort_shutdown(&self) -> bool {
+        false
+    }
+
+    fn replicate(&self, _: &Engine, _: Option<(String, u16)>) -> Result<(), CommandError> {
+        Err(CommandError::text("ERR replication is not available"))
+    }
+
+    fn role(&self) -> RoleReply {
+        RoleReply::Primary(0, Vec::new())
+    }
+
+    fn replica_ack(&self, _: u64, _: u64) {}
+
+    fn info(&self, engine: &Engine, section: &str, out: &mut String) {
+        match section {
+            "server" => self.server_info(engine, out),
+            "memory" => self.memory_info(engine, out),
+            "persistence" => self.saver.info(engine, out),
+            "cpu" => cpu_info(out),
+            _ => {}
+        }
+    }
+
+    fn config_changed(&self, engine: &Engine, name: &str) {
+        if name == "maxmemory" {
+            self.measure_memory(engine);
+        }
+    }
+
+    fn rewrite_config(&self, _: &Engine) -> Result<(), CommandError> {
+        Err(CommandError::text("ERR The server is running without a config file"))
+    }
+
+    fn allocated_bytes(&self) -> u64 {
+        self.allocated.load(Relaxed)
+    }
+
+    fn replica_info(&self, _: u64, _: &ReplicaInfo) {}
+
+    fn free_later(&self, garbage: Vec<Garbage>) {
+        // When the thread is gone the process is ending: freeing here is as good.
+        let _ = self.garbage.lock().send(garbage);
+    }
+}
+
+/// Frees large values away from the I/O threads.
+fn start_garbage_thread() -> mpsc::Sender<Vec<Garbage>> {
+    let (sender, receiver) = mpsc::channel::<Vec<Garbage>>();
+    let thread = std::thread::Builder::new().name("quiver-free".to_owned());
+    if let Err(error) = thread.spawn(move || receiver.into_iter().for_each(drop)) {
+        warn!("no thread for background freeing: {error}");
+    }
+    sender
+}
+
+/// Resident bytes of this process (0 where the system does not tell).
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).map_or(0, |pages| pages * 4096)
+}
+
+fn total_memory_bytes() -> u64 {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = meminfo.split_ascii_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
+    kib.map_or(0, |kib| kib * 1024)
+}
+
+/// CPU seconds of the process, from the system's clock ticks (100 per second on Linux).
+fn cpu_info(out: &mut String) {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name in parentheses may hold spaces; the numbered fields begin behind it.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_ascii_whitespace().collect();
+    let seconds = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or(0.0) / 100.0;
+    let _ = write!(
+        out,
+        "used_cpu_sys:{:.6}\r\nused_cpu_user:{:.6}\r\nused_cpu_sys_children:{:.6}\r\nused_cpu_user_children:{:.6}\r\n",
+        seconds(12),
+        seconds(11),
+        seconds(14),
+        seconds(13),
+    );
+}
+
+/// Bytes as Redis prints them for people.
+pub(crate) fn human(bytes: u64) -> String {
+    let value = bytes as f64;
+    match bytes {
+        0..1024 => format!("{bytes}B"),
+        1024..1_048_576 => format!("{:.2}K", value / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.2}M", value / 1_048_576.0),
+        _ => format!("{:.2}G", value / 1_073_741_824.0),
+    }
+}

@@ -1,0 +1,77 @@
+//! The I/O threads: each runs its connections on a `current_thread` runtime, commands included. An acceptor deals
+//! connections out in turn; a connection stays on its thread.
+
+use std::cell::RefCell;
+use std::net::TcpStream as StdTcpStream;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use quiver_engine::session::ClientInfo;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+use tracing::warn;
+
+use crate::Node;
+use crate::clock::{now_ns, random_seed};
+use crate::conn::{Shared, serve};
+
+/// A connection on its way to a thread. Their number is bounded by `maxclients`.
+type Handover = (StdTcpStream, Arc<ClientInfo>);
+
+/// The running threads.
+pub struct IoThreads {
+    threads: Vec<mpsc::UnboundedSender<Handover>>,
+    next: AtomicUsize,
+}
+
+impl IoThreads {
+    /// Starts `count` threads.
+    ///
+    /// # Errors
+    /// The system gave no thread or no poller.
+    pub fn start(node: &Node, count: usize) -> std::io::Result<Self> {
+        let mut threads = Vec::with_capacity(count);
+        for index in 0..count {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+            let node = node.clone();
+            std::thread::Builder::new()
+                .name(format!("quiver-io-{index}"))
+                .spawn(move || LocalSet::new().block_on(&runtime, run(node, receiver)))?;
+            threads.push(sender);
+        }
+        Ok(Self { threads, next: AtomicUsize::new(0) })
+    }
+
+    /// Hands a fresh connection to the next thread.
+    pub fn hand_over(&self, stream: StdTcpStream, client: Arc<ClientInfo>) {
+        let thread = self.next.fetch_add(1, Relaxed) % self.threads.len();
+        if self.threads[thread].send((stream, client)).is_err() {
+            warn!("an I/O thread has ended; a connection was dropped");
+        }
+    }
+}
+
+async fn run(node: Node, mut receiver: mpsc::UnboundedReceiver<Handover>) {
+    let worker = node.engine.worker(random_seed(), now_ns);
+    let shared = Rc::new(RefCell::new(Shared::new(Arc::clone(&node.engine), worker)));
+    while let Some((stream, client)) = receiver.recv().await {
+        let (node, shared) = (node.clone(), Rc::clone(&shared));
+        tokio::task::spawn_local(async move {
+            let id = client.id;
+            let _ = stream.set_nodelay(true);
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            match stream {
+                Ok(stream) => {
+                    if let Some((stream, session, takeover)) = serve(stream, client, shared).await {
+                        node.take_over(stream, session, takeover).await;
+                    }
+                }
+                Err(error) => warn!("a connection could not be registered: {error}"),
+            }
+            node.engine.disconnect(id);
+        });
+    }
+}

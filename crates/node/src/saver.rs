@@ -1,0 +1,148 @@
+//! Snapshots of this instance: SAVE, BGSAVE, save points, loading at the start, and what INFO says of them.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+
+use quiver_engine::{CommandError, Engine};
+use tracing::{info, warn};
+
+use crate::clock::now_ms;
+use crate::host::NodeHost;
+
+/// State of saving.
+#[derive(Debug, Default)]
+pub(crate) struct Saver {
+    running: AtomicBool,
+    scheduled: AtomicBool,
+    failed: AtomicBool,
+    last_save_s: AtomicI64,
+    last_try_s: AtomicI64,
+    last_duration_s: AtomicI64,
+    started_s: AtomicI64,
+    saves: AtomicU64,
+}
+
+/// Seconds before a failed background snapshot is tried again by a save point.
+const RETRY_S: i64 = 5;
+
+impl Saver {
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.load(Relaxed)
+    }
+
+    pub(crate) fn last_save_s(&self) -> i64 {
+        self.last_save_s.load(Relaxed)
+    }
+
+    fn path(engine: &Engine) -> PathBuf {
+        PathBuf::from(engine.config.get("dir")).join(engine.config.get("dbfilename"))
+    }
+
+    /// Writes a snapshot and returns when it is on disk.
+    pub(crate) fn save(&self, engine: &Engine) -> Result<(), String> {
+        if self.running.swap(true, Relaxed) {
+            return Err("a snapshot is being written already".to_owned());
+        }
+        let started_ms = now_ms();
+        self.started_s.store(started_ms / 1000, Relaxed);
+        let dirty = engine.stats.dirty();
+        let path = Self::path(engine);
+        let result = quiver_persist::save(engine, &path, started_ms, &crate::save_options(engine));
+        self.running.store(false, Relaxed);
+        self.last_try_s.store(now_ms() / 1000, Relaxed);
+        self.last_duration_s.store((now_ms() - started_ms) / 1000, Relaxed);
+        self.failed.store(result.is_err(), Relaxed);
+        engine.state.save_failed.store(result.is_err(), Relaxed);
+        match result {
+            Ok(saved) => {
+                engine.stats.dirty_at_save.store(dirty as i64, Relaxed);
+                self.last_save_s.store(now_ms() / 1000, Relaxed);
+                self.saves.fetch_add(1, Relaxed);
+                info!("snapshot of {} keys written to {}", saved.keys, path.display());
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Starts a snapshot in the background.
+    pub(crate) fn start(host: NodeHost, engine: Arc<Engine>, schedule: bool) -> Result<&'static str, CommandError> {
+        if host.saver.is_running() {
+            if schedule {
+                host.saver.scheduled.store(true, Relaxed);
+                return Ok("Background saving scheduled");
+            }
+            return Err(CommandError::text("ERR Background save already in progress"));
+        }
+        let thread = std::thread::Builder::new().name("quiver-save".to_owned());
+        let spawned = thread.spawn(move || {
+            loop {
+                if let Err(error) = host.saver.save(&engine) {
+                    warn!("background snapshot failed: {error}");
+                }
+                if !host.saver.scheduled.swap(false, Relaxed) {
+                    break;
+                }
+            }
+        });
+        match spawned {
+            Ok(_) => Ok("Background saving started"),
+            Err(_) => Err(CommandError::text("ERR no thread for the background save")),
+        }
+    }
+
+    /// Starts a snapshot when a save point is reached.
+    pub(crate) fn at_save_points(host: &NodeHost, engine: &Arc<Engine>) {
+        let saver = &host.saver;
+        let now_s = now_ms() / 1000;
+        let retry = !saver.failed.load(Relaxed) || now_s - saver.last_try_s.load(Relaxed) > RETRY_S;
+        if saver.is_running() || !retry {
+            return;
+        }
+        let changes = Self::changes(engine);
+        let since_s = now_s - saver.last_save_s();
+        let due = engine.config.save_points().into_iter().find(|(s, n)| since_s > *s as i64 && changes >= *n as i64);
+        if let Some((seconds, _)) = due {
+            info!("{changes} changes in {seconds} seconds: saving");
+            let _ = Self::start(host.clone(), Arc::clone(engine), false);
+        }
+    }
+
+    fn changes(engine: &Engine) -> i64 {
+        engine.stats.dirty() as i64 - engine.stats.dirty_at_save.load(Relaxed)
+    }
+
+    /// Reads the snapshot file, if there is one.
+    pub(crate) fn load(&self, engine: &Engine) -> Result<(), String> {
+        self.last_save_s.store(now_ms() / 1000, Relaxed);
+        let path = Self::path(engine);
+        if !path.exists() {
+            return Ok(());
+        }
+        let started = now_ms();
+        let loaded = quiver_persist::load_file(engine, &path, now_ms()).map_err(|error| error.to_string())?;
+        info!("{} keys loaded from {} in {} ms", loaded.keys, path.display(), now_ms() - started);
+        Ok(())
+    }
+
+    pub(crate) fn info(&self, engine: &Engine, out: &mut String) {
+        let running = self.is_running();
+        let current = if running { now_ms() / 1000 - self.started_s.load(Relaxed) } else { -1 };
+        let _ = write!(
+            out,
+            "loading:{}\r\nasync_loading:0\r\nrdb_changes_since_last_save:{}\r\nrdb_bgsave_in_progress:{}\r\n\
+             rdb_last_save_time:{}\r\nrdb_last_bgsave_status:{}\r\nrdb_last_bgsave_time_sec:{}\r\n\
+             rdb_current_bgsave_time_sec:{current}\r\nrdb_saves:{}\r\naof_enabled:0\r\naof_rewrite_in_progress:0\r\n\
+             aof_last_bgrewrite_status:ok\r\naof_last_write_status:ok\r\n",
+            u8::from(engine.state.loading.load(Relaxed)),
+            Self::changes(engine),
+            u8::from(running),
+            self.last_save_s(),
+            if self.failed.load(Relaxed) { "err" } else { "ok" },
+            if self.saves.load(Relaxed) == 0 { -1 } else { self.last_duration_s.load(Relaxed) },
+            self.saves.load(Relaxed),
+        );
+    }
+}
