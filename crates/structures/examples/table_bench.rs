@@ -3,6 +3,8 @@
 //! `cargo run --release -p quiver-structures --example table_bench [keys] [tables]`; keys are 16 bytes, values 32.
 //! Lookups are of random keys, plain and in batches of 16 with staged prefetch. Resident bytes come from /proc.
 
+#![expect(clippy::print_stdout, reason = "the output is the measurement")]
+
 use std::hint::black_box;
 use std::time::Instant;
 

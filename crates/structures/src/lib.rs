@@ -7,6 +7,7 @@
 //! Nothing here knows of commands, clocks or sockets: hashes, times and random numbers come from the caller.
 
 pub mod listpack;
+mod size_class;
 pub mod stripes;
 pub mod table;
 

@@ -14,14 +14,15 @@
 //! then the lookups themselves.
 //!
 //! Invariants (see [`Table::check`]): every entry stands in the bucket its hash addresses, under its tag; counters equal
-//! what is stored; n buckets hold at most 5.5 n entries unless the table was frozen. Not done here: expiring, evicting,
+//! what is stored; n buckets hold at most 6 n entries unless the table was frozen. Not done here: expiring, evicting,
 //! and what the access clock means.
 
 mod entry;
 mod entry_mut;
 mod segments;
-mod size_class;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use entry::{ACCESS_MAX, Encoding, EntryRef, INLINE_BYTES_MAX, Value, ValueRef};
@@ -31,11 +32,11 @@ use entry::OwnedEntry;
 use segments::Segments;
 use slot::{BUCKET_BYTES, Bucket, Place, Slot};
 
-/// Entries per bucket at which the table grows: 11/2. Measured against Poisson-distributed chains, this costs 13 to 13.6
-/// bytes per key and a second cache line for a tenth of the lookups; 7 would save 1.4 bytes and cost 20 %.
-const GROW_HALVES: usize = 11;
-/// Entries per bucket at which the table shrinks: 4/2, far from growing, so that no load makes it do both in turn.
-const SHRINK_HALVES: usize = 4;
+/// Entries per bucket at which the table grows. With Poisson-distributed chains this costs 12.3 to 13 bytes per key and
+/// a second cache line for 8 to 14 % of the lookups; 5 would cost 1.4 bytes more, 7 a second line for a fifth.
+const GROW_PER_BUCKET: usize = 6;
+/// Entries per bucket at which the table shrinks: far from growing, so that no load makes it do both in turn.
+const SHRINK_PER_BUCKET: usize = 2;
 /// Splits or merges per change of the table, for catching up after a freeze.
 const STEPS_PER_CHANGE: usize = 4;
 /// Tags start at multiples of this many hash bits.
@@ -236,7 +237,8 @@ impl<O, H: KeyHash> Table<O, H> {
         self.frozen
     }
 
-    /// Splits or merges up to `steps` buckets toward the right number; `true` when more remains to be done.
+    /// Splits or merges up to `steps` buckets toward the right number, none while frozen; `true` when more
+    /// remains to be done.
     pub fn maintain(&mut self, steps: usize) -> bool {
         for _ in 0..steps {
             if self.is_overfull(self.len) {
@@ -327,17 +329,17 @@ impl<O, H: KeyHash> Table<O, H> {
     }
 
     fn is_overfull(&self, len: usize) -> bool {
-        len * 2 > self.buckets * GROW_HALVES
+        !self.frozen && len > self.buckets * GROW_PER_BUCKET
     }
 
     fn is_sparse(&self) -> bool {
-        self.buckets > 1 && self.len * 2 < self.buckets * SHRINK_HALVES
+        !self.frozen && self.buckets > 1 && self.len < self.buckets * SHRINK_PER_BUCKET
     }
 
     /// Makes room for one more entry.
     fn grow(&mut self) {
         for _ in 0..STEPS_PER_CHANGE {
-            if self.frozen || !self.is_overfull(self.len + 1) {
+            if !self.is_overfull(self.len + 1) {
                 break;
             }
             self.split();
@@ -346,7 +348,7 @@ impl<O, H: KeyHash> Table<O, H> {
 
     fn shrink(&mut self) {
         for _ in 0..STEPS_PER_CHANGE {
-            if self.frozen || !self.is_sparse() {
+            if !self.is_sparse() {
                 break;
             }
             self.merge();

@@ -19,7 +19,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use super::size_class::{GRANULE, heap_bytes, size_class};
+use crate::size_class::{GRANULE, heap_bytes, size_class};
 
 /// Longest value kept behind its key; longer ones get an allocation of their own, which grows with amortised cost.
 pub const INLINE_BYTES_MAX: usize = 1024;

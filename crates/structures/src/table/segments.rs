@@ -1,8 +1,8 @@
 //! The bucket array, in segments that never move: growing by one bucket costs at most one allocation.
 //!
 //! Bucket numbers from 2^k - 1 up to 2^(k+1) - 2 form generation k. A generation is one segment up to 64 buckets, then
-//! segments of 64 until it has sixteen of them, then sixteen larger ones. So an array of one bucket is one cache line,
-//! the unused tail is at most a sixteenth, and the directory stays small enough for the first-level cache.
+//! segments of 64 until it has 32 of them, then 32 larger ones. So an array of one bucket is one cache line,
+//! the unused tail is at most a thirty-second, and the directory stays small enough for the first-level cache.
 //! (Resizable arrays in optimal time and space, Brodnik et al. 1999, with a constant instead of a square root.)
 #![expect(unsafe_code, reason = "page-aligned zeroed segments: untouched tails of large segments cost no memory")]
 
@@ -10,14 +10,14 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-use super::size_class::size_class;
 use super::slot::{BUCKET_BYTES, Bucket};
+use crate::size_class::size_class;
 
 const PAGE_BYTES: usize = 4096;
 /// log2 of the buckets in the smallest segment that a generation is divided into.
 const SMALL_LG: usize = 6;
 /// log2 of the segments in a large generation.
-const PARTS_LG: usize = 4;
+const PARTS_LG: usize = 5;
 const GENERATIONS: usize = 48;
 
 /// log2 of the buckets per segment of generation `k`.

@@ -4,10 +4,10 @@
 //! nothing is lost to rounding, and "does the new content still fit?" is a comparison of classes.
 
 /// Every entry starts at a multiple of this, which leaves four low pointer bits for flags.
-pub(super) const GRANULE: usize = 16;
+pub(crate) const GRANULE: usize = 16;
 
 /// The class a request of `bytes` falls into; at least [`GRANULE`].
-pub(super) const fn size_class(bytes: usize) -> usize {
+pub(crate) const fn size_class(bytes: usize) -> usize {
     if bytes <= GRANULE {
         return GRANULE;
     }
@@ -17,7 +17,7 @@ pub(super) const fn size_class(bytes: usize) -> usize {
 }
 
 /// Bytes the allocator hands out for a plain allocation, where nothing costs nothing.
-pub(super) const fn heap_bytes(bytes: usize) -> usize {
+pub(crate) const fn heap_bytes(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { size_class(bytes) }
 }
 
