@@ -1,3 +1,98 @@
-//! The server binary: listeners, configuration, signals.
+//! The server binary: `quiver-server [redis.conf] [--port 6379 --dir D --save "" ...]`.
+//!
+//! Reads the configuration, starts the I/O threads, loads the data (clients are answered LOADING meanwhile), opens the
+//! listeners, and waits for SHUTDOWN or a signal. Exit code 0 means that everything that was to be saved is on disk.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod conf_file;
+mod grpc;
+mod listen;
+mod logs;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use quiver_engine::config::Config;
+use quiver_node::{Exit, IoThreads, Node};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--version" || argument == "-v") {
+        return logs::say(&format!("quiver-server {} (speaks Redis {})", env!("CARGO_PKG_VERSION"), quiver_node::REDIS_VERSION));
+    }
+    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
+        return logs::say(conf_file::HELP);
+    }
+    match run(&arguments) {
+        Ok(Exit::Clean) => ExitCode::SUCCESS,
+        Ok(Exit::Forced) => ExitCode::FAILURE,
+        Err(error) => {
+            logs::complain(&format!("quiver-server: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<Exit> {
+    let config = Config::default();
+    conf_file::apply(&config, arguments)?;
+    logs::start(&config);
+    enter_folder(&config)?;
+    let node = Node::new(config);
+    let config = &node.engine().config;
+    let io = IoThreads::start(&node, io_threads(config)).context("starting the I/O threads")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        node.mark_loading();
+        listen::start(&node, io).await?;
+        let loading = node.clone();
+        let loaded = tokio::task::spawn_blocking(move || loading.load()).await?;
+        loaded.map_err(anyhow::Error::msg).context("the data could not be loaded; nothing was started")?;
+        node.start_cron();
+        grpc::start(&node).await?;
+        node.start_replication();
+        info!("ready to accept connections");
+        wait_for_end(&node).await
+    })
+}
+
+/// Waits for SHUTDOWN, SIGTERM or SIGINT.
+async fn wait_for_end(node: &Node) -> Result<Exit> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    loop {
+        tokio::select! {
+            exit = node.ended() => return Ok(exit),
+            _ = terminate.recv() => info!("SIGTERM: shutting down"),
+            _ = interrupt.recv() => info!("SIGINT: shutting down"),
+        }
+        let ending = node.clone();
+        match tokio::task::spawn_blocking(move || ending.shutdown()).await? {
+            Ok(()) => return Ok(node.ended().await),
+            Err(reason) => error!("not shutting down: {reason}"),
+        }
+    }
+}
+
+/// The number of I/O threads: as configured, or one per core this process may use.
+fn io_threads(config: &Config) -> usize {
+    match config.get("io-threads").parse() {
+        Ok(0) | Err(_) => std::thread::available_parallelism().map_or(1, usize::from),
+        Ok(threads) => threads,
+    }
+}
+
+/// Checks the data folder before anything depends on it.
+fn enter_folder(config: &Config) -> Result<()> {
+    let dir = config.get("dir");
+    let full = std::fs::canonicalize(&dir).with_context(|| format!("the data folder {dir:?} (parameter dir)"))?;
+    if !full.is_dir() {
+        anyhow::bail!("the data folder {dir:?} (parameter dir) is not a folder");
+    }
+    if let Err(reason) = config.set("dir", &full.to_string_lossy(), false) {
+        warn!("dir: {reason}");
+    }
+    Ok(())
+}
