@@ -1,0 +1,184 @@
+//! Kernels for AVX-512 with VNNI: 64 products of bytes per instruction.
+//!
+//! `vpdpbusd` multiplies unsigned by signed bytes, so one side is shifted by 128 (an exclusive or with 0x80) and
+//! 128 times the sum of the other side is taken off at the end. The side that is summed is the query, once per call
+//! for four rows. Exact for every pair of bytes: nothing saturates, the sums are 32 bits wide.
+//!
+//! Closures are kept away from vectors: a closure handed to a function of the standard library is not inlined into it,
+//! because that function is compiled without the features, and every vector would travel through memory.
+//!
+//! The functions marked `target_feature` are sound only on a processor that has the features; [`detect`] hands the
+//! table out after asking, and nothing else reaches them.
+
+#![expect(unsafe_code, reason = "SIMD loads, and calls of functions compiled for features checked at run time")]
+
+use std::arch::x86_64::*;
+
+use crate::{Isa, Kernels};
+
+static TABLE: Kernels = Kernels {
+    isa: Isa::Avx512,
+    // SAFETY: the table is handed out only after `detect` saw AVX-512 F, BW and VNNI; so for the three below.
+    dot_f32: |a, b| unsafe { dot_f32(a, b) },
+    // SAFETY: as above.
+    l2sq_f32: |a, b| unsafe { l2sq_f32(a, b) },
+    // SAFETY: as above.
+    dot_i8: |a, b| unsafe { dot_i8(a, b) },
+    // SAFETY: as above.
+    dot_i8_x4: |query, rows| unsafe { dot_i8_x4(query, rows) },
+};
+
+/// The table, if this processor has AVX-512 F, BW and VNNI.
+pub(crate) fn detect() -> Option<&'static Kernels> {
+    let all = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vnni");
+    all.then_some(&TABLE)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn load_f32(lanes: &[f32; 16]) -> __m512 {
+    // SAFETY: the array is 64 readable bytes; the load asks for no alignment.
+    unsafe { _mm512_loadu_ps(lanes.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn load_i8(lanes: &[i8; 64]) -> __m512i {
+    // SAFETY: the array is 64 readable bytes; the load asks for no alignment.
+    unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) }
+}
+
+/// The last elements of a slice, followed by zeros: adds nothing to a sum of products.
+#[inline]
+fn padded<T: Copy + Default, const N: usize>(tail: &[T]) -> [T; N] {
+    let mut lanes = [T::default(); N];
+    lanes[..tail.len()].copy_from_slice(tail);
+    lanes
+}
+
+/// `row`, which must be as long as `query`.
+#[inline]
+fn same_len<'a>(query: &[i8], row: &'a [i8]) -> &'a [i8] {
+    assert_eq!(query.len(), row.len(), "vectors of one length");
+    &row[..query.len()]
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len(), "vectors of one length");
+    let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    let mut acc = [_mm512_setzero_ps(); 4];
+    let ((a4, a1), (b4, b1)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
+    for (x, y) in a4.iter().zip(b4) {
+        for i in 0..4 {
+            acc[i] = _mm512_fmadd_ps(load_f32(&x[i]), load_f32(&y[i]), acc[i]);
+        }
+    }
+    for (x, y) in a1.iter().zip(b1) {
+        acc[0] = _mm512_fmadd_ps(load_f32(x), load_f32(y), acc[0]);
+    }
+    if !a_tail.is_empty() {
+        acc[1] = _mm512_fmadd_ps(load_f32(&padded(a_tail)), load_f32(&padded(b_tail)), acc[1]);
+    }
+    sum_f32(acc)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn l2sq_f32(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len(), "vectors of one length");
+    let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    let mut acc = [_mm512_setzero_ps(); 4];
+    let ((a4, a1), (b4, b1)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
+    for (x, y) in a4.iter().zip(b4) {
+        for i in 0..4 {
+            let difference = _mm512_sub_ps(load_f32(&x[i]), load_f32(&y[i]));
+            acc[i] = _mm512_fmadd_ps(difference, difference, acc[i]);
+        }
+    }
+    for (x, y) in a1.iter().zip(b1) {
+        let difference = _mm512_sub_ps(load_f32(x), load_f32(y));
+        acc[0] = _mm512_fmadd_ps(difference, difference, acc[0]);
+    }
+    if !a_tail.is_empty() {
+        let difference = _mm512_sub_ps(load_f32(&padded(a_tail)), load_f32(&padded(b_tail)));
+        acc[1] = _mm512_fmadd_ps(difference, difference, acc[1]);
+    }
+    sum_f32(acc)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn sum_f32(acc: [__m512; 4]) -> f32 {
+    _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(acc[0], acc[1]), _mm512_add_ps(acc[2], acc[3])))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
+    assert_eq!(a.len(), b.len(), "vectors of one length");
+    let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<64>(), b.as_chunks::<64>());
+    let (shift, ones) = (_mm512_set1_epi8(-128), _mm512_set1_epi8(1));
+    let (mut sum, mut products) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+    for (x, y) in a.iter().zip(b) {
+        let x = load_i8(x);
+        sum = _mm512_dpbusd_epi32(sum, ones, x);
+        products = _mm512_dpbusd_epi32(products, _mm512_xor_si512(load_i8(y), shift), x);
+    }
+    if !a_tail.is_empty() {
+        let x = load_i8(&padded(a_tail));
+        sum = _mm512_dpbusd_epi32(sum, ones, x);
+        products = _mm512_dpbusd_epi32(products, _mm512_xor_si512(load_i8(&padded(b_tail)), shift), x);
+    }
+    let shifted = _mm512_sub_epi32(products, _mm512_slli_epi32::<7>(sum));
+    _mm512_reduce_add_epi32(shifted)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn dot_i8_x4(query: &[i8], rows: [&[i8]; 4]) -> [i32; 4] {
+    let (q, q_tail) = query.as_chunks::<64>();
+    let ((r0, t0), (r1, t1)) = (same_len(query, rows[0]).as_chunks::<64>(), same_len(query, rows[1]).as_chunks::<64>());
+    let ((r2, t2), (r3, t3)) = (same_len(query, rows[2]).as_chunks::<64>(), same_len(query, rows[3]).as_chunks::<64>());
+    let (shift, ones) = (_mm512_set1_epi8(-128), _mm512_set1_epi8(1));
+    let zero = _mm512_setzero_si512();
+    let (mut sum, mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero, zero);
+    for (i, x) in q.iter().enumerate() {
+        let x = load_i8(x);
+        sum = _mm512_dpbusd_epi32(sum, ones, x);
+        s0 = _mm512_dpbusd_epi32(s0, _mm512_xor_si512(load_i8(&r0[i]), shift), x);
+        s1 = _mm512_dpbusd_epi32(s1, _mm512_xor_si512(load_i8(&r1[i]), shift), x);
+        s2 = _mm512_dpbusd_epi32(s2, _mm512_xor_si512(load_i8(&r2[i]), shift), x);
+        s3 = _mm512_dpbusd_epi32(s3, _mm512_xor_si512(load_i8(&r3[i]), shift), x);
+    }
+    if !q_tail.is_empty() {
+        let x = load_i8(&padded(q_tail));
+        sum = _mm512_dpbusd_epi32(sum, ones, x);
+        s0 = _mm512_dpbusd_epi32(s0, _mm512_xor_si512(load_i8(&padded(t0)), shift), x);
+        s1 = _mm512_dpbusd_epi32(s1, _mm512_xor_si512(load_i8(&padded(t1)), shift), x);
+        s2 = _mm512_dpbusd_epi32(s2, _mm512_xor_si512(load_i8(&padded(t2)), shift), x);
+        s3 = _mm512_dpbusd_epi32(s3, _mm512_xor_si512(load_i8(&padded(t3)), shift), x);
+    }
+    let shifted = _mm512_slli_epi32::<7>(sum);
+    let acc = [
+        _mm512_sub_epi32(s0, shifted),
+        _mm512_sub_epi32(s1, shifted),
+        _mm512_sub_epi32(s2, shifted),
+        _mm512_sub_epi32(s3, shifted),
+    ];
+    sum_i32_x4(acc)
+}
+
+/// The four sums of the lanes, by folding pairs of vectors into one: a third of the work of four separate sums.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn sum_i32_x4(v: [__m512i; 4]) -> [i32; 4] {
+    let v01 = _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
+    let v23 = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
+    let all = _mm512_add_epi32(_mm512_unpacklo_epi64(v01, v23), _mm512_unpackhi_epi64(v01, v23));
+    let half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64::<1>(all));
+    let sums = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half));
+    let mut out = [0; 4];
+    // SAFETY: the array is 16 writable bytes; the store asks for no alignment.
+    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), sums) };
+    out
+}

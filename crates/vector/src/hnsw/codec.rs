@@ -1,0 +1,127 @@
+//! Elements out of and into an index, links included: what a snapshot is made of.
+//!
+//! A graph taken apart with [`Hnsw::node`] and put together with [`Hnsw::from_nodes`] is the same graph: it answers
+//! every search alike and grows alike, because entry point and vacant slots follow from the elements. Input from
+//! outside may be anything, so all of it is checked before it is believed.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+
+use crate::graph::LEVEL_MAX;
+use crate::hnsw::Hnsw;
+use crate::{Error, Params, Slot, Storage};
+
+/// Slots below this are accepted however few elements there are; above, [`SPARSE_FACTOR`] per element.
+const SPARSE_SLOTS: usize = 1 << 20;
+const SPARSE_FACTOR: usize = 1024;
+
+/// All there is to know about one element.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node<'a> {
+    /// Place in the index, to which links of others refer.
+    pub slot: Slot,
+    /// Norm of the vector as it was given; under cosine `vector` holds it divided by this.
+    pub norm: f32,
+    /// The vector as it is kept.
+    pub vector: NodeVector<'a>,
+    /// Neighbours on every level from 0 to the element's own, in their order.
+    pub links: Vec<Cow<'a, [Slot]>>,
+}
+
+/// A vector as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NodeVector<'a> {
+    /// Under [`Storage::F32`].
+    F32(Cow<'a, [f32]>),
+    /// Under [`Storage::I8`]: element `i` is `code[i] * scale`.
+    I8 {
+        /// Largest magnitude of an element over 127.
+        scale: f32,
+        /// One byte per dimension.
+        code: Cow<'a, [i8]>,
+    },
+}
+
+impl Hnsw {
+    /// The element in `slot`, borrowed.
+    pub fn node(&self, slot: Slot) -> Option<Node<'_>> {
+        let level = self.graph.level(slot)?;
+        let vector = match self.params.storage {
+            Storage::F32 => NodeVector::F32(Cow::Borrowed(self.space.full(slot))),
+            Storage::I8 => {
+                NodeVector::I8 { scale: self.space.coef(slot).scale, code: Cow::Borrowed(self.space.code(slot)) }
+            }
+        };
+        let links = (0..=level).map(|level| Cow::Borrowed(self.graph.links(slot, level))).collect();
+        Some(Node { slot, norm: self.space.norm(slot), vector, links })
+    }
+
+    /// An index out of its elements, in any order, without searching. Slots may have gaps. A level in several pieces,
+    /// as other systems may have written it, is joined.
+    /// # Errors
+    /// A parameter out of range; elements that are not a graph, with the reason.
+    pub fn from_nodes<'a>(params: Params, nodes: impl IntoIterator<Item = Node<'a>>) -> Result<Self, Error> {
+        let mut index = Self::new(params)?;
+        let nodes: Vec<Node<'a>> = nodes.into_iter().collect();
+        let slots_max = nodes.len().saturating_mul(SPARSE_FACTOR).clamp(SPARSE_SLOTS, 1 << 31);
+        for node in &nodes {
+            if node.slot as usize >= slots_max {
+                return Err(corrupt(format!("slot {} for {} elements", node.slot, nodes.len())));
+            }
+            index.restore(node).map_err(|error| corrupt(format!("slot {}: {error}", node.slot)))?;
+        }
+        index.check_links().map_err(corrupt)?;
+        let vacant = (0..index.slots() as Slot).filter(|&slot| !index.is_live(slot)).map(Reverse);
+        index.vacant = vacant.collect();
+        index.entry = index.graph.highest();
+        for level in 0..=index.max_level() {
+            for pair in index.pieces(level).windows(2) {
+                index.bridge(pair[0], pair[1], level);
+            }
+        }
+        Ok(index)
+    }
+
+    fn restore(&mut self, node: &Node<'_>) -> Result<(), String> {
+        let level = node.links.len().checked_sub(1).filter(|&level| level <= LEVEL_MAX);
+        let level = level.ok_or_else(|| format!("{} levels", node.links.len()))?;
+        if self.is_live(node.slot) {
+            return Err("two elements".to_owned());
+        }
+        if !(node.norm.is_finite() && node.norm >= 0.0) {
+            return Err(format!("norm {}", node.norm));
+        }
+        if let Some((level, links)) =
+            node.links.iter().enumerate().find(|(level, links)| links.len() > self.graph.capacity(*level))
+        {
+            return Err(format!("{} links on level {level}", links.len()));
+        }
+        self.restore_vector(node)?;
+        self.graph.occupy(node.slot, level);
+        for (level, links) in node.links.iter().enumerate() {
+            self.graph.set_links(node.slot, level, links);
+        }
+        self.len += 1;
+        Ok(())
+    }
+
+    fn restore_vector(&mut self, node: &Node<'_>) -> Result<(), String> {
+        match (&node.vector, self.params.storage) {
+            (NodeVector::F32(vector), Storage::F32) => {
+                self.space.validate(vector).map_err(|error| error.to_string())?;
+                self.space.write_full(node.slot, vector, node.norm);
+            }
+            (NodeVector::I8 { scale, code }, Storage::I8) => {
+                let vector: Vec<f32> = code.iter().map(|&code| f32::from(code) * scale).collect();
+                self.space.validate(&vector).map_err(|error| error.to_string())?;
+                self.space.write_code(node.slot, code, *scale, node.norm);
+            }
+            _ => return Err("vector of another storage".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+fn corrupt(reason: String) -> Error {
+    Error::Corrupt(reason)
+}

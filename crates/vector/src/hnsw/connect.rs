@@ -1,0 +1,201 @@
+//! Links of a level, made and given up so that the level stays in one piece.
+//!
+//! Giving up a link between two elements that share a neighbour cannot part a level, nor can replacing a link by a way
+//! through a new element. Every change here is one of those two; [`Hnsw::rejoin`] mends what a removal tore.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::Slot;
+use crate::graph::Graph;
+use crate::hnsw::{Hnsw, Work};
+
+impl Hnsw {
+    /// Links `slot`, new on this level, to `work.chosen`, nearest first; at least to one of them.
+    pub(super) fn attach(&mut self, slot: Slot, level: usize, work: &mut Work) {
+        let chosen = std::mem::take(&mut work.chosen);
+        for &neighbor in &chosen {
+            if !self.graph.has_room(slot, level) {
+                break;
+            }
+            if self.graph.linked(slot, neighbor, level) {
+                continue;
+            }
+            if self.graph.has_room(neighbor, level) {
+                self.graph.link(slot, neighbor, level);
+            } else {
+                self.displace(slot, neighbor, level, work);
+            }
+        }
+        if self.graph.links(slot, level).is_empty() {
+            // Nobody would give up a link, so the element is put in the middle of the nearest one's farthest.
+            let other = *self.graph.links(chosen[0], level).last().expect("a full list");
+            self.subdivide(slot, chosen[0], other, level);
+        }
+        work.chosen = chosen;
+    }
+
+    /// Links `slot` to `full`, which has no room, in place of the farthest link that can be spared.
+    fn displace(&mut self, slot: Slot, full: Slot, level: usize, work: &mut Work) {
+        let (space, graph) = (&self.space, &self.graph);
+        let links = graph.links(full, level);
+        let distance = space.distance(space.probe(full), slot);
+        work.pairs.clear();
+        space.distances(space.probe(full), links, |i, far| {
+            if far > distance {
+                work.pairs.push((far, links[i], 0));
+            }
+        });
+        work.pairs.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let spared = work.pairs.iter().map(|pair| pair.1);
+        let victim = spared.into_iter().find(|&victim| {
+            // A way of two links from one to the other stays, through the new element or another neighbour.
+            graph.linked(slot, victim, level) || share_neighbor(graph, full, victim, level)
+        });
+        if let Some(victim) = victim {
+            self.graph.unlink(full, victim, level);
+            self.graph.link(full, slot, level);
+        }
+    }
+
+    /// Replaces the link from `a` to `b` by one from each to `slot`, which has none.
+    fn subdivide(&mut self, slot: Slot, a: Slot, b: Slot, level: usize) {
+        self.graph.unlink(a, b, level);
+        self.graph.link(a, slot, level);
+        self.graph.link(b, slot, level);
+    }
+
+    /// Joins the pieces of a level that hold `seeds`, if they are several.
+    ///
+    /// Grows a piece around every seed, one element of each in turn, until all have met. A piece that ends before is
+    /// an island and gets a bridge. Neighbours of one element nearly always meet at once.
+    pub(super) fn rejoin(&mut self, seeds: &[Slot], level: usize) {
+        let mut pieces = Pieces::new(seeds);
+        while pieces.count > 1 {
+            for seed in 0..seeds.len() {
+                if pieces.find(seed) != seed {
+                    continue;
+                }
+                if let Some(slot) = pieces.next(seed) {
+                    pieces.grow(seed, self.graph.links(slot, level));
+                } else {
+                    let other = (0..seeds.len()).find(|&other| pieces.find(other) != seed).expect("several pieces");
+                    self.bridge(seeds[seed], seeds[other], level);
+                    pieces.merge(seed, other);
+                }
+                if pieces.count == 1 {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Links the pieces of `a` and `b`, which are two.
+    pub(super) fn bridge(&mut self, a: Slot, b: Slot, level: usize) {
+        let (a, b) = (self.port(a, level), self.port(b, level));
+        self.graph.link(a, b, level);
+    }
+
+    /// An element with room in the piece of `start`: the first one found, or one end of a link that closes a ring,
+    /// which is given up. There is always one: a piece without rings has ends, and those have room.
+    fn port(&mut self, start: Slot, level: usize) -> Slot {
+        let mut parents = SlotMap::default();
+        parents.insert(start, start);
+        let mut queue = VecDeque::from([start]);
+        while let Some(slot) = queue.pop_front() {
+            if self.graph.has_room(slot, level) {
+                return slot;
+            }
+            for &link in self.graph.links(slot, level) {
+                if parents[&slot] == link {
+                    continue;
+                }
+                if parents.insert(link, slot).is_some() {
+                    self.graph.unlink(slot, link, level);
+                    return slot;
+                }
+                queue.push_back(link);
+            }
+        }
+        unreachable!("a piece has an end or a ring");
+    }
+}
+
+/// Whether two elements have a neighbour in common.
+fn share_neighbor(graph: &Graph, a: Slot, b: Slot, level: usize) -> bool {
+    let others = graph.links(b, level);
+    graph.links(a, level).iter().any(|link| others.contains(link))
+}
+
+/// Disjoint sets of seeds, the elements each has reached, and those to look at next.
+struct Pieces {
+    parent: Vec<usize>,
+    queues: Vec<VecDeque<Slot>>,
+    owner: SlotMap<usize>,
+    count: usize,
+}
+
+impl Pieces {
+    fn new(seeds: &[Slot]) -> Self {
+        Self {
+            parent: (0..seeds.len()).collect(),
+            queues: seeds.iter().map(|&seed| VecDeque::from([seed])).collect(),
+            owner: seeds.iter().enumerate().map(|(i, &seed)| (seed, i)).collect(),
+            count: seeds.len(),
+        }
+    }
+
+    fn find(&self, mut seed: usize) -> usize {
+        while self.parent[seed] != seed {
+            seed = self.parent[seed];
+        }
+        seed
+    }
+
+    fn next(&mut self, seed: usize) -> Option<Slot> {
+        self.queues[seed].pop_front()
+    }
+
+    fn grow(&mut self, seed: usize, links: &[Slot]) {
+        for &link in links {
+            match self.owner.get(&link) {
+                Some(&other) => self.merge(seed, other),
+                None => {
+                    self.owner.insert(link, seed);
+                    let root = self.find(seed);
+                    self.queues[root].push_back(link);
+                }
+            }
+        }
+    }
+
+    fn merge(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.find(a), self.find(b));
+        if a != b {
+            let queue = std::mem::take(&mut self.queues[b]);
+            self.queues[a].extend(queue);
+            self.parent[b] = a;
+            self.count -= 1;
+        }
+    }
+}
+
+type SlotMap<V> = HashMap<Slot, V, BuildHasherDefault<SlotHasher>>;
+
+/// One multiplication: slots are small numbers no adversary chooses, and nothing iterates over these maps.
+#[derive(Default)]
+struct SlotHasher(u64);
+
+impl Hasher for SlotHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u32(u32::from(byte)));
+    }
+
+    fn write_u32(&mut self, slot: u32) {
+        self.0 = (self.0 ^ u64::from(slot)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+}

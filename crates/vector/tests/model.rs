@@ -1,0 +1,180 @@
+//! Random operations against a model that keeps vectors in a map and reads all of them.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use quiver_vector::{Hnsw, Metric, Neighbor, Params, Scratch, Slot, Storage};
+
+const DIM: usize = 5;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Insert(Vec<f32>, u64),
+    Update(prop::sample::Index, Vec<f32>),
+    Remove(prop::sample::Index),
+}
+
+/// Whole numbers, so that equal vectors, zero vectors and ties happen.
+fn vector() -> impl Strategy<Value = Vec<f32>> {
+    vec((-3..=3_i8).prop_map(f32::from), DIM)
+}
+
+fn ops(len: usize) -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        4 => (vector(), any::<u64>()).prop_map(|(vector, key)| Op::Insert(vector, key)),
+        1 => (any::<prop::sample::Index>(), vector()).prop_map(|(at, vector)| Op::Update(at, vector)),
+        3 => any::<prop::sample::Index>().prop_map(Op::Remove),
+    ];
+    vec(op, 1..len)
+}
+
+fn metric() -> impl Strategy<Value = Metric> {
+    prop_oneof![Just(Metric::Cosine), Just(Metric::InnerProduct), Just(Metric::L2)]
+}
+
+fn storage() -> impl Strategy<Value = Storage> {
+    prop_oneof![Just(Storage::F32), Just(Storage::I8)]
+}
+
+fn params() -> impl Strategy<Value = Params> {
+    (metric(), storage(), 2..5_usize, 1..20_usize).prop_map(|(metric, storage, m, ef_construction)| Params {
+        dim: DIM,
+        metric,
+        storage,
+        m,
+        ef_construction,
+    })
+}
+
+fn distance(metric: Metric, a: &[f32], b: &[f32]) -> f32 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
+    let norms = (dot(a, a) * dot(b, b)).sqrt();
+    match metric {
+        Metric::Cosine if norms == 0.0 => 1.0,
+        Metric::Cosine => 1.0 - dot(a, b) / norms,
+        Metric::InnerProduct => 1.0 - dot(a, b),
+        Metric::L2 => a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum(),
+    }
+}
+
+/// What half a step of a code can do to a distance between vectors of this test.
+fn tolerance(params: &Params) -> f32 {
+    match (params.storage, params.metric) {
+        (Storage::F32, _) => 1e-3,
+        (Storage::I8, Metric::Cosine) => 0.02,
+        (Storage::I8, _) => 1.2,
+    }
+}
+
+/// Applies one operation to both; slots must be the smallest vacant ones.
+fn apply(index: &mut Hnsw, model: &mut BTreeMap<Slot, Vec<f32>>, op: Op) {
+    match op {
+        Op::Insert(vector, key) => {
+            let vacant = (0..).find(|slot| !model.contains_key(slot)).unwrap();
+            assert_eq!(index.insert(&vector, key, 0), Ok(vacant));
+            model.insert(vacant, vector);
+        }
+        Op::Update(at, vector) if !model.is_empty() => {
+            let slot = *at.get(&model.keys().copied().collect::<Vec<_>>());
+            let level = index.level(slot);
+            index.update(slot, &vector, 0).unwrap();
+            assert_eq!(index.level(slot), level);
+            model.insert(slot, vector);
+        }
+        Op::Remove(at) if !model.is_empty() => {
+            let slot = *at.get(&model.keys().copied().collect::<Vec<_>>());
+            index.remove(slot).unwrap();
+            model.remove(&slot);
+            assert!(index.vector(slot).is_none() && index.remove(slot).is_err());
+        }
+        Op::Update(..) | Op::Remove(_) => {}
+    }
+}
+
+fn assert_results(index: &Hnsw, model: &BTreeMap<Slot, Vec<f32>>, query: &[f32], k: usize, found: &[Neighbor]) {
+    let Params { metric, .. } = *index.params();
+    assert_eq!(found.len(), k.min(model.len()));
+    assert!(found.windows(2).all(|pair| (pair[0].distance, pair[0].slot) < (pair[1].distance, pair[1].slot)));
+    let mut truth: Vec<f32> = model.values().map(|vector| distance(metric, query, vector)).collect();
+    truth.sort_by(f32::total_cmp);
+    for (neighbor, truth) in found.iter().zip(truth) {
+        let own = distance(metric, query, &model[&neighbor.slot]);
+        assert!((neighbor.distance - own).abs() <= tolerance(index.params()), "{neighbor:?}, expected {own}");
+        assert!((neighbor.distance - truth).abs() <= 2.0 * tolerance(index.params()), "{neighbor:?}, nearest {truth}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(384))]
+
+    #[test]
+    fn every_operation_leaves_a_sound_index_that_finds_what_the_model_holds(
+        params in params(), ops in ops(120), query in vector(), k in 0..12_usize,
+    ) {
+        let mut index = Hnsw::new(params).unwrap();
+        let mut model = BTreeMap::new();
+        let (mut scratch, mut found) = (Scratch::new(), Vec::new());
+        for op in ops {
+            apply(&mut index, &mut model, op);
+            prop_assert_eq!(index.check(), Ok(()));
+            prop_assert_eq!(index.len(), model.len());
+            prop_assert!(index.live_slots().eq(model.keys().copied()));
+            index.exact(&query, k, &mut scratch, &mut found).unwrap();
+            assert_results(&index, &model, &query, k, &found);
+        }
+        // Effort of everything: a walk must reach all there is, a scan find the same.
+        index.search_graph(&query, k, usize::MAX, &mut scratch, &mut found).unwrap();
+        assert_results(&index, &model, &query, k, &found);
+        index.search(&query, k, 1, &mut scratch, &mut found).unwrap();
+        prop_assert_eq!(found.len(), k.min(model.len()));
+    }
+
+    #[test]
+    fn stored_vectors_come_back_as_exactly_as_they_are_kept(params in params(), vectors in vec(vector(), 1..40)) {
+        let mut index = Hnsw::new(params).unwrap();
+        for (key, vector) in vectors.iter().enumerate() {
+            let slot = index.insert(vector, key as u64, 0).unwrap();
+            let step = vector.iter().fold(0.0_f32, |max, x| max.max(x.abs())) / 127.0;
+            let close = if params.storage == Storage::F32 { 1e-5 } else { step * 0.51 };
+            let kept = index.vector(slot).unwrap();
+            prop_assert!(kept.iter().zip(vector).all(|(a, b)| (a - b).abs() <= close), "{kept:?} for {vector:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_operations_give_the_same_graph_on_every_instruction_set(params in params(), ops in ops(100)) {
+        let mut graphs = quiver_kernels::available().into_iter().map(|kernels| {
+            let mut index = Hnsw::with_kernels(params, kernels).unwrap();
+            let mut model = BTreeMap::new();
+            ops.iter().cloned().for_each(|op| apply(&mut index, &mut model, op));
+            index.live_slots().map(|slot| index.node(slot).unwrap().links.concat()).collect::<Vec<_>>()
+        });
+        let first = graphs.next().unwrap();
+        prop_assert!(graphs.all(|graph| graph == first));
+    }
+
+    #[test]
+    fn an_index_rebuilt_from_its_nodes_is_the_same_and_grows_the_same(
+        params in params(), before in ops(80), after in ops(40),
+    ) {
+        let mut index = Hnsw::new(params).unwrap();
+        let mut model = BTreeMap::new();
+        before.into_iter().for_each(|op| apply(&mut index, &mut model, op));
+        let nodes = index.live_slots().filter_map(|slot| index.node(slot));
+        let mut copy = Hnsw::from_nodes(params, nodes).unwrap();
+        prop_assert_eq!(copy.check(), Ok(()));
+        let mut copy_model = model.clone();
+        for op in after {
+            apply(&mut index, &mut model, op.clone());
+            apply(&mut copy, &mut copy_model, op);
+        }
+        prop_assert!(index.live_slots().eq(copy.live_slots()));
+        for slot in index.live_slots() {
+            prop_assert_eq!(index.node(slot), copy.node(slot));
+        }
+        prop_assert_eq!(index.entry_point(), copy.entry_point());
+    }
+}
