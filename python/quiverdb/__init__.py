@@ -1,4 +1,4 @@
-"""Quiver from Python: a client for the server, with vectors straight from numpy.
+"""Quiver from Python: a client for the server, with vectors straight from numpy, and its index in-process.
 
 >>> import quiverdb, numpy as np
 >>> with quiverdb.Client() as db:                                    # doctest: +SKIP
@@ -10,12 +10,14 @@
 from quiverdb._errors import ConnectionError, Error, ProtocolError, ResponseError, TimeoutError
 from quiverdb._native import __version__
 from quiverdb.client import Client
+from quiverdb.index import Index
 from quiverdb.results import SearchResult
 
 __all__ = [
     "Client",
     "ConnectionError",
     "Error",
+    "Index",
     "ProtocolError",
     "ResponseError",
     "SearchResult",

@@ -10,14 +10,11 @@ from typing import Any, Literal, Optional, Union, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from quiverdb._arrays import Ids, Text, Word, float32, progress_bar, queries_of, rows_of, words
 from quiverdb._native import Connection
 from quiverdb.results import SearchResult
 
-Word = Union[str, bytes, bytearray, memoryview, int, float]
-"""What can be part of a command."""
-Text = Union[str, bytes]
 Attributes = Union[Mapping[str, Any], str, None]
-Ids = Union[Sequence[Word], "NDArray[Any]"]
 
 
 class Client:
@@ -191,22 +188,18 @@ class Client:
 
         Returns how many ids are new.
         """
-        rows = np.asarray(vectors)
-        if rows.ndim != 2:
-            raise ValueError(f"vectors must have shape (n, dim), not {rows.shape}")
-        if len(ids) != len(rows):
-            raise ValueError(f"{len(ids)} ids for {len(rows)} vectors")
+        rows = rows_of(ids, vectors)
         if attributes is not None and len(attributes) != len(rows):
             raise ValueError(f"{len(attributes)} attributes for {len(rows)} vectors")
         if batch < 1:
             raise ValueError("batch must be at least 1")
         options: list[Word] = [quant.upper(), "EF", ef, "M", m]
         new = 0
-        with _progress_bar(len(rows), progress) as advance:
+        with progress_bar(len(rows), progress) as advance:
             for start in range(0, len(rows), batch):
                 part = slice(start, start + batch)
                 texts = None if attributes is None else [_to_json(each) for each in attributes[part]]
-                new += self._connection.vector_add(key, _words(ids[part]), _float32(rows[part]), texts, options)
+                new += self._connection.vector_add(key, words(ids[part]), float32(rows[part]), texts, options)
                 advance(min(batch, len(rows) - start))
         return new
 
@@ -256,9 +249,7 @@ class Client:
         ``ef`` trades time for recall, ``exact`` compares with every element, ``filter`` is VSIM's expression over
         attributes (``".year > 1980"``) and ``filter_ef`` the effort spent on it.
         """
-        queries = np.asarray(query)
-        if queries.ndim not in (1, 2):
-            raise ValueError(f"query must have shape (dim,) or (n, dim), not {queries.shape}")
+        queries, single = queries_of(query)
         options: list[Word] = ["COUNT", k]
         if ef is not None:
             options += ["EF", ef]
@@ -268,12 +259,12 @@ class Client:
             options += ["FILTER-EF", filter_ef]
         if exact:
             options.append("TRUTH")
-        found = self._connection.vector_search(key, _float32(np.atleast_2d(queries)), options, with_attributes)
+        found = self._connection.vector_search(key, queries, options, with_attributes)
         results = [
             SearchResult(ids, scores, None if texts is None else [_from_json(text) for text in texts])
             for ids, scores, texts in found
         ]
-        return results if queries.ndim == 2 else results[0]
+        return results[0] if single else results
 
     def remove(self, key: Word, *ids: Word) -> int:
         """Removes elements of a vector set; returns how many there were."""
@@ -317,17 +308,6 @@ def _flat(values: Mapping[Any, Word]) -> list[Word]:
     return [word for pair in values.items() for word in pair]
 
 
-def _words(ids: Ids) -> Sequence[Word]:
-    # numpy's scalars are neither int nor str to the native side; a list of Python's own is.
-    return ids.tolist() if isinstance(ids, np.ndarray) else ids
-
-
-def _float32(rows: NDArray[Any]) -> NDArray[np.float32]:
-    if rows.dtype.kind not in "fiu":
-        raise TypeError(f"vectors must be numbers, not {rows.dtype}")
-    return np.ascontiguousarray(rows, dtype=np.float32)
-
-
 def _to_json(attributes: Attributes) -> Optional[str]:
     if attributes is None or isinstance(attributes, str):
         return attributes
@@ -345,27 +325,3 @@ def _from_json(text: Optional[str]) -> Any:
 
 def _text(value: Any) -> Any:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
-
-
-class _progress_bar:
-    """tqdm's bar where it is wanted and installed; a function that does nothing otherwise."""
-
-    def __init__(self, total: int, wanted: bool) -> None:
-        self._bar: Any = None
-        if wanted:
-            try:
-                from tqdm.auto import tqdm  # type: ignore[import-untyped,unused-ignore]
-            except ImportError:
-                return
-            self._bar = tqdm(total=total, unit="vec")
-
-    def __enter__(self) -> _progress_bar:
-        return self
-
-    def __call__(self, done: int) -> None:
-        if self._bar is not None:
-            self._bar.update(done)
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()

@@ -1,10 +1,13 @@
-//! The native half of the Python package quiverdb: a RESP client that takes vectors straight from numpy.
+//! The native half of the Python package quiverdb: a RESP client that takes vectors straight from numpy, and the
+//! vector index in-process.
 //!
-//! Python code in `quiverdb/` gives it the interface people see; this side does what is slow there: encoding,
-//! sockets and replies. Nothing here holds the interpreter while it waits.
+//! Python code in `quiverdb/` gives both the interface people see; this side does what is slow there: encoding,
+//! sockets, replies and graphs. Nothing here holds the interpreter while it works or waits.
 
 mod connection;
 mod convert;
+mod index;
+mod index_file;
 
 use pyo3::prelude::*;
 
@@ -12,5 +15,6 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add_class::<connection::Connection>()
+    module.add_class::<connection::Connection>()?;
+    module.add_class::<index::Index>()
 }
