@@ -4,6 +4,8 @@
 //! Python code in `quiverdb/` gives both the interface people see; this side does what is slow there: encoding,
 //! sockets, replies and graphs. Nothing here holds the interpreter while it works or waits.
 
+#![forbid(unsafe_code)]
+
 mod connection;
 mod convert;
 mod index;
