@@ -15,6 +15,7 @@
 
 mod argv;
 mod inline;
+mod limits;
 mod number;
 mod reply;
 mod reply_decoder;
@@ -23,8 +24,9 @@ mod value;
 
 pub use argv::{Argv, ArgvIter, OwnedArgv, Span, write_command};
 pub use inline::{UnbalancedQuotes, split_inline};
+pub use limits::{Limits, ProtocolError};
 pub use number::{DoubleText, IntText, parse_i64};
 pub use reply::{Encoder, Protocol};
 pub use reply_decoder::{ReplyDecoder, ReplyError, ReplyLimits};
-pub use request::{Decoder, Limits, ProtocolError, Requests};
+pub use request::{Decoder, Requests};
 pub use value::Value;

@@ -1,0 +1,311 @@
+//! The vector index in this process: [`Hnsw`] with names for its slots, shared between Python's threads.
+//!
+//! Searches run side by side, additions alone. Vectors are copied out of numpy before the interpreter is let go, so
+//! nobody can change them under the graph's hands.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use numpy::{PyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use quiver_vector::{Error, Hnsw, Metric, Neighbor, Params, Scratch, Slot, Storage};
+
+use crate::convert;
+use crate::index_file;
+
+/// Fewest queries worth a thread of their own.
+const QUERIES_PER_THREAD: usize = 16;
+
+/// An HNSW index over named vectors.
+#[pyclass(module = "quiverdb._native", frozen)]
+pub(crate) struct Index {
+    state: RwLock<Named>,
+    scratches: Mutex<Vec<Scratch>>,
+}
+
+/// The graph and the names of its elements. Invariant: `names[slot]` is there exactly if `slot` is live, and
+/// `slots` is its inverse.
+pub(crate) struct Named {
+    pub(crate) graph: Hnsw,
+    pub(crate) names: Vec<Option<Box<str>>>,
+    pub(crate) slots: HashMap<Box<str>, Slot>,
+}
+
+#[pymethods]
+impl Index {
+    #[new]
+    #[pyo3(signature = (dim, metric, storage, m, ef_construction))]
+    fn new(dim: usize, metric: &str, storage: &str, m: usize, ef_construction: usize) -> PyResult<Self> {
+        let (metric, storage) = (metric_of(metric)?, storage_of(storage)?);
+        let graph = Hnsw::new(Params { dim, metric, storage, m, ef_construction }).map_err(value_error)?;
+        Ok(Self::from(Named { graph, names: Vec::new(), slots: HashMap::new() }))
+    }
+
+    /// Reads an index written by `save`.
+    #[staticmethod]
+    fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        py.detach(|| index_file::load(&path)).map(Self::from).map_err(|error| file_error(error, &path))
+    }
+
+    /// Writes the index, links included, so that `load` need not build it again.
+    fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+        py.detach(|| index_file::save(&self.read(), &path)).map_err(|error| file_error(error, &path))
+    }
+
+    /// Adds or replaces each row of `vectors` (n x dim, float32, C order) under the id at its place; returns how many
+    /// are new.
+    fn add(
+        &self,
+        py: Python<'_>,
+        ids: &Bound<'_, PyAny>,
+        vectors: PyReadonlyArray2<'_, f32>,
+        ef: Option<usize>,
+    ) -> PyResult<usize> {
+        let ids: Vec<Box<str>> = ids.try_iter()?.map(|id| name(&id?)).collect::<PyResult<_>>()?;
+        let rows = vectors.as_slice()?.to_vec();
+        let dim = self.check_dim(vectors.shape()[1])?;
+        if ids.len() != vectors.shape()[0] {
+            return Err(PyValueError::new_err("ids and vectors differ in number"));
+        }
+        py.detach(|| {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            let ef = ef.unwrap_or(state.graph.params().ef_construction);
+            let mut new = 0;
+            for (id, row) in ids.into_iter().zip(rows.chunks_exact(dim)) {
+                new += usize::from(state.put(id, row, ef)?);
+            }
+            Ok(new)
+        })
+        .map_err(value_error)
+    }
+
+    /// For each row of `queries` (n x dim, float32, C order) the ids and scores of the `k` nearest.
+    fn search<'py>(
+        &self,
+        py: Python<'py>,
+        queries: PyReadonlyArray2<'py, f32>,
+        k: usize,
+        ef: usize,
+        exact: bool,
+        threads: Option<usize>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let dim = self.check_dim(queries.shape()[1])?;
+        let rows = queries.as_slice()?.to_vec();
+        let found =
+            py.detach(|| self.search_rows(&rows, dim, Effort { k, ef, exact }, threads)).map_err(value_error)?;
+        let results = found.into_iter().map(|(ids, scores)| {
+            (PyList::new(py, ids.iter().map(|id| &**id))?, PyArray1::from_vec(py, scores)).into_pyobject(py)
+        });
+        PyList::new(py, results.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// Removes the elements; returns how many there were.
+    fn remove(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let ids: Vec<Box<str>> = ids.try_iter()?.map(|id| name(&id?)).collect::<PyResult<_>>()?;
+        py.detach(|| {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            let mut removed = 0;
+            for id in &ids {
+                removed += usize::from(state.remove(id)?);
+            }
+            Ok(removed)
+        })
+        .map_err(value_error)
+    }
+
+    /// The vector of an element, None if there is none.
+    fn vector<'py>(&self, py: Python<'py>, id: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyArray1<f32>>>> {
+        let id = name(id)?;
+        let state = self.read();
+        let vector = state.slots.get(&id).and_then(|&slot| state.graph.vector(slot));
+        Ok(vector.map(|vector| PyArray1::from_vec(py, vector)))
+    }
+
+    /// All ids, in the order of their slots.
+    fn ids(&self) -> Vec<String> {
+        self.read().names.iter().flatten().map(|name| name.to_string()).collect()
+    }
+
+    fn __len__(&self) -> usize {
+        self.read().graph.len()
+    }
+
+    fn __contains__(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(self.read().slots.contains_key(&name(id)?))
+    }
+
+    /// Shape of the index and its memory: dim, metric, storage, m, ef_construction, bytes.
+    fn parameters(&self) -> (usize, &'static str, &'static str, usize, usize, usize) {
+        let state = self.read();
+        let params = state.graph.params();
+        let (metric, storage) = (metric_name(params.metric), storage_name(params.storage));
+        (params.dim, metric, storage, params.m, params.ef_construction, state.graph.memory_bytes())
+    }
+}
+
+/// How hard to look, and for how many.
+#[derive(Clone, Copy)]
+struct Effort {
+    k: usize,
+    ef: usize,
+    exact: bool,
+}
+
+/// Ids and scores of one query, best first.
+type Hits = (Vec<Box<str>>, Vec<f32>);
+
+impl Index {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Named> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_dim(&self, got: usize) -> PyResult<usize> {
+        let want = self.read().graph.dim();
+        if got == want { Ok(want) } else { Err(value_error(Error::VectorDim { got, want })) }
+    }
+
+    /// Splits the queries between threads. All see the same state: one read lock spans them.
+    fn search_rows(
+        &self,
+        rows: &[f32],
+        dim: usize,
+        effort: Effort,
+        threads: Option<usize>,
+    ) -> Result<Vec<Hits>, Error> {
+        let state = self.read();
+        let queries = rows.len() / dim;
+        let most = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let threads = most.min(queries / QUERIES_PER_THREAD).max(1);
+        if threads == 1 {
+            return self.search_part(&state, rows, dim, effort);
+        }
+        let state = &*state;
+        let parts = rows.chunks(queries.div_ceil(threads) * dim);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> =
+                parts.map(|part| scope.spawn(move || self.search_part(state, part, dim, effort))).collect();
+            let mut found = Vec::with_capacity(queries);
+            for worker in workers {
+                found.extend(worker.join().expect("a search does not panic")?);
+            }
+            Ok(found)
+        })
+    }
+
+    fn search_part(&self, state: &Named, rows: &[f32], dim: usize, effort: Effort) -> Result<Vec<Hits>, Error> {
+        let taken = self.scratches.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut scratch = taken.unwrap_or_default();
+        let mut nearest = Vec::new();
+        let found = rows.chunks_exact(dim).map(|query| {
+            if effort.exact {
+                state.graph.exact(query, effort.k, &mut scratch, &mut nearest)?;
+            } else {
+                state.graph.search(query, effort.k, effort.ef, &mut scratch, &mut nearest)?;
+            }
+            Ok(state.hits(&nearest))
+        });
+        let found = found.collect();
+        self.scratches.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+        found
+    }
+}
+
+impl From<Named> for Index {
+    fn from(named: Named) -> Self {
+        Self { state: RwLock::new(named), scratches: Mutex::new(Vec::new()) }
+    }
+}
+
+impl Named {
+    /// Adds or replaces an element; whether it is new.
+    fn put(&mut self, id: Box<str>, vector: &[f32], ef: usize) -> Result<bool, Error> {
+        if let Some(&slot) = self.slots.get(&id) {
+            self.graph.update(slot, vector, ef)?;
+            return Ok(false);
+        }
+        let slot = self.graph.insert(vector, hash(id.as_bytes()), ef)?;
+        if self.names.len() <= slot as usize {
+            self.names.resize(slot as usize + 1, None);
+        }
+        self.names[slot as usize] = Some(id.clone());
+        self.slots.insert(id, slot);
+        Ok(true)
+    }
+
+    fn remove(&mut self, id: &str) -> Result<bool, Error> {
+        let Some(slot) = self.slots.get(id).copied() else {
+            return Ok(false);
+        };
+        self.graph.remove(slot)?;
+        self.slots.remove(id);
+        self.names[slot as usize] = None;
+        Ok(true)
+    }
+
+    fn hits(&self, nearest: &[Neighbor]) -> Hits {
+        let metric = self.graph.params().metric;
+        let named = nearest.iter().filter_map(|hit| Some((self.names[hit.slot as usize].clone()?, score(metric, hit))));
+        named.unzip()
+    }
+}
+
+/// Larger is nearer: under cosine as VSIM scores, (1 + cos) / 2; the inner product; minus the squared distance.
+fn score(metric: Metric, hit: &Neighbor) -> f32 {
+    match metric {
+        Metric::Cosine => 1.0 - hit.distance / 2.0,
+        Metric::InnerProduct => 1.0 - hit.distance,
+        Metric::L2 => -hit.distance,
+    }
+}
+
+/// FNV-1a: the level of an element follows from its name, so equal additions build equal graphs everywhere.
+fn hash(name: &[u8]) -> u64 {
+    name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+fn name(id: &Bound<'_, PyAny>) -> PyResult<Box<str>> {
+    let bytes = convert::word(id)?;
+    String::from_utf8(bytes).map(String::into_boxed_str).map_err(|_| PyValueError::new_err("an id must be UTF-8"))
+}
+
+const METRICS: [(&str, Metric); 3] = [("cosine", Metric::Cosine), ("ip", Metric::InnerProduct), ("l2", Metric::L2)];
+const STORAGES: [(&str, Storage); 2] = [("f32", Storage::F32), ("i8", Storage::I8)];
+
+fn metric_of(text: &str) -> PyResult<Metric> {
+    let known = METRICS.iter().find(|(name, _)| *name == text);
+    known.map(|&(_, metric)| metric).ok_or_else(|| PyValueError::new_err("metric must be 'cosine', 'ip' or 'l2'"))
+}
+
+fn storage_of(text: &str) -> PyResult<Storage> {
+    let known = STORAGES.iter().find(|(name, _)| *name == text);
+    known.map(|&(_, storage)| storage).ok_or_else(|| PyValueError::new_err("storage must be 'f32' or 'i8'"))
+}
+
+fn metric_name(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Cosine => "cosine",
+        Metric::InnerProduct => "ip",
+        Metric::L2 => "l2",
+    }
+}
+
+fn storage_name(storage: Storage) -> &'static str {
+    match storage {
+        Storage::F32 => "f32",
+        Storage::I8 => "i8",
+    }
+}
+
+fn value_error(error: Error) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+fn file_error(error: index_file::FileError, path: &std::path::Path) -> PyErr {
+    match error {
+        index_file::FileError::Io(error) => PyErr::from(error),
+        index_file::FileError::Corrupt(why) => PyOSError::new_err(format!("{}: {why}", path.display())),
+    }
+}
