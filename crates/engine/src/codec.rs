@@ -43,6 +43,11 @@ pub fn write_value(writer: &mut Writer<'_>, value: &ValueRef<'_, Object>) {
     }
 }
 
+/// Whether [`read_value`] knows the type. Of module values only the vector set is known, which shows inside.
+pub fn supports(kind_byte: u8) -> bool {
+    matches!(kind_byte, code::STRING | code::MODULE_2) || Hash::reads(kind_byte)
+}
+
 /// Reads a value of the given type.
 pub fn read_value(reader: &mut Reader<'_>, kind_byte: u8) -> Result<Value<'static, Object>> {
     let object = match kind_byte {

@@ -133,11 +133,29 @@ impl Shard {
         &mut self.dbs
     }
 
-    fn db_mut(&mut self, db: usize) -> &mut Db {
+    pub(crate) fn db_mut(&mut self, db: usize) -> &mut Db {
         if db >= self.dbs.len() {
             self.dbs.resize_with(db + 1, Db::new);
         }
         &mut self.dbs[db]
+    }
+
+    /// Exchanges the databases with another shard's and tells the watchers of keys that are in either. Tables that a
+    /// snapshot has not seen all of go to it instead.
+    pub(crate) fn exchange(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.dbs, &mut other.dbs);
+        for ((db, name), watchers) in &self.watched {
+            let hash = KeyHasher.hash(name);
+            let mut tables = [&self.dbs, &other.dbs].into_iter().filter_map(|dbs| dbs.get(*db)).map(|db| &db.table);
+            if tables.any(|table| table.get(hash, name).is_some()) {
+                watchers.iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
+            }
+        }
+        for db in &mut other.dbs {
+            if let Some(cut) = db.cut.take() {
+                cut.adopt(std::mem::replace(&mut db.table, KeyTable::new(KeyHasher)));
+            }
+        }
     }
 }
 
@@ -209,10 +227,15 @@ impl<'a> Keyspace<'a> {
             effects,
             counters: Counters::default(),
             dirty: 0,
-            clock: (now_ms / 1000) as u32 & 0xff_ffff,
+            clock: Self::access_clock(now_ms),
             garbage: Vec::new(),
             in_transaction: false,
         }
+    }
+
+    /// The access clock at a time: seconds, 24 bits.
+    pub(crate) const fn access_clock(now_ms: i64) -> u32 {
+        (now_ms / 1000) as u32 & 0xff_ffff
     }
 
     /// Gives the locks back early, for work on a handle that needs them no more. Does nothing inside a transaction.

@@ -10,6 +10,7 @@ pub mod command;
 pub mod commands;
 pub mod config;
 pub mod context;
+pub mod data_set;
 pub mod digest;
 pub mod dispatch;
 pub mod effects;

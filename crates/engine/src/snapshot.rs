@@ -6,9 +6,13 @@
 //! [`Snapshot::next_chunk`] are self-contained pieces of an RDB body (each opens with SELECTDB), in no particular order,
 //! that together are the keyspace at the cut. A table thaws as soon as its walk is over.
 //!
-//! Invariant: every bucket of every table present at the cut is serialised exactly once, with its content at the cut.
-//! One cut runs at a time. Copies of writers wait in memory until the next chunk is drawn; at worst the data set once.
+//! Invariants: every bucket of every table present at the cut is serialised exactly once, with its content at the cut.
+//! One cut runs at a time, and when it ends, finished or given up, no table is frozen and nothing of it stays behind.
+//! Copies of writers wait in memory until the next chunk is drawn; at worst the data set once.
+//!
+//! Not done here: a single large value is not sliced, so its bucket is serialised under one hold of the lock.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -23,17 +27,21 @@ use crate::keyspace::{ALL_SHARDS, KeyEntry, KeyTable, Keyspace, SHARDS};
 #[derive(Default)]
 pub(crate) struct Cut {
     copies: Mutex<Vec<u8>>,
-    orphans: Mutex<Vec<(DbCut, KeyTable)>>,
+    orphans: Mutex<Vec<Orphan>>,
     compress: bool,
 }
+
+/// A table that left the keyspace before its walk was over.
+type Orphan = (DbCut, KeyTable);
 
 /// A table's part in a cut: which buckets are serialised.
 pub(crate) struct DbCut {
     cut: Arc<Cut>,
     db: usize,
+    /// One bit per bucket.
     done: Vec<u64>,
     buckets: usize,
-    /// Entries serialised, for the progress shown.
+    /// The walk stands here; bits below are set.
     next: usize,
 }
 
@@ -47,9 +55,8 @@ impl DbCut {
     pub(crate) fn before_change(&mut self, table: &KeyTable, hash: u64) {
         let bucket = table.bucket_of(hash);
         if self.mark(bucket) {
-            let cut = Arc::clone(&self.cut);
-            let mut copies = cut.copies.lock();
-            write_bucket(&mut copies, self.db, table, bucket, cut.compress);
+            let mut copies = self.cut.copies.lock();
+            write_bucket(&mut copies, self.db, table, bucket, self.cut.compress, &mut false);
         }
     }
 
@@ -67,67 +74,96 @@ impl DbCut {
         fresh
     }
 
-    /// Serialises more buckets until `out` holds about `budget_bytes`; `true` when none is left.
-    fn walk(&mut self, table: &KeyTable, out: &mut Vec<u8>, budget_bytes: usize) -> bool {
-        while self.next < self.buckets {
-            if out.len() >= budget_bytes {
-                return false;
-            }
+    /// Serialises more buckets, until `out` is as long as a slice or enough buckets were passed; `true` when none is
+    /// left.
+    fn walk(&mut self, table: &KeyTable, out: &mut Vec<u8>) -> bool {
+        let end = self.buckets.min(self.next + SLICE_BUCKETS);
+        let mut selected = false;
+        while self.next < end && out.len() < SLICE_BYTES {
             let bucket = self.next;
             self.next += 1;
             if self.mark(bucket) {
-                write_bucket(out, self.db, table, bucket, self.cut.compress);
+                write_bucket(out, self.db, table, bucket, self.cut.compress, &mut selected);
             }
         }
-        true
+        self.next == self.buckets
     }
 }
 
-fn write_bucket(out: &mut Vec<u8>, db: usize, table: &KeyTable, bucket: usize, compress: bool) {
-    let mut first = true;
+/// Appends the entries of a bucket, behind SELECTDB unless that is `selected` already.
+fn write_bucket(out: &mut Vec<u8>, db: usize, table: &KeyTable, bucket: usize, compress: bool, selected: &mut bool) {
     table.for_each_in_bucket(bucket, &mut |entry: KeyEntry<'_>| {
         let mut writer = Writer::new(out);
         writer.set_compress(compress);
-        if first {
+        if !*selected {
             writer.byte(code::SELECTDB);
             writer.length(db as u64);
-            first = false;
+            *selected = true;
         }
         codec::write_entry(&mut writer, &entry);
     });
 }
 
-/// A running snapshot. Dropping it early gives it up.
-pub struct Snapshot<'e> {
-    engine: &'e Engine,
-    cut: Arc<Cut>,
-    shard: usize,
-    keys_total: usize,
+/// The size of a database at the cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DbSize {
+    /// Number of the database.
+    pub db: usize,
+    /// Keys, expired ones that were not removed yet included.
+    pub keys: usize,
+    /// Those with an expiry.
+    pub volatile: usize,
 }
 
-/// Bytes serialised under one hold of a shard's lock.
+/// A running snapshot of an engine, which is borrowed or shared. Dropping it early gives it up.
+pub struct Snapshot<E: Deref<Target = Engine>> {
+    engine: E,
+    cut: Arc<Cut>,
+    shard: usize,
+    orphan: Option<Orphan>,
+    sizes: Vec<DbSize>,
+}
+
+/// Bytes serialised under one hold of a shard's lock, give or take one bucket.
 const SLICE_BYTES: usize = 64 * 1024;
 
-impl<'e> Snapshot<'e> {
+/// Buckets passed under one hold: those without anything to serialise cost a few nanoseconds each.
+const SLICE_BUCKETS: usize = 4096;
+
+impl<E: Deref<Target = Engine>> Snapshot<E> {
     /// Cuts. `at_cut` runs while every shard is locked: what it notes (the stream's offset) belongs to the cut exactly.
-    /// `None` when another cut is running.
-    pub fn begin<T>(engine: &'e Engine, now_ms: i64, compress: bool, at_cut: impl FnOnce() -> T) -> Option<(Self, T)> {
+    /// It sees the keyspace, too. `None`, without calling it, when another cut is running.
+    pub fn begin<T>(
+        engine: E,
+        now_ms: i64,
+        compress: bool,
+        at_cut: impl FnOnce(&Keyspace<'_>) -> T,
+    ) -> Option<(Self, T)> {
         if !engine.claim_cut() {
             return None;
         }
         let cut = Arc::new(Cut { compress, ..Cut::default() });
-        let mut effects = Effects::default();
-        let mut keyspace = engine.lock(ALL_SHARDS, &mut effects, now_ms);
-        keyspace.begin_cut(&cut);
-        let keys_total = (0..keyspace.dbs_in_use()).map(|db| keyspace.db_len(db).0).sum();
-        let noted = at_cut();
-        drop(keyspace);
-        Some((Self { engine, cut, shard: 0, keys_total }, noted))
+        let (sizes, noted) = {
+            let mut effects = Effects::default();
+            let mut keyspace = engine.lock(ALL_SHARDS, &mut effects, now_ms);
+            keyspace.begin_cut(&cut);
+            let sizes = (0..keyspace.dbs_in_use()).filter_map(|db| {
+                let (keys, volatile) = keyspace.db_len(db);
+                (keys > 0).then_some(DbSize { db, keys, volatile })
+            });
+            (sizes.collect(), at_cut(&keyspace))
+        };
+        Some((Self { engine, cut, shard: 0, orphan: None, sizes }, noted))
+    }
+
+    /// The databases that had keys at the cut.
+    pub fn sizes(&self) -> &[DbSize] {
+        &self.sizes
     }
 
     /// Keys at the cut.
     pub fn keys_total(&self) -> usize {
-        self.keys_total
+        self.sizes.iter().map(|size| size.keys).sum()
     }
 
     /// Share of the walk that is done, 0 to 1.
@@ -144,15 +180,20 @@ impl<'e> Snapshot<'e> {
             }
         }
         // Whatever writers copied meanwhile goes out with this piece, so their copies never pile up behind the walk.
-        out.append(&mut self.cut.copies.lock());
+        let mut copies = std::mem::take(&mut *self.cut.copies.lock());
         if out.is_empty() {
-            let (mut orphan, table) = self.cut.orphans.lock().pop()?;
-            while !orphan.walk(&table, &mut out, usize::MAX) {}
-            if out.is_empty() {
-                return self.next_chunk();
+            out = copies
+        } else {
+            out.append(&mut copies)
+        }
+        while out.len() < SLICE_BYTES && self.shard == SHARDS {
+            let orphan = self.orphan.take().or_else(|| self.cut.orphans.lock().pop());
+            let Some((mut cut, table)) = orphan else { break };
+            if !cut.walk(&table, &mut out) {
+                self.orphan = Some((cut, table));
             }
         }
-        Some(out)
+        (!out.is_empty()).then_some(out)
     }
 
     /// One slice of the current shard under its lock; `true` when the shard is finished and thawed.
@@ -160,8 +201,8 @@ impl<'e> Snapshot<'e> {
         let mut effects = Effects::default();
         let mut keyspace: Keyspace<'_> = self.engine.lock(1 << self.shard, &mut effects, 0);
         for db in keyspace.shard_mut(self.shard).dbs_mut() {
-            let Some(cut) = db.cut.as_mut().filter(|cut| Arc::ptr_eq(&cut.cut, &self.cut)) else { continue };
-            if !cut.walk(&db.table, out, SLICE_BYTES) {
+            let Some(cut) = db.cut.as_mut() else { continue };
+            if !cut.walk(&db.table, out) {
                 return false;
             }
             db.cut = None;
@@ -171,7 +212,7 @@ impl<'e> Snapshot<'e> {
     }
 }
 
-impl Drop for Snapshot<'_> {
+impl<E: Deref<Target = Engine>> Drop for Snapshot<E> {
     fn drop(&mut self) {
         let mut effects = Effects::default();
         for shard in self.shard..SHARDS {
@@ -182,6 +223,9 @@ impl Drop for Snapshot<'_> {
                 }
             }
         }
+        // Orphans and the cut own each other; no table has a part in the cut any more, so none can follow.
+        let orphans = std::mem::take(&mut *self.cut.orphans.lock());
+        drop(orphans);
         self.engine.end_cut();
     }
 }
