@@ -138,8 +138,8 @@ fn poll_input(
         let mut shared = shared.borrow_mut();
         let mut buf = ReadBuf::new(&mut shared.input);
         let Poll::Ready(result) = stream.poll_read(cx, &mut buf) else { return Poll::Pending };
-        let read = result.map(|()| buf.filled().len());
-        (read, Input::Shared(*read.as_ref().unwrap_or(&0)))
+        let filled = buf.filled().len();
+        (result.map(|()| filled), Input::Shared(filled))
     } else {
         let old = conn.pending.len();
         // Grown by what arrives, never by what the client claims.

@@ -16,6 +16,9 @@ use crate::saver::Saver;
 /// Buckets one round of expiry may look at, per unit of `active-expire-effort`.
 const EXPIRE_BUCKETS: usize = 65_536;
 
+/// Pause between signs of life in the stream (Redis: repl-ping-replica-period, 10 s).
+const PING_EVERY_NS: u64 = 10_000_000_000;
+
 struct Cron {
     engine: Arc<Engine>,
     host: NodeHost,
@@ -23,12 +26,13 @@ struct Cron {
     cursor: ExpireCursor,
     commands: u64,
     sampled_ns: u64,
+    pinged_ns: u64,
 }
 
 pub(crate) fn start(engine: Arc<Engine>, host: NodeHost) {
     let worker = engine.worker(random_seed(), now_ns);
     let mut cron =
-        Cron { engine, host, worker, cursor: ExpireCursor::default(), commands: 0, sampled_ns: now_ns() };
+        Cron { engine, host, worker, cursor: ExpireCursor::default(), commands: 0, sampled_ns: now_ns(), pinged_ns: now_ns() };
     let thread = std::thread::Builder::new().name("quiver-cron".to_owned());
     let started = thread.spawn(move || {
         loop {
@@ -55,6 +59,10 @@ impl Cron {
         Saver::at_save_points(&self.host, &self.engine);
         self.sample();
         self.close_idle();
+        if now_ns() - self.pinged_ns >= PING_EVERY_NS {
+            self.host.stream.ping();
+            self.pinged_ns = now_ns();
+        }
     }
 
     fn sample(&mut self) {

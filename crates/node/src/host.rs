@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use crate::clock::{now_ms, random_id};
 use crate::saver::Saver;
+use crate::stream::Stream;
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,26 @@ pub(crate) struct Inner {
     allocated: AtomicU64,
     last_rss: AtomicU64,
     started_ms: AtomicI64,
+    pub(crate) stream: Arc<Stream>,
+    following: watch::Sender<Option<Primary>>,
+    link: LinkFacts,
+}
+
+/// A primary to follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Primary {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// What INFO says of the link to the primary.
+#[derive(Debug, Default)]
+struct LinkFacts {
+    last_io_ms: AtomicI64,
+    down_since_ms: AtomicI64,
+    syncing: AtomicBool,
+    /// The stream held here was once received from a primary, so one may be asked to go on with it.
+    followed: AtomicBool,
 }
 
 impl std::ops::Deref for NodeHost {
@@ -61,6 +82,9 @@ impl NodeHost {
             allocated: AtomicU64::new(0),
             last_rss: AtomicU64::new(0),
             started_ms: AtomicI64::new(now_ms()),
+            stream: Arc::new(Stream::new()),
+            following: watch::Sender::new(None),
+            link: LinkFacts::default(),
         }))
     }
 
@@ -109,6 +133,93 @@ impl NodeHost {
         info!("ready to exit");
         self.exit.send_replace(Some(exit));
         Ok(())
+    }
+
+    /// The primary to follow, as it changes.
+    pub(crate) fn following(&self) -> watch::Receiver<Option<Primary>> {
+        self.following.subscribe()
+    }
+
+    pub(crate) fn note_link_io(&self) {
+        self.link.last_io_ms.store(now_ms(), Relaxed);
+    }
+
+    pub(crate) fn note_link_down(&self) {
+        self.link.syncing.store(false, Relaxed);
+        self.link.down_since_ms.store(now_ms(), Relaxed);
+    }
+
+    pub(crate) fn note_sync(&self, running: bool) {
+        self.link.syncing.store(running, Relaxed);
+    }
+
+    pub(crate) fn note_followed(&self) {
+        self.link.followed.store(true, Relaxed);
+    }
+
+    pub(crate) fn has_followed(&self) -> bool {
+        self.link.followed.load(Relaxed)
+    }
+
+    fn replication_info(&self, engine: &Engine, out: &mut String) {
+        let facts = self.stream.facts();
+        let primary = self.following.borrow().clone();
+        match &primary {
+            None => out.push_str("role:master\r\n"),
+            Some(primary) => self.link_info(engine, primary, facts.offset, out),
+        }
+        let replicas = self.stream.replicas();
+        let _ = write!(out, "connected_slaves:{}\r\n", replicas.len());
+        for (number, replica) in replicas.iter().enumerate() {
+            let lag = (now_ms() - replica.acknowledged_ms) / 1000;
+            let _ = write!(
+                out,
+                "slave{number}:ip={},port={},state={},offset={},lag={lag}\r\n",
+                replica.ip, replica.port, replica.state, replica.acknowledged,
+            );
+        }
+        let (old, old_end) = match &facts.history.before {
+            Some((id, end)) => (id.clone(), *end as i64 + 1),
+            None => ("0".repeat(40), -1),
+        };
+        let configured = engine.config.repl_backlog_size();
+        let (size, first, held) = facts.backlog.unwrap_or((configured, 0, 0));
+        let _ = write!(
+            out,
+            "master_failover_state:no-failover\r\nmaster_replid:{}\r\nmaster_replid2:{old}\r\n\
+             master_repl_offset:{}\r\nsecond_repl_offset:{old_end}\r\nrepl_backlog_active:{}\r\n\
+             repl_backlog_size:{size}\r\nrepl_backlog_first_byte_offset:{}\r\nrepl_backlog_histlen:{held}\r\n",
+            facts.history.id,
+            facts.offset,
+            u8::from(facts.backlog.is_some()),
+            if facts.backlog.is_some() { first + 1 } else { 0 },
+        );
+    }
+
+    fn link_info(&self, engine: &Engine, primary: &Primary, offset: u64, out: &mut String) {
+        let up = engine.state.link_up.load(Relaxed);
+        let since_s = |ms: i64| if ms == 0 { -1 } else { (now_ms() - ms) / 1000 };
+        let _ = write!(
+            out,
+            "role:slave\r\nmaster_host:{}\r\nmaster_port:{}\r\nmaster_link_status:{}\r\n\
+             master_last_io_seconds_ago:{}\r\nmaster_sync_in_progress:{}\r\nslave_read_repl_offset:{offset}\r\n\
+             slave_repl_offset:{offset}\r\n",
+            primary.host,
+            primary.port,
+            if up { "up" } else { "down" },
+            if up { since_s(self.link.last_io_ms.load(Relaxed)) } else { -1 },
+            u8::from(self.link.syncing.load(Relaxed)),
+        );
+        if !up {
+            let down = since_s(self.link.down_since_ms.load(Relaxed));
+            let _ = write!(out, "master_link_down_since_seconds:{down}\r\n");
+        }
+        let _ = write!(
+            out,
+            "slave_priority:{}\r\nslave_read_only:{}\r\nreplica_announced:1\r\n",
+            engine.config.get("replica-priority"),
+            u8::from(engine.config.replica_read_only()),
+        );
     }
 
     /// Reads the allocator's and the system's figures; called by the periodic work.
@@ -201,12 +312,48 @@ impl Host for NodeHost {
         false
     }
 
-    fn replicate(&self, _: &Engine, _: Option<(String, u16)>) -> Result<(), CommandError> {
-        Err(CommandError::text("ERR replication is not available"))
+    fn replicate(&self, engine: &Engine, primary: Option<(String, u16)>) -> Result<(), CommandError> {
+        // Nothing here waits: a transaction may hold locks. The link's thread does the rest.
+        let primary = primary.map(|(host, port)| Primary { host, port });
+        let text = primary.as_ref().map_or(String::new(), |primary| format!("{} {}", primary.host, primary.port));
+        if let Err(reason) = engine.config.set("replicaof", &text, false) {
+            return Err(CommandError::owned(format!("ERR {reason}")));
+        }
+        if *self.following.borrow() == primary {
+            return Ok(());
+        }
+        match &primary {
+            Some(primary) => {
+                info!("following {}:{}", primary.host, primary.port);
+                self.stream.follow();
+                engine.state.link_up.store(false, Relaxed);
+                self.link.down_since_ms.store(now_ms(), Relaxed);
+            }
+            None => {
+                info!("a primary now");
+                self.stream.promote();
+            }
+        }
+        engine.state.is_replica.store(primary.is_some(), Relaxed);
+        self.following.send_replace(primary);
+        Ok(())
     }
 
     fn role(&self) -> RoleReply {
-        RoleReply::Primary(0, Vec::new())
+        let engine = self.engine();
+        let offset = self.stream.facts().offset;
+        match self.following.borrow().clone() {
+            Some(Primary { host, port }) => {
+                let up = engine.is_some_and(|engine| engine.state.link_up.load(Relaxed));
+                let syncing = self.link.syncing.load(Relaxed);
+                let state = if up { "connected" } else if syncing { "sync" } else { "connect" };
+                RoleReply::Replica(host, port, state, if up { offset as i64 } else { -1 })
+            }
+            None => {
+                let replicas = self.stream.replicas().into_iter();
+                RoleReply::Primary(offset, replicas.map(|r| (r.ip, r.port, r.acknowledged)).collect())
+            }
+        }
     }
 
     fn replica_ack(&self, _: u64, _: u64) {}
@@ -216,6 +363,7 @@ impl Host for NodeHost {
             "server" => self.server_info(engine, out),
             "memory" => self.memory_info(engine, out),
             "persistence" => self.saver.info(engine, out),
+            "replication" => self.replication_info(engine, out),
             "cpu" => cpu_info(out),
             _ => {}
         }

@@ -5,6 +5,7 @@
 //! - `host.rs`: what the engine asks of its surroundings.
 //! - `cron.rs`: everything periodic: active expiry, memory figures, save points, idle clients.
 //! - `saver.rs`: snapshots, in the foreground and the background.
+//! - `stream.rs`, `feed.rs`, `link.rs`: the ordered stream, the replicas that read it, the primary this one follows.
 //! - `handle.rs`: commands from inside the process (gRPC).
 //!
 //! Invariant: no I/O thread ever waits for another one, and none waits for a disk but in the commands that say so
@@ -15,15 +16,23 @@
 mod clock;
 mod conn;
 mod cron;
+mod feed;
 mod handle;
 mod host;
 mod io;
+mod link;
 mod saver;
+mod stream;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
-use quiver_engine::Engine;
 use quiver_engine::config::Config;
+use quiver_engine::effects::Sink;
+use quiver_engine::session::Takeover;
+use quiver_engine::{Engine, Session};
+use quiver_persist::SaveOptions;
+use tokio::net::TcpStream;
 
 pub use clock::{now_ms, now_ns};
 pub use handle::{Handle, HandleSession};
@@ -71,6 +80,42 @@ impl Node {
         cron::start(Arc::clone(&self.engine), self.host.clone());
     }
 
+    /// From now on until [`Node::load`] is over clients are told to wait.
+    pub fn mark_loading(&self) {
+        self.engine.state.loading.store(true, Relaxed);
+    }
+
+    /// Starts the thread that follows a primary, and follows the configured one.
+    ///
+    /// # Errors
+    /// The system gave no thread, or `replicaof` is not a host and a port.
+    pub fn start_replication(&self) -> Result<(), String> {
+        link::start(self.clone(), self.host.following()).map_err(|error| error.to_string())?;
+        let configured = self.engine.config.get("replicaof");
+        let words: Vec<&str> = configured.split_ascii_whitespace().collect();
+        let primary = match words.as_slice() {
+            [] => return Ok(()),
+            [host, port] => port.parse().ok().map(|port| ((*host).to_owned(), port)),
+            _ => None,
+        };
+        let primary = primary.ok_or_else(|| format!("replicaof {configured:?} is not a host and a port"))?;
+        self.engine.host().replicate(&self.engine, Some(primary)).map_err(|error| error.to_string())
+    }
+
+    /// Makes the turns write to the stream and the stream remember, from the first replica on.
+    pub(crate) fn start_stream(&self) -> Arc<stream::Stream> {
+        let stream = &self.host.stream;
+        let config = &self.engine.config;
+        stream.remember(config.repl_backlog_size(), config.replica_output_limit());
+        self.engine.set_sink(Some(Arc::clone(stream) as Arc<dyn Sink>), || ());
+        Arc::clone(stream)
+    }
+
+    /// A connection leaves the command loop.
+    pub(crate) async fn take_over(&self, stream: TcpStream, session: Session, takeover: Takeover) {
+        feed::feed(self, stream, session, takeover).await;
+    }
+
     /// A way to run commands from inside the process.
     pub fn handle(&self) -> Handle {
         Handle::new(Arc::clone(&self.engine))
@@ -88,4 +133,13 @@ impl Node {
     pub fn shutdown(&self) -> Result<(), String> {
         self.host.shut_down(&self.engine, None, false).map_err(|error| error.to_string())
     }
+}
+
+/// How snapshots are written, by the configuration.
+pub(crate) fn save_options(engine: &Engine) -> SaveOptions {
+    let mut options = SaveOptions::new(REDIS_VERSION, now_ms());
+    options.compress = engine.config.rdbcompression();
+    options.checksum = engine.config.rdbchecksum();
+    options.used_memory_bytes = engine.host().allocated_bytes();
+    options
 }

@@ -1,11 +1,13 @@
 //! Snapshots of this instance: SAVE, BGSAVE, save points, loading at the start, and what INFO says of them.
 
 use std::fmt::Write;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use quiver_engine::{CommandError, Engine};
+use quiver_persist::LoadOptions;
 use tracing::{info, warn};
 
 use crate::clock::now_ms;
@@ -49,7 +51,7 @@ impl Saver {
         self.started_s.store(started_ms / 1000, Relaxed);
         let dirty = engine.stats.dirty();
         let path = Self::path(engine);
-        let result = quiver_persist::save(engine, &path, started_ms, &crate::save_options(engine));
+        let result = quiver_persist::save(engine, &path, &crate::save_options(engine), |_| None, &mut |_| ControlFlow::Continue(()));
         self.running.store(false, Relaxed);
         self.last_try_s.store(now_ms() / 1000, Relaxed);
         self.last_duration_s.store((now_ms() - started_ms) / 1000, Relaxed);
@@ -118,12 +120,13 @@ impl Saver {
     pub(crate) fn load(&self, engine: &Engine) -> Result<(), String> {
         self.last_save_s.store(now_ms() / 1000, Relaxed);
         let path = Self::path(engine);
-        if !path.exists() {
-            return Ok(());
-        }
         let started = now_ms();
-        let loaded = quiver_persist::load_file(engine, &path, now_ms()).map_err(|error| error.to_string())?;
-        info!("{} keys loaded from {} in {} ms", loaded.keys, path.display(), now_ms() - started);
+        let options = LoadOptions { databases: engine.config.databases(), now_ms: started, discard_expired: true };
+        let loaded = quiver_persist::load_file(engine, &path, &options, &mut |_| {}).map_err(|e| e.to_string())?;
+        if let Some(loaded) = loaded {
+            loaded.warnings.iter().for_each(|warning| warn!("{}: {warning}", path.display()));
+            info!("{} keys loaded from {} in {} ms", loaded.keys, path.display(), now_ms() - started);
+        }
         Ok(())
     }
 

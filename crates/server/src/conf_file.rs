@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use quiver_engine::config::{self, Config};
-use quiver_resp::split_inline;
+use quiver_resp::{Argv, split_inline};
 
 pub(crate) const HELP: &str = "\
 Usage: quiver-server [/path/to/redis.conf] [--parameter value ...]
@@ -60,8 +60,10 @@ fn apply_file(config: &Config, path: &Path, depth: usize) -> Result<()> {
             continue;
         }
         let place = || format!("{}, line {}: {line}", path.display(), number + 1);
-        let words = split_inline(line.as_bytes()).ok().context("unbalanced quotes").with_context(place)?;
-        let words: Vec<String> = words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        let (mut text, mut spans) = (Vec::new(), Vec::new());
+        split_inline(line.as_bytes(), &mut text, &mut spans).ok().context("unbalanced quotes").with_context(place)?;
+        let words = Argv::new(&text, &spans).iter();
+        let words: Vec<String> = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
         apply_directive(config, &words, depth, &mut save_given).with_context(place)?;
     }
     Ok(())

@@ -53,7 +53,7 @@ fn run(arguments: &[String]) -> Result<Exit> {
         loaded.map_err(anyhow::Error::msg).context("the data could not be loaded; nothing was started")?;
         node.start_cron();
         grpc::start(&node).await?;
-        node.start_replication();
+        node.start_replication().map_err(anyhow::Error::msg)?;
         info!("ready to accept connections");
         wait_for_end(&node).await
     })

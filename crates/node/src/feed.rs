@@ -1,0 +1,178 @@
+//! Feeding a replica: the connection's life after PSYNC.
+//!
+//! A replica that comes with a known place in the stream goes on from there; any other gets a snapshot, cut while the
+//! stream's offset is noted, and then the stream from that offset. The reader's pin keeps the bytes in between, up to
+//! `replica-output-limit`; a replica that falls further behind is cut off and has to start again.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quiver_engine::Session;
+use quiver_engine::session::Takeover;
+use quiver_persist::SnapshotStream;
+use quiver_resp::{Decoder, Limits, Requests};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
+
+use crate::Node;
+use crate::clock::{now_ms, random_id};
+use crate::stream::{Reader, Stream};
+
+/// Bytes written at once.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// Pieces of a snapshot waiting for the socket.
+const PIECES_WAITING: usize = 16;
+/// Bytes a replica may send without a whole command.
+const INPUT_MAX: usize = 64 * 1024;
+/// How long a full synchronisation waits for a snapshot that is being written.
+const SNAPSHOT_WAIT: Duration = Duration::from_secs(600);
+
+/// Feeds a replica until it leaves.
+pub(crate) async fn feed(node: &Node, stream: TcpStream, session: Session, takeover: Takeover) {
+    let Takeover::Psync { replid, offset } = takeover;
+    let client = Arc::clone(&session.shared);
+    let source = node.start_stream();
+    source.add_replica(client.id, &client.addr, &session.replica, now_ms());
+    client.texts.lock().flags = "S".to_owned();
+    match serve(node, &source, stream, &session, &replid, offset).await {
+        Ok(()) => info!("replica {} left", client.addr),
+        Err(error) => warn!("replica {}: {error}", client.addr),
+    }
+    source.remove_replica(client.id);
+}
+
+async fn serve(
+    node: &Node,
+    source: &Arc<Stream>,
+    stream: TcpStream,
+    session: &Session,
+    replid: &str,
+    offset: i64,
+) -> io::Result<()> {
+    let (input, mut output) = stream.into_split();
+    let id = session.shared.id;
+    // On the wire offsets count from 1.
+    let next = u64::try_from(offset - 1).ok();
+    let (reader, full) = match next.and_then(|next| source.resume(replid, next)) {
+        Some((stream_id, reader)) => {
+            info!("replica {} goes on at offset {}", session.shared.addr, reader.offset);
+            output.write_all(format!("+CONTINUE {stream_id}\r\n").as_bytes()).await?;
+            (reader, false)
+        }
+        None if !session.replica.capa_eof => {
+            return output.write_all(b"-ERR this primary needs replicas with REPLCONF capa eof\r\n").await;
+        }
+        None => (full_sync(node, source, &mut output, &session.shared.addr, id).await?, true),
+    };
+    let (acknowledged, first_ack) = oneshot::channel();
+    let acknowledged = (!full).then_some(()).map_or(Some(acknowledged), |()| None);
+    tokio::select! {
+        read = read_acks(source, input, id, acknowledged) => read,
+        written = async {
+            if full {
+                // The end mark must be the last thing the replica reads before it has loaded the snapshot.
+                let _ = first_ack.await;
+            }
+            source.update_replica(id, |replica| replica.state = "online");
+            write_stream(reader, output).await
+        } => written,
+    }
+}
+
+/// Sends a snapshot; gives the reader that stands where the snapshot was cut.
+async fn full_sync(
+    node: &Node,
+    source: &Arc<Stream>,
+    output: &mut OwnedWriteHalf,
+    peer: &str,
+    client_id: u64,
+) -> io::Result<Reader> {
+    let (pieces, mut waiting) = mpsc::channel::<Vec<u8>>(PIECES_WAITING);
+    let (tell, told) = oneshot::channel();
+    let (engine, stream) = (Arc::clone(node.engine()), Arc::clone(source));
+    let mut options = crate::save_options(&engine);
+    options.wait = SNAPSHOT_WAIT;
+    tokio::task::spawn_blocking(move || {
+        let mut cut = None;
+        let snapshot = SnapshotStream::begin(engine, &options, |_| {
+            cut = Some(stream.cut());
+            None
+        });
+        let (Some(mut snapshot), Some(cut)) = (snapshot, cut) else { return };
+        // When the receiver is gone the replica is: the snapshot is given up.
+        if tell.send(cut).is_ok() {
+            while let Some(piece) = snapshot.next_piece() {
+                if pieces.blocking_send(piece).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    let (stream_id, reader) =
+        told.await.map_err(|_| io::Error::other("another snapshot kept running; no full synchronisation"))?;
+    info!("full synchronisation of replica {peer} at offset {}", reader.offset);
+    source.update_replica(client_id, |replica| replica.state = "send_bulk");
+    let mark = random_id();
+    output.write_all(format!("+FULLRESYNC {stream_id} {}\r\n$EOF:{mark}\r\n", reader.offset).as_bytes()).await?;
+    while let Some(piece) = waiting.recv().await {
+        output.write_all(&piece).await?;
+    }
+    output.write_all(mark.as_bytes()).await?;
+    Ok(reader)
+}
+
+/// Writes the stream from the reader's place on, as it grows.
+async fn write_stream(mut reader: Reader, mut output: OwnedWriteHalf) -> io::Result<()> {
+    let mut growth = reader.growth();
+    let mut chunk = Vec::new();
+    loop {
+        chunk.clear();
+        growth.mark_unchanged();
+        if !reader.read(CHUNK_BYTES, &mut chunk) {
+            return Err(io::Error::other("the stream has moved on beyond what this replica has; it must start again"));
+        }
+        if chunk.is_empty() {
+            growth.changed().await.map_err(io::Error::other)?;
+        } else {
+            output.write_all(&chunk).await?;
+        }
+    }
+}
+
+/// Reads the replica's acknowledgements until it leaves.
+async fn read_acks(
+    source: &Stream,
+    mut input: OwnedReadHalf,
+    client_id: u64,
+    mut first: Option<oneshot::Sender<()>>,
+) -> io::Result<()> {
+    let (mut bytes, mut decoder, mut requests) = (Vec::new(), Decoder::new(), Requests::new());
+    loop {
+        if input.read_buf(&mut bytes).await? == 0 {
+            return Ok(());
+        }
+        requests.clear();
+        let used = decoder.decode(&bytes, &Limits::default(), &mut requests, 1024).map_err(io::Error::other)?;
+        for argv in requests.iter(&bytes) {
+            let is = |at: usize, word: &str| argv.get(at).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
+            let offset = argv.get(2).and_then(|text| std::str::from_utf8(text).ok()).and_then(|text| text.parse().ok());
+            if let (true, true, Some(offset)) = (is(0, "REPLCONF"), is(1, "ACK"), offset) {
+                source.update_replica(client_id, |replica| {
+                    (replica.acknowledged, replica.acknowledged_ms) = (offset, now_ms());
+                });
+                if let Some(first) = first.take() {
+                    // The writer may have failed already; then this task is about to end as well.
+                    let _ = first.send(());
+                }
+            }
+        }
+        bytes.drain(..used);
+        if bytes.len() > INPUT_MAX {
+            return Err(io::Error::other("a replica sent a command without an end"));
+        }
+    }
+}
