@@ -201,8 +201,10 @@ impl Shape {
     }
 }
 
+/// Bytes of the fixed part: 0, 8, 8 and 24 in the order of [`Encoding`]. Shifted out of a constant because this is on
+/// the path of every lookup, where a table would cost a load or a branch.
 fn fixed_bytes(encoding: Encoding) -> usize {
-    [0, 8, 8, 24][encoding as usize]
+    (0x18_08_08_00 >> (8 * encoding as u32)) & 0xff
 }
 
 /// A view of an entry. Copies are free; [`set_access`](Self::set_access) is the one thing it can change.
@@ -408,6 +410,29 @@ impl<O> OwnedEntry<O> {
         self.write_expiry(expire_at_ms);
         self.write_value(new, value);
         old_outside
+    }
+
+    /// The common case of [`replace`](Self::replace), without its generality: the new value goes where the old one is
+    /// and nothing moves. `false`, and no change, when that is not so.
+    pub(super) fn overwrite(&mut self, value: &Value<'_, O>, expire_at_ms: Option<i64>) -> bool {
+        let old = self.view().shape();
+        if old.has_expiry != expire_at_ms.is_some() {
+            return false;
+        }
+        match (old.encoding, value) {
+            (Encoding::Int, Value::Int(int)) => self.write(old.fixed_at(), *int),
+            (Encoding::Inline, Value::Bytes(bytes)) if bytes.len() <= INLINE_BYTES_MAX => {
+                let new = Shape { inline_len: bytes.len(), ..old };
+                if new.class() != old.class() {
+                    return false;
+                }
+                self.write_header(new, self.view().access());
+                self.copy_in(new.inline_at(), bytes);
+            }
+            _ => return false,
+        }
+        self.write_expiry(expire_at_ms);
+        true
     }
 
     /// Sets or clears the expiry; the value stays.

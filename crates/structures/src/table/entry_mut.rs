@@ -72,10 +72,7 @@ impl<'t, O, H: KeyHash> EntryMut<'t, O, H> {
 
     /// Replaces value and expiry. Gives a replaced object back, so that it can be dropped elsewhere.
     pub fn replace(&mut self, value: Value<'_, O>, expire_at_ms: Option<i64>) -> Option<Box<O>> {
-        match self.change(|entry| entry.replace(value, expire_at_ms)) {
-            Some(Outside::Object(object)) => Some(object),
-            Some(Outside::Heap(_)) | None => None,
-        }
+        self.table.replace(self.at, value, expire_at_ms, None)
     }
 
     /// Replaces the value and keeps the expiry. Gives a replaced object back.
