@@ -23,14 +23,17 @@ mod segments;
 mod slot;
 #[cfg(test)]
 mod tests;
+mod value;
 mod walk;
 
-pub use entry::{ACCESS_MAX, Encoding, EntryRef, INLINE_BYTES_MAX, Value, ValueRef};
+pub use entry::{ACCESS_MAX, EntryRef};
 pub use entry_mut::{EntryMut, Lookup, Owned, Removed, Vacant};
+pub use value::{Encoding, INLINE_BYTES_MAX, Value, ValueRef};
 
-use entry::{Outside, OwnedEntry};
+use entry::OwnedEntry;
 use segments::Segments;
 use slot::{BUCKET_BYTES, Bucket, Place, Slot};
+use value::Outside;
 
 /// Entries per bucket at which the table grows. With Poisson-distributed chains this costs 12.3 to 13 bytes per key and
 /// a second cache line for 8 to 14 % of the lookups; 5 would cost 1.4 bytes more, 7 a second line for a fifth.

@@ -1,6 +1,7 @@
 //! Exclusive access to one entry of a table, and what a lookup, an insertion and a removal hand out.
 
-use super::entry::{Encoding, EntryRef, Outside, OwnedEntry, Value, ValueRef};
+use super::entry::{EntryRef, OwnedEntry};
+use super::value::{Encoding, Outside, Value, ValueRef};
 use super::{KeyHash, Position, Table};
 
 /// The outcome of [`Table::entry`].

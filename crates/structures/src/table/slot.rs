@@ -11,7 +11,8 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
-use super::entry::{EntryRef, OwnedEntry, Value};
+use super::entry::{EntryRef, OwnedEntry};
+use super::value::Value;
 
 /// Slots per bucket.
 pub(super) const SLOTS: usize = 8;
