@@ -13,7 +13,8 @@ pub(crate) const fn size_class(bytes: usize) -> usize {
     }
     let quarter = (1usize << (bytes - 1).ilog2()) / 4;
     let step = if quarter < GRANULE { GRANULE } else { quarter };
-    bytes.next_multiple_of(step)
+    // Steps are powers of two; `next_multiple_of` would divide.
+    (bytes + step - 1) & !(step - 1)
 }
 
 /// Bytes the allocator hands out for a plain allocation, where nothing costs nothing.

@@ -23,14 +23,17 @@ mod segments;
 mod slot;
 #[cfg(test)]
 mod tests;
+mod value;
 mod walk;
 
-pub use entry::{ACCESS_MAX, Encoding, EntryRef, INLINE_BYTES_MAX, Value, ValueRef};
+pub use entry::{ACCESS_MAX, EntryRef};
 pub use entry_mut::{EntryMut, Lookup, Owned, Removed, Vacant};
+pub use value::{Encoding, INLINE_BYTES_MAX, Value, ValueRef};
 
 use entry::OwnedEntry;
 use segments::Segments;
 use slot::{BUCKET_BYTES, Bucket, Place, Slot};
+use value::Outside;
 
 /// Entries per bucket at which the table grows. With Poisson-distributed chains this costs 12.3 to 13 bytes per key and
 /// a second cache line for 8 to 14 % of the lookups; 5 would cost 1.4 bytes more, 7 a second line for a fifth.
@@ -190,17 +193,12 @@ impl<O, H: KeyHash> Table<O, H> {
         expire_at_ms: Option<i64>,
         access: u32,
     ) -> Stored<O> {
-        match self.entry(hash, key) {
-            Lookup::Found(mut entry) => {
-                let old = entry.replace(value, expire_at_ms);
-                entry.get().set_access(access);
-                old.map_or(Stored::Replaced, Stored::ReplacedObject)
-            }
-            Lookup::Vacant(vacant) => {
-                vacant.insert(value, expire_at_ms, access);
-                Stored::Inserted
-            }
-        }
+        let Some((at, _)) = self.find(hash, key) else {
+            self.insert(hash, OwnedEntry::new(key, value, expire_at_ms, access));
+            return Stored::Inserted;
+        };
+        let old = self.replace(at, value, expire_at_ms, Some(access));
+        old.map_or(Stored::Replaced, Stored::ReplacedObject)
     }
 
     /// Removes `key`; the result owns the value, so that it can be dropped elsewhere.
@@ -311,6 +309,27 @@ impl<O, H: KeyHash> Table<O, H> {
         self.entry_bytes -= view.allocation_bytes();
         self.shrink();
         entry
+    }
+
+    /// Replaces value and expiry of the entry at `at`, and its access clock if one is given. Gives back a replaced object.
+    fn replace(
+        &mut self,
+        at: Position,
+        value: Value<'_, O>,
+        expire_at_ms: Option<i64>,
+        access: Option<u32>,
+    ) -> Option<Box<O>> {
+        let slot = self.segments.get_mut(at.bucket).slot_mut(at.place);
+        if let (Some(access), Some(entry)) = (access, slot.view()) {
+            entry.set_access(access);
+        }
+        if slot.overwrite(&value, expire_at_ms) {
+            return None;
+        }
+        match self.change(at, |entry| entry.replace(value, expire_at_ms)) {
+            Some(Outside::Object(object)) => Some(object),
+            Some(Outside::Heap(_)) | None => None,
+        }
     }
 
     /// Runs `change` on the entry at `at` and keeps the counters true.

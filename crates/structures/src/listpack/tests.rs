@@ -38,6 +38,37 @@ fn encodings_have_the_bytes_of_the_format() {
     }
 }
 
+/// A list node as Redis 8.0.2 dumps it: integers at the edges of every encoding, then strings likewise.
+#[test]
+fn the_bytes_are_those_that_redis_writes() {
+    let ints = [
+        0,
+        127,
+        128,
+        -1,
+        -4096,
+        4095,
+        4096,
+        -32768,
+        32767,
+        -32769,
+        8388607,
+        -8388608,
+        8388608,
+        2147483647,
+        -2147483648,
+        2147483648,
+        i64::MIN,
+        i64::MAX,
+    ];
+    let strings =
+        [b"9223372036854775808", b"".as_slice(), b"hello", b"01", b"-0", &[b'x'; 63], &[b'x'; 64], &[b'y'; 130]];
+    let built: ListPack = ints.map(Item::Int).into_iter().chain(strings.map(Item::Str)).collect();
+    let theirs = include_bytes!("../../fixtures/redis-8.0.2.listpack");
+    assert_eq!(built.as_bytes(), theirs);
+    assert_eq!(ListPack::from_bytes(theirs.to_vec()), Ok(built));
+}
+
 #[test]
 fn lengths_behind_long_strings_are_read_from_the_right() {
     // At 16383 bytes of body the format takes three bytes where two would do.

@@ -13,16 +13,13 @@
 #![expect(unsafe_code, reason = "one allocation per entry halves memory per key and saves a cache miss per lookup")]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use super::value::{Encoding, INLINE_BYTES_MAX, Outside, Prepared, Value, ValueRef};
 use crate::size_class::{GRANULE, heap_bytes, size_class};
-
-/// Longest value kept behind its key; longer ones get an allocation of their own, which grows with amortised cost.
-pub const INLINE_BYTES_MAX: usize = 1024;
 
 const HEADER_BYTES: usize = 8;
 const KIND: u32 = 0b11;
@@ -33,99 +30,6 @@ const FLAGS: u32 = 0xff;
 const ACCESS_SHIFT: u32 = 8;
 /// Largest access clock value (24 bits).
 pub const ACCESS_MAX: u32 = (1 << 24) - 1;
-
-/// How a value is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// Bytes behind the key, in the entry's own allocation.
-    Inline = 0,
-    /// A 64-bit integer.
-    Int = 1,
-    /// A boxed object.
-    Object = 2,
-    /// Bytes in an allocation of their own.
-    Heap = 3,
-}
-
-/// A value as read.
-#[derive(Debug)]
-pub enum ValueRef<'t, O> {
-    /// A 64-bit integer.
-    Int(i64),
-    /// A byte string; [`EntryRef::encoding`] says where it is kept.
-    Bytes(&'t [u8]),
-    /// A collection or other object.
-    Object(&'t O),
-}
-
-impl<O> Clone for ValueRef<'_, O> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<O> Copy for ValueRef<'_, O> {}
-
-/// A value to store.
-#[derive(Debug)]
-pub enum Value<'v, O> {
-    /// A 64-bit integer.
-    Int(i64),
-    /// Bytes to be copied.
-    Bytes(&'v [u8]),
-    /// Bytes whose allocation is taken over when they are too long to be inline.
-    Owned(Vec<u8>),
-    /// A collection or other object.
-    Object(Box<O>),
-}
-
-/// The parts of a value that live outside the entry's allocation.
-pub(super) enum Outside<O> {
-    Heap(Vec<u8>),
-    Object(Box<O>),
-}
-
-/// A value sorted by where it will be kept.
-enum Prepared<'v, O> {
-    Int(i64),
-    Inline(Cow<'v, [u8]>),
-    Heap(Vec<u8>),
-    Object(Box<O>),
-}
-
-impl<'v, O> From<Value<'v, O>> for Prepared<'v, O> {
-    fn from(value: Value<'v, O>) -> Self {
-        match value {
-            Value::Int(int) => Self::Int(int),
-            Value::Bytes(bytes) if bytes.len() <= INLINE_BYTES_MAX => Self::Inline(Cow::Borrowed(bytes)),
-            Value::Bytes(bytes) => Self::Heap(bytes.to_vec()),
-            Value::Owned(bytes) if bytes.len() <= INLINE_BYTES_MAX => Self::Inline(Cow::Owned(bytes)),
-            Value::Owned(mut bytes) => {
-                // Room left over from parsing would be paid for as long as the value lives.
-                if bytes.capacity() - bytes.len() > bytes.len() / 4 {
-                    bytes.shrink_to_fit();
-                }
-                Self::Heap(bytes)
-            }
-            Value::Object(object) => Self::Object(object),
-        }
-    }
-}
-
-impl<O> Prepared<'_, O> {
-    fn encoding(&self) -> Encoding {
-        match self {
-            Self::Int(_) => Encoding::Int,
-            Self::Inline(_) => Encoding::Inline,
-            Self::Heap(_) => Encoding::Heap,
-            Self::Object(_) => Encoding::Object,
-        }
-    }
-
-    fn inline_len(&self) -> usize {
-        if let Self::Inline(bytes) = self { bytes.len() } else { 0 }
-    }
-}
 
 /// Raw parts of a `Vec<u8>`, as they stand in the fixed part of a [`Encoding::Heap`] entry.
 #[repr(C)]
@@ -201,8 +105,10 @@ impl Shape {
     }
 }
 
+/// Bytes of the fixed part: 0, 8, 8 and 24 in the order of [`Encoding`]. Shifted out of a constant because this is on
+/// the path of every lookup, where a table would cost a load or a branch.
 fn fixed_bytes(encoding: Encoding) -> usize {
-    [0, 8, 8, 24][encoding as usize]
+    (0x18_08_08_00 >> (8 * encoding as u32)) & 0xff
 }
 
 /// A view of an entry. Copies are free; [`set_access`](Self::set_access) is the one thing it can change.
@@ -408,6 +314,29 @@ impl<O> OwnedEntry<O> {
         self.write_expiry(expire_at_ms);
         self.write_value(new, value);
         old_outside
+    }
+
+    /// The common case of [`replace`](Self::replace), without its generality: the new value goes where the old one is
+    /// and nothing moves. `false`, and no change, when that is not so.
+    pub(super) fn overwrite(&mut self, value: &Value<'_, O>, expire_at_ms: Option<i64>) -> bool {
+        let old = self.view().shape();
+        if old.has_expiry != expire_at_ms.is_some() {
+            return false;
+        }
+        match (old.encoding, value) {
+            (Encoding::Int, Value::Int(int)) => self.write(old.fixed_at(), *int),
+            (Encoding::Inline, Value::Bytes(bytes)) if bytes.len() <= INLINE_BYTES_MAX => {
+                let new = Shape { inline_len: bytes.len(), ..old };
+                if new.class() != old.class() {
+                    return false;
+                }
+                self.write_header(new, self.view().access());
+                self.copy_in(new.inline_at(), bytes);
+            }
+            _ => return false,
+        }
+        self.write_expiry(expire_at_ms);
+        true
     }
 
     /// Sets or clears the expiry; the value stays.

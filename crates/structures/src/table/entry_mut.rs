@@ -1,6 +1,7 @@
 //! Exclusive access to one entry of a table, and what a lookup, an insertion and a removal hand out.
 
-use super::entry::{Encoding, EntryRef, Outside, OwnedEntry, Value, ValueRef};
+use super::entry::{EntryRef, OwnedEntry};
+use super::value::{Encoding, Outside, Value, ValueRef};
 use super::{KeyHash, Position, Table};
 
 /// The outcome of [`Table::entry`].
@@ -72,10 +73,7 @@ impl<'t, O, H: KeyHash> EntryMut<'t, O, H> {
 
     /// Replaces value and expiry. Gives a replaced object back, so that it can be dropped elsewhere.
     pub fn replace(&mut self, value: Value<'_, O>, expire_at_ms: Option<i64>) -> Option<Box<O>> {
-        match self.change(|entry| entry.replace(value, expire_at_ms)) {
-            Some(Outside::Object(object)) => Some(object),
-            Some(Outside::Heap(_)) | None => None,
-        }
+        self.table.replace(self.at, value, expire_at_ms, None)
     }
 
     /// Replaces the value and keeps the expiry. Gives a replaced object back.

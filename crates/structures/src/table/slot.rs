@@ -8,9 +8,11 @@
 #![expect(unsafe_code, reason = "tags and flags inside the pointers keep a bucket within one cache line")]
 
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::entry::{EntryRef, OwnedEntry};
+use super::value::Value;
 
 /// Slots per bucket.
 pub(super) const SLOTS: usize = 8;
@@ -118,11 +120,20 @@ impl<O> Slot<O> {
         result
     }
 
+    /// Overwrites the entry's value if nothing need move for it; see [`OwnedEntry::overwrite`].
+    pub(super) fn overwrite(&mut self, value: &Value<'_, O>, expire_at_ms: Option<i64>) -> bool {
+        self.lent().is_some_and(|mut entry| entry.overwrite(value, expire_at_ms))
+    }
+
+    /// The entry as its owner sees it, for changes that leave its allocation where it is and its expiry set or unset.
+    fn lent(&mut self) -> Option<ManuallyDrop<OwnedEntry<O>>> {
+        // SAFETY: the slot owns the entry; this second owner is never dropped and only used while `self` is borrowed.
+        self.entry_base().map(|base| ManuallyDrop::new(unsafe { OwnedEntry::from_raw(base) }))
+    }
+
     /// The object of the slot's entry, if its value is one.
     pub(super) fn object_mut(&mut self) -> Option<&mut O> {
-        let base = self.entry_base()?;
-        // SAFETY: the slot owns the entry; the temporary owner is never dropped.
-        let mut entry = std::mem::ManuallyDrop::new(unsafe { OwnedEntry::<O>::from_raw(base) });
+        let mut entry = self.lent()?;
         let object = std::ptr::from_mut(entry.object_mut()?);
         // SAFETY: the object is owned by the slot's entry, and the result keeps the slot exclusively borrowed.
         Some(unsafe { &mut *object })
