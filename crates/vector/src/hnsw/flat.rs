@@ -19,7 +19,7 @@ impl Hnsw {
     /// A query of the wrong length or not finite.
     pub fn exact(&self, query: &[f32], k: usize, scratch: &mut Scratch, out: &mut Vec<Neighbor>) -> Result<(), Error> {
         let norm = self.space.validate(query)?;
-        let Scratch { query: prepared, walk } = scratch;
+        let Scratch { query: prepared, walk, .. } = scratch;
         prepared.prepare(&self.space, query, norm);
         let mut nearest = Nearest::new(walk.pool.buffer(), k.min(self.len));
         for slot in self.graph.live() {
@@ -40,7 +40,7 @@ impl Hnsw {
         out: &mut Vec<Neighbor>,
     ) -> Result<(), Error> {
         let norm = self.space.validate(query)?;
-        let Scratch { query: prepared, walk } = scratch;
+        let Scratch { query: prepared, walk, .. } = scratch;
         prepared.prepare(&self.space, query, norm);
         let mut nearest = Nearest::new(walk.pool.buffer(), candidates.min(self.len));
         let batch = &mut walk.batch;

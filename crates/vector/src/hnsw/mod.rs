@@ -15,12 +15,14 @@ mod batch;
 mod check;
 mod codec;
 mod connect;
+mod filtered;
 mod flat;
 mod insert;
 mod remove;
 mod search;
 
 pub use codec::{Node, NodeVector};
+pub(crate) use filtered::Asked;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

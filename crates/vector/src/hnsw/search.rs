@@ -11,7 +11,7 @@ use crate::{Error, Neighbor, Slot};
 
 /// Reading everything beats walking when the pool is this part of the index: a walk measures tens of scattered codes
 /// per entry of its pool, a scan measures each code once and in order.
-const SCAN_FACTOR: usize = 32;
+const SCAN_FACTOR: usize = 48;
 
 /// Largest pool of a walk; inserting into the sorted pool costs as much as measuring a few codes up to here.
 const POOL_MAX: usize = 16_384;
@@ -33,7 +33,7 @@ impl Hnsw {
         out: &mut Vec<Neighbor>,
     ) -> Result<(), Error> {
         let ef = ef.max(k).max(1);
-        if ef > POOL_MAX || ef.saturating_mul(SCAN_FACTOR) >= self.len {
+        if !walks(ef, self.len) {
             return self.scan(query, k, reranked(k), scratch, out);
         }
         self.search_graph(query, k, ef, scratch, out)
@@ -67,17 +67,27 @@ impl Hnsw {
     ) -> Result<(), Error> {
         let norm = self.space.validate(query)?;
         out.clear();
-        let Some((entry, top)) = self.entry else { return Ok(()) };
-        let Scratch { query: prepared, walk } = scratch;
+        let Scratch { query: prepared, walk, .. } = scratch;
         prepared.prepare(&self.space, query, norm);
-        let probe = prepared.probe();
-        let start = descend(&self.space, &self.graph, probe, entry, top, 0);
-        walk.pool.reset(ef.max(k).max(1).min(self.len));
-        walk_level(&self.space, &self.graph, probe, start, 0, walk);
+        self.walk(prepared.probe(), ef.max(k).max(1), walk);
         let nearest = walk.pool.iter().take(reranked(k)).map(|(_, slot)| slot);
         rerank(&self.space, prepared, nearest, k, out);
         Ok(())
     }
+
+    /// Leaves the `ef` nearest elements a walk finds in its pool.
+    pub(super) fn walk(&self, probe: Probe<'_>, ef: usize, walk: &mut Walk) {
+        walk.pool.reset(ef.min(self.len));
+        if let Some((entry, top)) = self.entry {
+            let start = descend(&self.space, &self.graph, probe, entry, top, 0);
+            walk_level(&self.space, &self.graph, probe, start, 0, walk);
+        }
+    }
+}
+
+/// Whether a walk with a pool of `ef` is worth it among `len` elements.
+pub(super) fn walks(ef: usize, len: usize) -> bool {
+    ef <= POOL_MAX && ef.saturating_mul(SCAN_FACTOR) < len
 }
 
 /// Candidates measured again for `k` results.
