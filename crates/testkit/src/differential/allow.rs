@@ -15,6 +15,8 @@ enum Rule {
     Unordered(usize),
     /// The servers pick at random: the same type and number of elements.
     Shape,
+    /// The servers build something of their own: the same type.
+    Kind,
     /// Vectors are quantised by different code: numbers within 2e-3, texts equal.
     Floats,
     /// Elements by similarity: as `Floats`, ties in any order.
@@ -44,6 +46,7 @@ pub fn same_values(words: &[Vec<u8>], a: &Value, b: &Value) -> bool {
         Rule::Clock(tolerance) => close(a, b, tolerance),
         Rule::Unordered(group) => unordered(a, group) == unordered(b, group),
         Rule::Shape => shape(a) == shape(b),
+        Rule::Kind => same_type(a, b),
         Rule::Floats => close(a, b, SCORE_TOLERANCE),
         Rule::Ranked => ranked(words, a, b),
         Rule::Facts => facts(a) == facts(b),
@@ -58,9 +61,11 @@ fn rule(words: &[Vec<u8>]) -> Rule {
         b"object" if lower(1) == b"idletime" => Rule::Clock(1.0),
         b"keys" | b"hkeys" | b"hvals" => Rule::Unordered(1),
         b"hgetall" => Rule::Unordered(2),
-        b"randomkey" | b"hrandfield" | b"vrandmember" | b"dump" | b"vlinks" => Rule::Shape,
+        b"randomkey" | b"hrandfield" | b"vrandmember" | b"dump" => Rule::Shape,
         // One call covers what it likes; whole iterations are compared as `Step::Scan`.
         b"scan" | b"hscan" => Rule::Shape,
+        // Levels are drawn at random, and neighbours follow from them.
+        b"vlinks" => Rule::Kind,
         b"vemb" => Rule::Floats,
         b"vsim" => Rule::Ranked,
         b"vinfo" => Rule::Facts,

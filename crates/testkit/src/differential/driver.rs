@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::thread::sleep;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use quiver_resp::Value;
 
 use super::families::Family;
@@ -108,6 +108,7 @@ impl Driver {
         for (at, step) in steps.iter().enumerate() {
             let (a, b) = (ours.step(step), theirs.step(step));
             let (Ok(a), Ok(b)) = (&a, &b) else {
+                self.ensure_both_live(&steps[..=at])?;
                 // A connection that ends on both sides ends the episode; on one side it is a disagreement.
                 let same = a.is_err() && b.is_err();
                 return Ok((!same).then(|| Mismatch { at, ours: outcome(&a), theirs: outcome(&b) }));
@@ -117,6 +118,16 @@ impl Driver {
             }
         }
         Ok(None)
+    }
+
+    /// A server that ended is not replayed further: its last steps are the report.
+    fn ensure_both_live(&self, steps: &[Step]) -> Result<()> {
+        const SHOWN: usize = 12;
+        for (name, addr) in [("Quiver", self.ours), ("the oracle", self.theirs)] {
+            let last: Vec<String> = steps.iter().rev().take(SHOWN).rev().map(ToString::to_string).collect();
+            Connection::connect(addr).with_context(|| format!("{name} ended at the last of\n{}", last.join("\n")))?;
+        }
+        Ok(())
     }
 
     fn shortest(&self, history: Vec<Step>, first: Mismatch, protocol: u8, connections: usize) -> Result<Difference> {
@@ -167,7 +178,8 @@ impl Side {
     /// All elements of an iteration, each once, in order; or the first reply that is no page.
     fn scan(&mut self, before: &[Vec<u8>], after: &[Vec<u8>]) -> Result<Reply> {
         const MAX_PAGES: usize = 10_000;
-        let pairs = before[0].eq_ignore_ascii_case(b"hscan") && !after.iter().any(|w| w.eq_ignore_ascii_case(b"novalues"));
+        let pairs =
+            before[0].eq_ignore_ascii_case(b"hscan") && !after.iter().any(|w| w.eq_ignore_ascii_case(b"novalues"));
         let mut cursor = b"0".to_vec();
         let mut all = BTreeSet::new();
         for _ in 0..MAX_PAGES {

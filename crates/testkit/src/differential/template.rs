@@ -26,10 +26,8 @@ impl Template {
     /// # Panics
     /// On unbalanced brackets: templates are part of the program.
     pub fn parse(text: &str) -> Self {
-        let spaced: String = text
-            .chars()
-            .flat_map(|c| if "[]{}|".contains(c) { vec![' ', c, ' '] } else { vec![c] })
-            .collect();
+        let spaced: String =
+            text.chars().flat_map(|c| if "[]{}|".contains(c) { vec![' ', c, ' '] } else { vec![c] }).collect();
         let spaced = spaced.replace("]  +", "]+").replace("] +", "]+").replace("} +", "}+");
         let mut tokens = spaced.split_whitespace().peekable();
         let parts = parse_sequence(&mut tokens);
@@ -90,7 +88,8 @@ fn fill_part(part: &Part, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
         Part::Pool(pool) => words::push(pool, rng, out),
         Part::Choice(alternatives, optional) => {
             if !optional || rng.one_in(3) {
-                fill_all(rng.pick(alternatives), rng, out);
+                let chosen = rng.below(alternatives.len());
+                fill_all(&alternatives[chosen], rng, out);
             }
         }
         Part::Repeat(inner) => {
