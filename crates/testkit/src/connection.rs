@@ -88,3 +88,43 @@ impl Connection {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::thread;
+
+    use super::*;
+
+    /// A peer that sends `chunks` one after the other once it has read something, then closes.
+    fn peer(chunks: &'static [&'static [u8]]) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let addr = listener.local_addr().expect("it is bound");
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("the test connects");
+            let _ = stream.read(&mut [0; 1024]).expect("the test sends");
+            for chunk in chunks {
+                stream.write_all(chunk).expect("the test reads");
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        addr
+    }
+
+    #[test]
+    fn replies_in_pieces_keep_their_bytes_and_leave_the_next_reply() {
+        let mut connection =
+            Connection::connect(peer(&[b"*2\r\n:", b"1\r\n$3\r\na\r", b"b\r\n+O", b"K\r\n"])).expect("a peer");
+        let first = connection.call(&["X"]).expect("a reply");
+        assert_eq!(first.raw, b"*2\r\n:1\r\n$3\r\na\rb\r\n");
+        assert_eq!(first.value, Value::Array(vec![Value::Integer(1), Value::Bulk(b"a\rb".to_vec())]));
+        assert_eq!(connection.receive().expect("a second reply").raw, b"+OK\r\n");
+        assert!(connection.receive().is_err(), "the peer has closed");
+    }
+
+    #[test]
+    fn garbage_is_an_error() {
+        let mut connection = Connection::connect(peer(&[b"what?\r\n"])).expect("a peer");
+        assert!(connection.call(&["X"]).is_err());
+    }
+}

@@ -126,3 +126,22 @@ fn built_server() -> Option<PathBuf> {
     let program = env::current_exe().ok()?;
     program.ancestors().skip(1).take(2).map(|folder| folder.join("quiver-server")).find(|path| path.is_file())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_ends_at_once_is_reported_without_waiting() {
+        let started = Instant::now();
+        let error = Server::spawn(Command::new("false"), &[]).expect_err("`false` is no server");
+        assert!(error.to_string().contains("ended at its start"), "{error:#}");
+        assert!(started.elapsed() < START_TIMEOUT);
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_reported() {
+        let error = Server::spawn(Command::new("/no/such/program"), &[]).expect_err("there is none");
+        assert!(format!("{error:#}").contains("/no/such/program"), "{error:#}");
+    }
+}

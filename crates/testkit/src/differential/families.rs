@@ -163,8 +163,10 @@ const TRANSACTIONS: &[(usize, &str)] = &[
 ];
 
 const VSET: &[(usize, &str)] = &[
-    (20, "vadd <vkey> <vector> <element> [cas] [noquant|q8|bin] [ef <count>] [setattr <attributes>] [m <count>]"),
-    (10, "vadd <vkey> <vector> <element>"),
+    (6, "vadd <vkey> <vector> <element> [cas] [noquant|q8|bin] [ef <ef>] [setattr <attributes>] [m <m>]"),
+    (14, "vadd <vkey> <vector> <element> [setattr <attributes>]"),
+    (10, "vadd vn <vector> <element> noquant [setattr <attributes>]"),
+    (6, "vadd vb <vector> <element> bin [setattr <attributes>]"),
     (2, "vadd <vkey> reduce <small> <vector> <element>"),
     (3, "vcard <vkey>"),
     (3, "vdim <vkey>"),
@@ -176,10 +178,12 @@ const VSET: &[(usize, &str)] = &[
     (2, "vlinks <vkey> <element> [withscores]"),
     (3, "vrandmember <vkey> [<count>]"),
     (2, "vinfo <vkey>"),
-    (9, "vsim <vkey> ele <element> [withscores] [withattribs] [count <count>] [ef 200] [truth] [nothread]"),
-    (9, "vsim <vkey> <vector> [withscores] [count <count>] [epsilon <float>] [truth]"),
-    (6, "vsim <vkey> ele <element> [withscores] filter <filter> [filter-ef <count>] [truth]"),
-    (1, "del <vkey>"),
+    (8, "vsim <vkey> ele <element> withscores [withattribs] [count <count>] [ef <ef>] [truth] [nothread]"),
+    (8, "vsim <vkey> <vector> withscores [count <count>] [epsilon <float>] [truth]"),
+    (6, "vsim <vkey> ele <element> withscores filter <filter> [filter-ef <ef>] [truth]"),
+    // Without scores a tie at the last place cannot be told from an error, so there is none.
+    (3, "vsim <vkey> {ele <element>|<vector>} [withattribs] count 100 [filter <filter>] [truth]"),
+    (3, "del <vkey>"),
     (1, "type <vkey>"),
     (1, "object encoding <vkey>"),
     (1, "copy <vkey> <vkey>"),
@@ -206,12 +210,16 @@ fn family(
     lists: &[&[(usize, &str)]],
     specials: fn(&mut Rng) -> Option<Vec<Step>>,
 ) -> Family {
-    let templates =
-        lists.iter().flat_map(|list| list.iter()).map(|(weight, text)| (*weight, Template::parse(text))).collect();
-    Family { name, connections, templates, avoided: &[], specials }
+    Family { specials, ..Family::new(name, connections, &lists.concat()) }
 }
 
 impl Family {
+    /// A family of weighted templates over some connections.
+    pub fn new(name: &'static str, connections: usize, templates: &[(usize, &str)]) -> Self {
+        let templates = templates.iter().map(|(weight, text)| (*weight, Template::parse(text))).collect();
+        Self { name, connections, templates, avoided: &[], specials: |_| None }
+    }
+
     /// The next steps of an episode.
     pub fn steps(&self, rng: &mut Rng) -> Vec<Step> {
         if let Some(steps) = (self.specials)(rng) {

@@ -149,7 +149,7 @@ const FILTERS: &[&str] = &[
 pub fn push(pool: &str, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
     let word = match pool {
         "key" => key(rng),
-        "vkey" => rng.pick(&["v1", "v2", "v3"]).as_bytes().to_vec(),
+        "vkey" => rng.pick(&["v1", "v2", "vn", "vb"]).as_bytes().to_vec(),
         "field" => or_odd(rng, FIELDS, &["", "-5"], 12),
         "value" => value(rng),
         "int" => or_odd(rng, INTS, ODD_INTS, 6),
@@ -158,6 +158,8 @@ pub fn push(pool: &str, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
             or_odd(rng, &["0", "1", "2", "5", "10", "60"], &["-1", "536870912", "9223372036854775807", "x", ""], 8)
         }
         "count" => or_odd(rng, &["1", "2", "3", "10", "100"], &["0", "-1", "-3", "abc", "", "9223372036854775807"], 6),
+        "m" => or_odd(rng, &["4", "8", "16"], &["0", "1", "3", "-1", "x", "99999999"], 4),
+        "ef" => or_odd(rng, &["10", "100", "200"], &["0", "-1", "x", "99999999"], 6),
         "small" => or_odd(rng, &["0", "1", "2", "3"], &["-1", "x"], 10),
         "seconds" => {
             or_odd(rng, &["1000", "5000", "100000"], &["0", "-1", "abc", "9223372036854775807", "99999999999999"], 5)
