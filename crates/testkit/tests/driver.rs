@@ -53,7 +53,7 @@ fn serve(mut stream: TcpStream, cap: usize, count: &Mutex<usize>) {
 }
 
 fn options(count: usize) -> Options {
-    Options { seed: 5, count, episode: 100, protocols: vec![2, 3], max_differences: 10 }
+    Options { seed: 5, count, episode: 100, protocols: vec![2, 3], max_differences: 10, known_only: false }
 }
 
 #[test]

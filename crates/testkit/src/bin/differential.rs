@@ -35,6 +35,9 @@ struct Arguments {
     /// Differences after which a family is given up.
     #[arg(long, default_value_t = 10)]
     max_differences: usize,
+    /// Leave out the commands that Quiver's COMMAND LIST does not have.
+    #[arg(long)]
+    known_only: bool,
     /// Address of a running Quiver.
     #[arg(long)]
     ours: Option<SocketAddr>,
@@ -52,6 +55,7 @@ fn main() -> Result<ExitCode> {
         episode: arguments.episode.max(1),
         protocols: arguments.resp.map_or_else(|| vec![2, 3], |version| vec![version]),
         max_differences: arguments.max_differences,
+        known_only: arguments.known_only,
     };
     // The servers live as long as these.
     let (our_server, their_server);

@@ -26,6 +26,8 @@ pub struct Options {
     pub protocols: Vec<u8>,
     /// Different differences after which a family is given up.
     pub max_differences: usize,
+    /// Leave out the commands Quiver does not list: they are missing, not wrong.
+    pub known_only: bool,
 }
 
 /// One disagreement.
@@ -71,6 +73,7 @@ impl Driver {
         let mut rng = Rng::new(options.seed ^ family.name.bytes().fold(0, |sum, b| sum * 31 + u64::from(b)));
         let (mut differences, mut seen, mut taken) = (Vec::new(), BTreeSet::new(), 0);
         let mut episode = 0;
+        let known = if options.known_only { Some(self.commands()?) } else { None };
         while taken < options.count && differences.len() < options.max_differences {
             let protocol = options.protocols[episode % options.protocols.len()];
             episode += 1;
@@ -79,6 +82,9 @@ impl Driver {
                 steps.extend(family.steps(&mut rng));
             }
             taken += steps.len();
+            if let Some(known) = &known {
+                steps.retain(|step| name(step).is_none_or(|name| known.contains(&name)));
+            }
             let mut from = 0;
             // After a disagreement the rest of the episode is tried without the step that caused it.
             while let Some(mismatch) = self.replay(&steps[from..], protocol, family.connections)? {
@@ -118,6 +124,13 @@ impl Driver {
             }
         }
         Ok(None)
+    }
+
+    /// The names Quiver lists, lower case.
+    fn commands(&self) -> Result<BTreeSet<String>> {
+        let reply = Connection::connect(self.ours)?.call(&["COMMAND", "LIST"])?;
+        let names = reply.value.as_array().context("COMMAND LIST answers an array")?;
+        Ok(names.iter().filter_map(Value::as_str).map(str::to_ascii_lowercase).collect())
     }
 
     /// A server that ended is not replayed further: its last steps are the report.
@@ -224,14 +237,19 @@ fn same_step(step: &Step, queued: &mut [Vec<Vec<Vec<u8>>>], a: &Reply, b: &Reply
     }
 }
 
+/// The command a step sends, lower case.
+fn name(step: &Step) -> Option<String> {
+    match step {
+        Step::Call { words, .. } | Step::Scan { before: words, .. } => {
+            Some(String::from_utf8_lossy(&words[0]).to_ascii_lowercase())
+        }
+        Step::Sleep(_) => None,
+    }
+}
+
 /// What makes two differences the same one: the command and the beginnings of the answers.
 fn label(step: &Step, mismatch: &Mismatch) -> String {
-    let name = match step {
-        Step::Call { words, .. } | Step::Scan { before: words, .. } => {
-            String::from_utf8_lossy(&words[0]).to_ascii_lowercase()
-        }
-        Step::Sleep(_) => String::new(),
-    };
+    let name = name(step).unwrap_or_default();
     let start = |text: &str| text.chars().take_while(|c| !c.is_ascii_digit()).take(40).collect::<String>();
     format!("{name}\n{}\n{}", start(&mismatch.ours), start(&mismatch.theirs))
 }
