@@ -7,7 +7,7 @@ use std::thread;
 
 use quiver_resp::{Decoder, Limits, Requests};
 use quiver_testkit::differential::families::Family;
-use quiver_testkit::differential::{Driver, Options, Step};
+use quiver_testkit::differential::{Difference, Driver, Options, Step};
 
 /// A server that knows FLUSHALL, HELLO, ADD (counts) and COUNT (tells the number of ADDs, at most `cap`).
 fn counting_server(cap: usize) -> SocketAddr {
@@ -62,7 +62,14 @@ fn a_difference_is_found_and_its_history_cut_to_what_matters() {
     let family = Family::new("counting", 1, &[(5, "add <key>"), (1, "count"), (5, "other <value>")]);
     let (differences, steps) = driver.run(&family, &options(400)).expect("both servers run");
     assert!(steps >= 400);
-    let [difference] = differences.as_slice() else { panic!("one difference, reported once: {differences:?}") };
+    // The same disagreement is reported a few times, not for every episode.
+    assert!((1..=3).contains(&differences.len()), "{differences:?}");
+    for difference in &differences {
+        assert_shortest(difference);
+    }
+}
+
+fn assert_shortest(difference: &Difference) {
     let names: Vec<String> = difference
         .history
         .iter()

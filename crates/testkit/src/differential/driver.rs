@@ -1,6 +1,6 @@
 //! Episodes on two servers at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::thread::sleep;
 
@@ -12,6 +12,9 @@ use super::minimise::minimise;
 use super::random::Rng;
 use super::{Step, allow};
 use crate::connection::{Connection, Reply};
+
+/// Reports of differences that look alike.
+const SAME_MAX: usize = 3;
 
 /// What to try.
 #[derive(Clone, Debug)]
@@ -65,13 +68,13 @@ pub struct Mismatch {
 
 impl Driver {
     /// Runs one family and returns the differences found, each with a shortened history, and the steps taken. The same
-    /// command with the same pair of answers counts once.
+    /// command with answers that begin alike is reported three times at most.
     ///
     /// # Errors
     /// When a server cannot be reached.
     pub fn run(&self, family: &Family, options: &Options) -> Result<(Vec<Difference>, usize)> {
         let mut rng = Rng::new(options.seed ^ family.name.bytes().fold(0, |sum, b| sum * 31 + u64::from(b)));
-        let (mut differences, mut seen, mut taken) = (Vec::new(), BTreeSet::new(), 0);
+        let (mut differences, mut seen, mut taken) = (Vec::new(), BTreeMap::new(), 0);
         let mut episode = 0;
         let known = if options.known_only { Some(self.commands()?) } else { None };
         while taken < options.count && differences.len() < options.max_differences {
@@ -90,7 +93,9 @@ impl Driver {
             while let Some(mismatch) = self.replay(&steps[from..], protocol, family.connections)? {
                 let end = from + mismatch.at;
                 let label = label(&steps[end], &mismatch);
-                if seen.insert(label) {
+                let times = seen.entry(label).or_insert(0);
+                *times += 1;
+                if *times <= SAME_MAX {
                     let history = steps[from..=end].to_vec();
                     differences.push(self.shortest(history, mismatch, protocol, family.connections)?);
                     if differences.len() >= options.max_differences {

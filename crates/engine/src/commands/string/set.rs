@@ -212,13 +212,14 @@ pub(super) fn getdel(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 pub(super) fn getex(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
     let (given, persist) = getex_options(argv)?;
+    let now_ms = ctx.ks.now_ms;
     let Some(text) = ctx.ks.string(key)? else {
         ctx.reply.null();
         return Ok(());
     };
     // A time that is none counts only where there is a key.
     let expiry = match given {
-        Some((unit, at)) => Expiry::At(positive_expiry(at, unit, ctx.ks.now_ms, "getex")?),
+        Some((unit, at)) => Expiry::At(positive_expiry(at, unit, now_ms, "getex")?),
         None if persist => Expiry::Persist,
         None => Expiry::None,
     };
@@ -241,9 +242,12 @@ pub(super) fn getex(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     Ok(())
 }
 
-/// The time GETEX gives, unread, or whether it says PERSIST.
-fn getex_options(argv: Argv<'_>) -> Result<(Option<(Unit, &[u8])>, bool), CommandError> {
-    let mut given: Option<(Unit, &[u8])> = None;
+/// An expiry as given, its number not read yet.
+type Given<'a> = Option<(Unit, &'a [u8])>;
+
+/// The time GETEX gives, or whether it says PERSIST.
+fn getex_options(argv: Argv<'_>) -> Result<(Given<'_>, bool), CommandError> {
+    let mut given: Given<'_> = None;
     let mut persist = false;
     let mut options = Options::new(argv, 2);
     while let Some(word) = options.next() {
