@@ -17,6 +17,7 @@ pub mod effects;
 pub mod engine;
 pub mod error;
 pub mod expire;
+pub mod extended;
 pub mod glob;
 pub mod host;
 pub mod keyspace;

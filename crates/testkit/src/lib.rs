@@ -1,1 +1,15 @@
-//! Test support: a real server as oracle, differential and replay drivers.
+//! Test support: servers started for one test, a real Redis as oracle, and the differential driver.
+//!
+//! - [`server`] starts a binary on a free port in a directory of its own and ends it on drop.
+//! - [`connection`] is a blocking connection that keeps the bytes of each reply, so that replies can be compared exactly.
+//! - [`differential`] sends the same seeded commands to two servers and reports where their replies differ.
+//!
+//! It never reads a server's memory or debug commands: what a client cannot see is not compared.
+#![forbid(unsafe_code)]
+
+pub mod connection;
+pub mod differential;
+pub mod server;
+
+pub use connection::{Connection, Reply};
+pub use server::Server;

@@ -3,13 +3,14 @@
 use quiver_resp::Argv;
 use quiver_structures::{Value, ValueRef};
 
-use super::super::args::{float, integer};
+use super::super::args::integer;
 use super::set::store_keeping_expiry;
 use crate::command::CommandResult;
 use crate::context::Ctx;
 use crate::error::CommandError;
+use crate::extended::Extended;
 use crate::keyspace::Text;
-use crate::number::{format_human, parse_f64, parse_i64};
+use crate::number::parse_i64;
 
 pub(super) fn incr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     add(ctx, argv, 1)
@@ -53,15 +54,15 @@ fn add(ctx: &mut Ctx<'_>, argv: Argv<'_>, by: i64) -> CommandResult {
 pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
     let old = match ctx.ks.string(key)? {
-        None => 0.0,
-        Some(Text::Int(number, _)) => number as f64,
-        Some(Text::Bytes(bytes)) => parse_f64(bytes).ok_or(CommandError::NotFloat)?,
+        None => Extended::ZERO,
+        Some(Text::Int(number, _)) => Extended::from(number),
+        Some(Text::Bytes(bytes)) => Extended::parse(bytes).ok_or(CommandError::NotFloat)?,
     };
-    let new = old + float(argv.at(2))?;
+    let new = old.plus(Extended::parse(argv.at(2)).ok_or(CommandError::NotFloat)?);
     if !new.is_finite() {
         return Err(CommandError::NanOrInfinity);
     }
-    let text = format_human(new);
+    let text = new.text();
     store_keeping_expiry(ctx, key, text.as_bytes());
     ctx.reply.bulk(text.as_bytes());
     Ok(())

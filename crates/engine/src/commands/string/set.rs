@@ -79,10 +79,12 @@ impl<'a> SetOptions<'a> {
                 parsed.condition = Condition::Exists;
             } else if is(word, "GET") {
                 parsed.get = true;
-            } else if is(word, "KEEPTTL") && parsed.expiry == Expiry::None && given.is_none() {
+            } else if is(word, "KEEPTTL") && given.is_none() {
                 parsed.expiry = Expiry::Keep;
-            } else if let Some(unit) = expiry_option(word).filter(|_| parsed.expiry == Expiry::None && given.is_none())
+            } else if let Some(unit) = expiry_option(word)
+                .filter(|unit| parsed.expiry == Expiry::None && given.is_none_or(|(before, _)| before == *unit))
             {
+                // The same option again replaces the first.
                 given = Some((unit, options.value()?));
             } else if free {
                 parsed.condition = Condition::comparison(word, &mut options)?.ok_or(CommandError::Syntax)?;
@@ -209,14 +211,19 @@ pub(super) fn getdel(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 pub(super) fn getex(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    let expiry = getex_options(argv, ctx.ks.now_ms)?;
-    match ctx.ks.string(key)? {
-        Some(text) => ctx.reply.bulk(text.as_bytes()),
-        None => {
-            ctx.reply.null();
-            return Ok(());
-        }
-    }
+    let (given, persist) = getex_options(argv)?;
+    let now_ms = ctx.ks.now_ms;
+    let Some(text) = ctx.ks.string(key)? else {
+        ctx.reply.null();
+        return Ok(());
+    };
+    // A time that is none counts only where there is a key.
+    let expiry = match given {
+        Some((unit, at)) => Expiry::At(positive_expiry(at, unit, now_ms, "getex")?),
+        None if persist => Expiry::Persist,
+        None => Expiry::None,
+    };
+    ctx.reply.bulk(text.as_bytes());
     match expiry {
         Expiry::At(at) if at <= ctx.ks.now_ms => {
             ctx.ks.delete(key);
@@ -235,26 +242,26 @@ pub(super) fn getex(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     Ok(())
 }
 
-fn getex_options(argv: Argv<'_>, now_ms: i64) -> Result<Expiry, CommandError> {
-    let mut given: Option<(Unit, &[u8])> = None;
+/// An expiry as given, its number not read yet.
+type Given<'a> = Option<(Unit, &'a [u8])>;
+
+/// The time GETEX gives, or whether it says PERSIST.
+fn getex_options(argv: Argv<'_>) -> Result<(Given<'_>, bool), CommandError> {
+    let mut given: Given<'_> = None;
     let mut persist = false;
     let mut options = Options::new(argv, 2);
     while let Some(word) = options.next() {
-        if given.is_some() || persist {
+        if is(word, "PERSIST") && given.is_none() {
+            persist = true;
+            continue;
+        }
+        let unit = expiry_option(word).ok_or(CommandError::Syntax)?;
+        if persist || given.is_some_and(|(before, _)| before != unit) {
             return Err(CommandError::Syntax);
         }
-        if is(word, "PERSIST") {
-            persist = true;
-        } else {
-            let unit = expiry_option(word).ok_or(CommandError::Syntax)?;
-            given = Some((unit, options.value()?));
-        }
+        given = Some((unit, options.value()?));
     }
-    match given {
-        Some((unit, text)) => Ok(Expiry::At(positive_expiry(text, unit, now_ms, "getex")?)),
-        None if persist => Ok(Expiry::Persist),
-        None => Ok(Expiry::None),
-    }
+    Ok((given, persist))
 }
 
 pub(super) fn mset(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {

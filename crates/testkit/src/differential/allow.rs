@@ -1,0 +1,237 @@
+//! Where two correct servers may answer differently, and how much. Errors are never forgiven.
+
+use quiver_resp::Value;
+
+use crate::connection::Reply;
+
+/// What is compared of a command's reply when its bytes differ.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Rule {
+    /// Nothing: the bytes must be equal.
+    Exact,
+    /// The servers' clocks: numbers within this distance.
+    Clock(f64),
+    /// Order is free; in RESP2 the elements come in groups of this many.
+    Unordered(usize),
+    /// The servers pick at random: the same type and number of elements.
+    Shape,
+    /// The servers build something of their own: the same type.
+    Kind,
+    /// Vectors are quantised by different code: numbers within 2e-3, texts equal.
+    Floats,
+    /// Elements by similarity: as `Floats`, ties in any order.
+    Ranked,
+    /// Facts about the graph are its own; the rest of the map is equal.
+    Facts,
+}
+
+/// Distance allowed between scores of vectors in [-1, 1].
+const SCORE_TOLERANCE: f64 = 2e-3;
+
+/// VINFO's fields that depend on the random levels of the graph or on counters of the process.
+const OWN_FACTS: &[&[u8]] = &[b"max-level", b"vset-uid", b"hnsw-max-node-uid", b"projection-input-dim"];
+
+/// Whether the replies to `words` count as equal.
+pub fn same(words: &[Vec<u8>], a: &Reply, b: &Reply) -> bool {
+    a.raw == b.raw || same_values(words, &a.value, &b.value)
+}
+
+/// As [`same`], for replies inside another such as EXEC's.
+pub fn same_values(words: &[Vec<u8>], a: &Value, b: &Value) -> bool {
+    if matches!((a, b), (Value::Error(_), _) | (_, Value::Error(_))) {
+        return a == b;
+    }
+    match rule(words) {
+        Rule::Exact => a == b,
+        Rule::Clock(tolerance) => close(a, b, tolerance),
+        Rule::Unordered(group) => unordered(a, group) == unordered(b, group),
+        Rule::Shape => shape(a) == shape(b),
+        Rule::Kind => same_type(a, b),
+        Rule::Floats => close(a, b, SCORE_TOLERANCE),
+        Rule::Ranked => ranked(words, a, b),
+        Rule::Facts => facts(a) == facts(b),
+    }
+}
+
+fn rule(words: &[Vec<u8>]) -> Rule {
+    let lower = |at: usize| words.get(at).map(|word| word.to_ascii_lowercase()).unwrap_or_default();
+    match lower(0).as_slice() {
+        b"ttl" | b"expiretime" | b"httl" | b"hexpiretime" => Rule::Clock(1.0),
+        b"pttl" | b"pexpiretime" | b"hpttl" | b"hpexpiretime" => Rule::Clock(2000.0),
+        b"object" if lower(1) == b"idletime" => Rule::Clock(1.0),
+        b"keys" | b"hkeys" | b"hvals" => Rule::Unordered(1),
+        b"hgetall" => Rule::Unordered(2),
+        b"randomkey" | b"hrandfield" | b"vrandmember" | b"dump" => Rule::Shape,
+        // One call covers what it likes; whole iterations are compared as `Step::Scan`.
+        b"scan" | b"hscan" => Rule::Shape,
+        // Levels are drawn at random, and neighbours follow from them.
+        b"vlinks" => Rule::Kind,
+        b"vemb" => Rule::Floats,
+        b"vsim" => Rule::Ranked,
+        b"vinfo" => Rule::Facts,
+        _ => Rule::Exact,
+    }
+}
+
+fn close(a: &Value, b: &Value, tolerance: f64) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| close(a, b, tolerance))
+        }
+        _ if a == b => true,
+        // Answers such as -1 and -2 are not times.
+        _ => match (a.as_f64(), b.as_f64()) {
+            (Some(x), Some(y)) => same_type(a, b) && (x - y).abs() <= tolerance && (x < 0.0) == (y < 0.0),
+            _ => false,
+        },
+    }
+}
+
+fn same_type(a: &Value, b: &Value) -> bool {
+    std::mem::discriminant(a) == std::mem::discriminant(b)
+}
+
+/// The elements in one order of their own.
+pub fn unordered(value: &Value, group: usize) -> Vec<String> {
+    let mut items: Vec<String> = match value {
+        Value::Array(items) | Value::Set(items) => items.chunks(group).map(|items| format!("{items:?}")).collect(),
+        Value::Map(pairs) => pairs.iter().map(|pair| format!("{pair:?}")).collect(),
+        other => vec![format!("{other:?}")],
+    };
+    items.sort_unstable();
+    // An array and a map of the same elements are different replies.
+    items.push(format!("{:?}", std::mem::discriminant(value)));
+    items
+}
+
+/// Type and number of elements, down to one level of nesting for lists of picks and their values.
+fn shape(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("array of {}", items.len()),
+        Value::Map(pairs) => format!("map of {}", pairs.len()),
+        other => format!("{:?}", std::mem::discriminant(other)),
+    }
+}
+
+fn facts(value: &Value) -> Option<Vec<String>> {
+    let pairs = value.clone().into_pairs()?;
+    let own = |name: &Value| name.as_bytes().is_some_and(|name| OWN_FACTS.contains(&name));
+    Some(pairs.iter().filter(|(name, _)| !own(name)).map(|pair| format!("{pair:?}")).collect())
+}
+
+/// Results of VSIM: the same elements with close scores; those that tie with the last place may be others.
+fn ranked(words: &[Vec<u8>], a: &Value, b: &Value) -> bool {
+    let has = |word: &str| words.iter().any(|w| w.eq_ignore_ascii_case(word.as_bytes()));
+    let (Some(x), Some(y)) = (results(words, a), results(words, b)) else { return a == b };
+    if !same_type(a, b) || x.len() != y.len() {
+        return false;
+    }
+    if !has("withscores") {
+        return names(&x) == names(&y);
+    }
+    let last = x.iter().chain(&y).filter_map(|result| result.score).fold(f64::INFINITY, f64::min);
+    let clear = |results: &[Found]| -> Vec<Found> {
+        let mut kept: Vec<Found> =
+            results.iter().filter(|r| r.score.is_none_or(|s| s > last + SCORE_TOLERANCE)).cloned().collect();
+        kept.sort_by(|a, b| a.name.cmp(&b.name));
+        kept
+    };
+    let near = |a: Option<f64>, b: Option<f64>| match (a, b) {
+        (Some(a), Some(b)) => (a - b).abs() <= SCORE_TOLERANCE,
+        (a, b) => a == b,
+    };
+    let in_order = x.iter().zip(&y).all(|(a, b)| near(a.score, b.score));
+    let (x, y) = (clear(&x), clear(&y));
+    in_order && x.len() == y.len() && x.iter().zip(&y).all(|(a, b)| a.name == b.name && a.attributes == b.attributes)
+}
+
+/// One result of VSIM.
+#[derive(Clone, Debug)]
+struct Found {
+    name: String,
+    score: Option<f64>,
+    attributes: Option<String>,
+}
+
+fn names(results: &[Found]) -> Vec<&str> {
+    let mut names: Vec<&str> = results.iter().map(|result| result.name.as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Reads VSIM's reply in any of its shapes: flat in RESP2, a map to a score or to a pair in RESP3.
+fn results(words: &[Vec<u8>], value: &Value) -> Option<Vec<Found>> {
+    let has = |word: &str| words.iter().any(|w| w.eq_ignore_ascii_case(word.as_bytes()));
+    let (with_scores, with_attributes) = (has("withscores"), has("withattribs"));
+    let rows: Vec<Vec<Value>> = match value {
+        Value::Array(items) => {
+            let width = 1 + usize::from(with_scores) + usize::from(with_attributes);
+            items.chunks(width).map(<[Value]>::to_vec).collect()
+        }
+        Value::Map(pairs) => pairs
+            .iter()
+            .map(|(name, rest)| match rest {
+                Value::Array(rest) => [vec![name.clone()], rest.clone()].concat(),
+                one => vec![name.clone(), one.clone()],
+            })
+            .collect(),
+        _ => return None,
+    };
+    rows.into_iter()
+        .map(|row| {
+            let mut row = row.into_iter();
+            let name = format!("{:?}", row.next()?.as_bytes()?.escape_ascii().to_string());
+            let score = if with_scores { Some(row.next()?.as_f64()?) } else { None };
+            let attributes = if with_attributes { Some(format!("{:?}", row.next()?)) } else { None };
+            Some(Found { name, score, attributes })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<Vec<u8>> {
+        line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    fn bulks(items: &[&str]) -> Value {
+        Value::Array(items.iter().map(|item| Value::Bulk(item.as_bytes().to_vec())).collect())
+    }
+
+    #[test]
+    fn clocks_may_differ_a_little_but_not_in_meaning() {
+        assert!(same_values(&words("PTTL k"), &Value::Integer(99_990), &Value::Integer(100_000)));
+        assert!(!same_values(&words("pttl k"), &Value::Integer(-1), &Value::Integer(0)));
+        assert!(!same_values(&words("ttl k"), &Value::Integer(10), &Value::Integer(12)));
+        assert!(!same_values(&words("strlen k"), &Value::Integer(10), &Value::Integer(11)));
+    }
+
+    #[test]
+    fn order_is_free_only_where_the_command_says_so() {
+        let (ab, ba) = (bulks(&["a", "b"]), bulks(&["b", "a"]));
+        assert!(same_values(&words("keys *"), &ab, &ba));
+        assert!(!same_values(&words("mget a b"), &ab, &ba));
+        assert!(!same_values(&words("hgetall h"), &bulks(&["a", "1", "b", "2"]), &bulks(&["a", "2", "b", "1"])));
+        assert!(same_values(&words("hgetall h"), &bulks(&["a", "1", "b", "2"]), &bulks(&["b", "2", "a", "1"])));
+    }
+
+    #[test]
+    fn random_picks_keep_their_number_and_errors_their_text() {
+        assert!(same_values(&words("hrandfield h 2"), &bulks(&["a", "b"]), &bulks(&["c", "a"])));
+        assert!(!same_values(&words("hrandfield h 2"), &bulks(&["a", "b"]), &bulks(&["c"])));
+        let (a, b) = (Value::Error(b"ERR x".to_vec()), Value::Error(b"ERR y".to_vec()));
+        assert!(!same_values(&words("hrandfield h"), &a, &b));
+    }
+
+    #[test]
+    fn results_that_tie_with_the_last_place_may_differ_and_others_not() {
+        let line = words("vsim v ele e withscores");
+        let a = bulks(&["e", "1", "f", "0.9", "g", "0.5"]);
+        assert!(same_values(&line, &a, &bulks(&["e", "1", "f", "0.9001", "h", "0.5"])));
+        assert!(!same_values(&line, &a, &bulks(&["e", "1", "x", "0.9", "g", "0.5"])));
+        assert!(!same_values(&line, &a, &bulks(&["e", "1", "f", "0.8", "g", "0.5"])));
+        assert!(!same_values(&words("vsim v ele e"), &bulks(&["e", "f"]), &bulks(&["e", "g"])));
+    }
+}

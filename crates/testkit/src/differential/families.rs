@@ -1,0 +1,315 @@
+//! Which commands are tried together.
+
+use std::time::Duration;
+
+use super::Step;
+use super::random::Rng;
+use super::template::Template;
+use super::words;
+
+/// A family of commands: weighted templates.
+#[derive(Debug)]
+pub struct Family {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Connections an episode uses.
+    pub connections: usize,
+    templates: Vec<(usize, Template)>,
+    /// Words never sent, because the oracle itself does not survive them.
+    avoided: &'static [&'static str],
+    /// Steps that need more than one command, by chance.
+    specials: fn(&mut Rng) -> Option<Vec<Step>>,
+}
+
+/// Values of every type, so that each command meets the wrong one.
+const SEEDS: &[(usize, &str)] = &[
+    (6, "set <key> <value>"),
+    (3, "hset <key> {<field> <value>}+"),
+    (1, "vadd <key> <vector> <element>"),
+    (3, "del <key>+"),
+    (1, "flushdb"),
+];
+
+const STRING: &[(usize, &str)] = &[
+    (12, "set <key> <value> [nx|xx] [get] [keepttl|ex <seconds>|px <ms>|exat <at>|pxat <atms>]"),
+    (6, "get <key>"),
+    (3, "getdel <key>"),
+    (4, "getex <key> [persist|ex <seconds>|px <ms>|exat <at>|pxat <atms>]"),
+    (5, "getrange <key> <int> <int>"),
+    (1, "substr <key> <int> <int>"),
+    (2, "getset <key> <value>"),
+    (3, "incr <key>"),
+    (3, "decr <key>"),
+    (5, "incrby <key> <int>"),
+    (4, "decrby <key> <int>"),
+    (6, "incrbyfloat <key> <float>"),
+    (5, "append <key> <value>"),
+    (3, "strlen <key>"),
+    (5, "setrange <key> <offset> <value>"),
+    (4, "mget <key>+"),
+    (4, "mset {<key> <value>}+"),
+    (3, "msetnx {<key> <value>}+"),
+    (2, "setex <key> <seconds> <value>"),
+    (2, "psetex <key> <ms> <value>"),
+    (2, "setnx <key> <value>"),
+    (5, "lcs <key> <key> [len|idx] [minmatchlen <small>] [withmatchlen]"),
+    (4, "object encoding <key>"),
+    (3, "ttl <key>"),
+    (2, "pttl <key>"),
+    (2, "type <key>"),
+];
+
+const GENERIC: &[(usize, &str)] = &[
+    (4, "del <key>+"),
+    (2, "unlink <key>+"),
+    (4, "exists <key>+"),
+    (2, "touch <key>+"),
+    (3, "type <key>"),
+    (4, "rename <key> <key>"),
+    (3, "renamenx <key> <key>"),
+    (5, "copy <key> <key> [db <db>] [replace]"),
+    (3, "move <key> <db>"),
+    (6, "expire <key> <seconds> [nx|xx|gt|lt] [nx|xx|gt|lt]"),
+    (4, "pexpire <key> <ms> [nx|xx|gt|lt]"),
+    (4, "expireat <key> <at> [nx|xx|gt|lt]"),
+    (4, "pexpireat <key> <atms> [nx|xx|gt|lt]"),
+    (4, "ttl <key>"),
+    (4, "pttl <key>"),
+    (3, "expiretime <key>"),
+    (3, "pexpiretime <key>"),
+    (3, "persist <key>"),
+    (3, "keys <pattern>"),
+    (2, "randomkey"),
+    (3, "dbsize"),
+    (3, "object {encoding|refcount|idletime|freq} <key>"),
+    (1, "object {nosuch|encoding} [<key>] [<key>]"),
+    (1, "dump <key>"),
+    (2, "restore <key> <ms> <value> [replace] [absttl]"),
+    (3, "select <db>"),
+    (2, "swapdb <db> <db>"),
+    (1, "flushdb [async|sync]"),
+    (1, "flushall [async|sync]"),
+    (2, "echo <value>"),
+    (2, "ping [<value>]"),
+    (1, "nosuchcommand <value>+"),
+    (1, "{config|client|object|command|memory} nosuchsubcommand <value>"),
+    (1, "command {getkeys|getkeysandflags} {get <key>|mset {<key> <value>}+|copy <key> <key>|set <key> <value> get}"),
+    (6, "set <key> <value> [keepttl|px <ms>]"),
+];
+
+const SCAN: &[(usize, &str)] = &[
+    (12, "set <key> <value>"),
+    (6, "hset <key> {<field> <value>}+"),
+    (2, "expire <key> <seconds>"),
+    (2, "scan <int> [match <pattern>] [count <count>] [type <type>]"),
+    (2, "hscan <key> <int> [match <pattern>] [count <count>] [novalues]"),
+];
+
+const HASH: &[(usize, &str)] = &[
+    (14, "hset <key> {<field> <value>}+"),
+    (3, "hmset <key> {<field> <value>}+"),
+    (3, "hsetnx <key> <field> <value>"),
+    (5, "hget <key> <field>"),
+    (3, "hmget <key> <field>+"),
+    (4, "hgetall <key>"),
+    (2, "hkeys <key>"),
+    (2, "hvals <key>"),
+    (2, "hlen <key>"),
+    (2, "hstrlen <key> <field>"),
+    (2, "hexists <key> <field>"),
+    (4, "hdel <key> <field>+"),
+    (5, "hincrby <key> <field> <int>"),
+    (5, "hincrbyfloat <key> <field> <float>"),
+    (4, "hrandfield <key> [<count>] [withvalues]"),
+    (4, "hexpire <key> <seconds> [nx|xx|gt|lt] <fields>"),
+    (4, "hpexpire <key> <ms> [nx|xx|gt|lt] <fields>"),
+    (4, "hexpireat <key> <at> [nx|xx|gt|lt] <fields>"),
+    (4, "hpexpireat <key> <atms> [nx|xx|gt|lt] <fields>"),
+    (3, "httl <key> <fields>"),
+    (3, "hpttl <key> <fields>"),
+    (2, "hexpiretime <key> <fields>"),
+    (2, "hpexpiretime <key> <fields>"),
+    (3, "hpersist <key> <fields>"),
+    (4, "hgetdel <key> <fields>"),
+    (4, "hgetex <key> [persist|ex <seconds>|px <ms>|exat <at>|pxat <atms>] <fields>"),
+    (4, "hsetex <key> [fnx|fxx] [keepttl|ex <seconds>|px <ms>|exat <at>|pxat <atms>] <fieldvalues>"),
+    (3, "object encoding <key>"),
+    (1, "type <key>"),
+    (1, "copy <key> <key> [replace]"),
+    (1, "rename <key> <key>"),
+];
+
+const TRANSACTIONS: &[(usize, &str)] = &[
+    (12, "multi"),
+    (12, "exec"),
+    (2, "discard"),
+    (5, "watch <key>+"),
+    (2, "unwatch"),
+    (8, "set <key> <value> [nx|xx] [get]"),
+    (5, "incr <key>"),
+    (5, "get <key>"),
+    (4, "hset <key> <field> <value>"),
+    (3, "hincrby <key> <field> <int>"),
+    (3, "del <key>+"),
+    (2, "expire <key> <seconds>"),
+    (2, "mget <key>+"),
+    (1, "nosuchcommand <value>"),
+    (1, "get"),
+    (1, "select <db>"),
+    (1, "flushall"),
+    (1, "rename <key> <key>"),
+    (1, "ping [<value>]"),
+    (1, "exec <value>"),
+];
+
+const VSET: &[(usize, &str)] = &[
+    (6, "vadd <vkey> <vector> <element> [cas] [noquant|q8|bin] [ef <ef>] [setattr <attributes>] [m <m>]"),
+    (14, "vadd <vkey> <vector> <element> [setattr <attributes>]"),
+    (10, "vadd vn <vector> <element> noquant [setattr <attributes>]"),
+    (6, "vadd vb <vector> <element> bin [setattr <attributes>]"),
+    (2, "vadd <vkey> reduce <small> <vector> <element>"),
+    (3, "vcard <vkey>"),
+    (3, "vdim <vkey>"),
+    (4, "vrem <vkey> <element>"),
+    (4, "vemb <vkey> <element> [raw]"),
+    (5, "vsetattr <vkey> <element> <attributes>"),
+    (4, "vgetattr <vkey> <element>"),
+    (4, "vismember <vkey> <element>"),
+    (2, "vlinks <vkey> <element> [withscores]"),
+    (3, "vrandmember <vkey> [<count>]"),
+    (2, "vinfo <vkey>"),
+    (8, "vsim <vkey> ele <element> withscores [withattribs] [count <count>] [ef <ef>] [truth] [nothread]"),
+    (8, "vsim <vkey> <vector> withscores [count <count>] [epsilon <float>] [truth]"),
+    (6, "vsim <vkey> ele <element> withscores filter <filter> [filter-ef <ef>] [truth]"),
+    // Without scores a tie at the last place cannot be told from an error, so there is none.
+    (3, "vsim <vkey> {ele <element>|<vector>} [withattribs] count 100 [filter <filter>] [truth]"),
+    (3, "del <vkey>"),
+    (1, "type <vkey>"),
+    (1, "object encoding <vkey>"),
+    (1, "copy <vkey> <vkey>"),
+    (1, "set <vkey> <value>"),
+    (1, "vadd <key> <vector> <element>"),
+];
+
+/// All families.
+pub fn all() -> Vec<Family> {
+    vec![
+        family("string", 1, &[STRING, SEEDS], |rng| expiring(rng, "set", &[])),
+        family("generic", 1, &[GENERIC, SEEDS], |rng| expiring(rng, "set", &[])),
+        family("scan", 1, &[SCAN, SEEDS], scans),
+        family("hash", 1, &[HASH, SEEDS], |rng| expiring(rng, "hset", &["f1"])),
+        family("transactions", 2, &[TRANSACTIONS], |_| None),
+        // Redis 8.0.2 allocates what VSIM's COUNT claims and aborts, and keeps vectors that are no numbers.
+        Family {
+            avoided: &["9223372036854775807", "18446744073709551616", "nan", "inf"],
+            ..family("vset", 1, &[VSET], |_| None)
+        },
+    ]
+}
+
+fn family(
+    name: &'static str,
+    connections: usize,
+    lists: &[&[(usize, &str)]],
+    specials: fn(&mut Rng) -> Option<Vec<Step>>,
+) -> Family {
+    Family { specials, ..Family::new(name, connections, &lists.concat()) }
+}
+
+impl Family {
+    /// A family of weighted templates over some connections.
+    pub fn new(name: &'static str, connections: usize, templates: &[(usize, &str)]) -> Self {
+        let templates = templates.iter().map(|(weight, text)| (*weight, Template::parse(text))).collect();
+        Self { name, connections, templates, avoided: &[], specials: |_| None }
+    }
+
+    /// The next steps of an episode.
+    pub fn steps(&self, rng: &mut Rng) -> Vec<Step> {
+        if let Some(steps) = (self.specials)(rng) {
+            return steps;
+        }
+        let total: usize = self.templates.iter().map(|(weight, _)| weight).sum();
+        let mut at = rng.below(total);
+        let mut chosen = &self.templates[0].1;
+        for (weight, template) in &self.templates {
+            if at < *weight {
+                chosen = template;
+                break;
+            }
+            at -= weight;
+        }
+        let mut words = chosen.fill(rng);
+        if rng.one_in(8) {
+            words::damage(rng, &mut words);
+        }
+        for word in words.iter_mut().filter(|word| self.avoided.iter().any(|avoided| avoided.as_bytes() == **word)) {
+            *word = b"7".to_vec();
+        }
+        if rng.one_in(6) {
+            words[0].make_ascii_uppercase();
+        }
+        vec![Step::Call { connection: rng.below(self.connections), words }]
+    }
+}
+
+/// A key that expires for good before the episode goes on, looked at afterwards.
+fn expiring(rng: &mut Rng, write: &str, field: &[&str]) -> Option<Vec<Step>> {
+    if !rng.one_in(400) {
+        return None;
+    }
+    let key = *rng.pick(&["k1", "k2", "k3"]);
+    let call =
+        |words: &[&str]| Step::Call { connection: 0, words: words.iter().map(|w| w.as_bytes().to_vec()).collect() };
+    let read: &[&str] = if write == "set" { &["get"] } else { &["hgetall"] };
+    let written: Vec<&str> = [&[write, key], field, &["1"]].concat();
+    Some(vec![
+        call(&written),
+        call(&["pexpire", key, "20"]),
+        Step::Sleep(Duration::from_millis(40)),
+        call(&[read[0], key]),
+        call(&["ttl", key]),
+        call(&["dbsize"]),
+    ])
+}
+
+/// Whole iterations.
+fn scans(rng: &mut Rng) -> Option<Vec<Step>> {
+    if !rng.one_in(6) {
+        return None;
+    }
+    let (before, options) = if rng.one_in(2) {
+        ("scan", "[match <pattern>] [count {1|2|10|1000}] [type <type>]")
+    } else {
+        ("hscan <key>", "[match <pattern>] [count {1|2|10|1000}] [novalues]")
+    };
+    let before = Template::parse(before).fill(rng);
+    let after = Template::parse(options).fill(rng);
+    Some(vec![Step::Scan { before, after }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_fills_in() {
+        for family in all() {
+            let mut rng = Rng::new(3);
+            for (_, template) in &family.templates {
+                for _ in 0..50 {
+                    assert!(!template.fill(&mut rng).is_empty(), "{}", family.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_episode_depends_on_its_seed_alone() {
+        for family in all() {
+            let (mut a, mut b) = (Rng::new(11), Rng::new(11));
+            for _ in 0..200 {
+                assert_eq!(family.steps(&mut a), family.steps(&mut b));
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Pools of words: mostly ordinary, some at the edges of what a parser takes.
+//!
+//! Times to live are either far away or past, so that both servers agree on what is alive; keys that shall expire within
+//! an episode go through [`super::Step::Sleep`]. Offsets stay small or impossible, so that no server allocates much.
+
+use super::random::Rng;
+
+const KEYS: &[&str] = &["k1", "k2", "k3", "k4", "k5", "k6", "{t}a", "{t}b"];
+const ODD_KEYS: &[&[u8]] = &[b"", b"k\0\r\n\xff", b"{}", b"key:with:colons and spaces"];
+const FIELDS: &[&str] = &["f1", "f2", "f3", "f4", "f5", "12", "a longer field name"];
+const VALUES: &[&[u8]] = &[
+    b"0",
+    b"1",
+    b"-1",
+    b"10",
+    b"100",
+    b"3.5",
+    b"hello",
+    b"hello world",
+    b"",
+    b"Hello",
+    b"9223372036854775807",
+    b"-9223372036854775808",
+    b"9223372036854775808",
+    b"1e5",
+    b"+1",
+    b" 1",
+    b"1 ",
+    b"00",
+    b"-0",
+    b"0x10",
+    b"inf",
+    b"nan",
+    b"\x00\x01\xfe\xff",
+    b"a\r\nb",
+    b"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH", // 44 bytes: the last embedded one
+    b"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHI",
+    b"a value that is longer than sixty-four bytes, so that compact encodings give way to others",
+];
+const INTS: &[&str] = &["0", "1", "2", "3", "5", "10", "-1", "-2", "-3", "-10", "100"];
+const ODD_INTS: &[&str] = &[
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+    "-9223372036854775809",
+    "18446744073709551615",
+    "99999999999999999999999",
+    "4294967296",
+    "2147483647",
+    "2147483648",
+    "abc",
+    "",
+    "1.5",
+    "-0",
+    "+1",
+    " 1",
+    "1 ",
+    "01",
+    "0x10",
+    "nan",
+    "1e3",
+    "--1",
+];
+const FLOATS: &[&str] =
+    &["0", "1", "-1", "0.5", "1.5", "-2.25", "3.0", "10.5", "0.1", "1e3", "100000", "-0.001", "1e-5"];
+const ODD_FLOATS: &[&str] = &[
+    "nan",
+    "inf",
+    "-inf",
+    "+inf",
+    "Infinity",
+    "1e400",
+    "1e308",
+    "-1e308",
+    "1e17",
+    "123456789.123456789",
+    "5e-324",
+    "abc",
+    "",
+    " 1",
+    "1 ",
+    "1.5.5",
+    "+2",
+    "-0",
+    "0x1p3",
+    ".5",
+    "5.",
+    "1,5",
+];
+const PATTERNS: &[&[u8]] =
+    &[b"*", b"k*", b"k?", b"k[1-3]", b"k[^1]", b"[a-z]*", b"*t*", b"\\k1", b"", b"k[1-", b"**1", b"f*", b"nothing"];
+const WEIRD: &[&[u8]] = &[
+    b"",
+    b"0",
+    b"-1",
+    b"9223372036854775807",
+    b"18446744073709551616",
+    b"nan",
+    b"inf",
+    b"foo",
+    b"nx",
+    b"XX",
+    b"EX",
+    b"get",
+    b"count",
+    b"*",
+    b"\xff\xfe\r\n\0",
+    b"1.5",
+    b"fields",
+    b"k1",
+    b"1e30",
+    b"very long word indeed, longer than most words",
+];
+const ELEMENTS: &[&str] = &["e1", "e2", "e3", "e4", "e5", "e6", "e7", "e8", "apple", "pear", ""];
+const ATTRIBUTES: &[&str] = &[
+    "{\"year\":1980,\"tag\":\"a\"}",
+    "{\"year\":1999,\"tag\":\"b\",\"list\":[1,2]}",
+    "{\"year\":2010}",
+    "{\"ok\":true}",
+    "{}",
+    "",
+    "not json",
+    "{\"year\":\"x\"}",
+];
+const FILTERS: &[&str] = &[
+    ".year > 1985",
+    ".year >= 1980 and .year < 2000",
+    ".tag == \"a\"",
+    ".tag == 'b' or .year == 2010",
+    "not .ok",
+    "!(.year == 1980)",
+    ".tag in [\"a\", \"c\"]",
+    "2 in .list",
+    ".year + 10 > 2000",
+    ".missing == 1",
+    ".year % 2 == 0",
+    ".year ** 2 > 0",
+    "(.year",
+    "year > 3",
+    "",
+    ".tag in 'abc'",
+    "1 in .year",
+];
+
+/// Pushes the words of the pool `<pool>`.
+///
+/// # Panics
+/// On a pool that does not exist: templates are part of the program.
+pub fn push(pool: &str, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
+    let word = match pool {
+        "key" => key(rng),
+        "vkey" => rng.pick(&["v1", "v2", "vn", "vb"]).as_bytes().to_vec(),
+        "field" => or_odd(rng, FIELDS, &["", "-5"], 12),
+        "value" => value(rng),
+        "int" => or_odd(rng, INTS, ODD_INTS, 6),
+        "float" => or_odd(rng, FLOATS, ODD_FLOATS, 6),
+        "offset" => {
+            or_odd(rng, &["0", "1", "2", "5", "10", "60"], &["-1", "536870912", "9223372036854775807", "x", ""], 8)
+        }
+        "count" => or_odd(rng, &["1", "2", "3", "10", "100"], &["0", "-1", "-3", "abc", "", "9223372036854775807"], 6),
+        "m" => or_odd(rng, &["4", "8", "16"], &["0", "1", "3", "-1", "x", "99999999"], 4),
+        "ef" => or_odd(rng, &["10", "100", "200"], &["0", "-1", "x", "99999999"], 6),
+        "small" => or_odd(rng, &["0", "1", "2", "3"], &["-1", "x"], 10),
+        "seconds" => {
+            or_odd(rng, &["1000", "5000", "100000"], &["0", "-1", "abc", "9223372036854775807", "99999999999999"], 5)
+        }
+        "ms" => or_odd(rng, &["1000000", "5000000", "100000000"], &["0", "-1", "x", "9223372036854775807"], 5),
+        "at" => {
+            or_odd(rng, &["4000000000", "4100000000"], &["0", "-1", "1", "1000000000", "9223372036854775807", "x"], 4)
+        }
+        "atms" => or_odd(rng, &["4000000000000", "4100000000000"], &["0", "-1", "1", "1000000000000", "x"], 4),
+        "db" => or_odd(rng, &["0", "1", "2"], &["-1", "15", "16", "100", "x", "", "9999999999999"], 8),
+        "pattern" => rng.pick(PATTERNS).to_vec(),
+        "type" => or_odd(rng, &["string", "hash", "STRING", "vectorset"], &["list", "nosuchtype", ""], 6),
+        "element" => rng.pick(ELEMENTS).as_bytes().to_vec(),
+        "attributes" => rng.pick(ATTRIBUTES).as_bytes().to_vec(),
+        "filter" => rng.pick(FILTERS).as_bytes().to_vec(),
+        "fields" => return push_fields(rng, out, false),
+        "fieldvalues" => return push_fields(rng, out, true),
+        "vector" => return push_vector(rng, out),
+        other => panic!("no pool of words is called {other}"),
+    };
+    out.push(word);
+}
+
+/// Damages one command: a word dropped, doubled, replaced or appended.
+pub fn damage(rng: &mut Rng, words: &mut Vec<Vec<u8>>) {
+    let at = rng.below(words.len());
+    match rng.below(4) {
+        0 if words.len() > 1 => drop(words.remove(at.max(1))),
+        1 => words.insert(at, words[at].clone()),
+        2 if words.len() > 1 => words[at.max(1)] = rng.pick(WEIRD).to_vec(),
+        _ => words.push(rng.pick(WEIRD).to_vec()),
+    }
+}
+
+fn key(rng: &mut Rng) -> Vec<u8> {
+    if rng.one_in(25) { rng.pick(ODD_KEYS).to_vec() } else { rng.pick(KEYS).as_bytes().to_vec() }
+}
+
+fn value(rng: &mut Rng) -> Vec<u8> {
+    if rng.one_in(20) { vec![b'x'; 1 + rng.below(3000)] } else { rng.pick(VALUES).to_vec() }
+}
+
+fn or_odd(rng: &mut Rng, usual: &[&str], odd: &[&str], one_in: usize) -> Vec<u8> {
+    let list = if rng.one_in(one_in) { odd } else { usual };
+    rng.pick(list).as_bytes().to_vec()
+}
+
+/// `FIELDS n field [value] ...` with a count that is wrong now and then.
+fn push_fields(rng: &mut Rng, out: &mut Vec<Vec<u8>>, with_values: bool) {
+    let count = 1 + rng.below(3);
+    let claimed = if rng.one_in(12) { rng.below(5) } else { count };
+    out.push(b"FIELDS".to_vec());
+    out.push(claimed.to_string().into_bytes());
+    for _ in 0..count {
+        push("field", rng, out);
+        if with_values {
+            push("value", rng, out);
+        }
+    }
+}
+
+/// `VALUES n x ...` or `FP32 blob`, four dimensions but for a few.
+fn push_vector(rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
+    let dim = if rng.one_in(25) { rng.below(6) } else { 4 };
+    let values: Vec<f32> = (0..dim).map(|_| rng.unit()).collect();
+    if rng.one_in(3) {
+        out.push(b"FP32".to_vec());
+        out.push(values.iter().flat_map(|x| x.to_le_bytes()).collect());
+        return;
+    }
+    out.push(b"VALUES".to_vec());
+    out.push(dim.to_string().into_bytes());
+    out.extend(values.iter().map(|x| format!("{x:.4}").into_bytes()));
+    if rng.one_in(40) {
+        out.pop();
+    }
+}
