@@ -62,12 +62,14 @@ pub const PARAMETERS: &[Parameter] = &[
     live("active-expire-effort", "1", Kind::Int(1, 10)),
     live("appendonly", "no", Kind::Word(&["no"])),
     fixed("bind", "127.0.0.1 -::1", Kind::Text),
+    fixed("cluster-enabled", "no", Kind::Word(&["no"])),
     live("client-query-buffer-limit", "1073741824", Kind::Memory),
     fixed("daemonize", "no", Kind::Word(&["no"])),
     fixed("databases", "16", Kind::Int(1, 1024)),
     live("dbfilename", "dump.rdb", Kind::Text),
     live("dir", ".", Kind::Text),
     fixed("enable-debug-command", "local", Kind::Word(&["no", "yes", "local"])),
+    fixed("enable-protected-configs", "no", Kind::Word(&["no", "yes", "local"])),
     fixed("grpc-port", "0", Kind::Int(0, 65535)),
     live("hash-max-listpack-entries", "128", Kind::Int(0, i64::MAX)),
     live("hash-max-listpack-value", "64", Kind::Memory),
@@ -105,6 +107,7 @@ pub const PARAMETERS: &[Parameter] = &[
     live("stop-writes-on-bgsave-error", "yes", Kind::Bool),
     live("tcp-keepalive", "300", Kind::Int(0, i32::MAX as i64)),
     fixed("tcp-backlog", "511", Kind::Int(0, i32::MAX as i64)),
+    fixed("tls-port", "0", Kind::Int(0, 0)),
     live("timeout", "0", Kind::Int(0, i32::MAX as i64)),
 ];
 
@@ -244,21 +247,35 @@ impl Config {
         all
     }
 
+    /// Checks a value without storing it.
+    ///
+    /// # Errors
+    /// The reason in Redis' words, without a prefix.
+    pub fn check(&self, name: &str, text: &str, at_run_time: bool) -> Result<(), String> {
+        self.accept(name, text, at_run_time).map(drop)
+    }
+
     /// Checks and stores a value. `at_run_time`: only what CONFIG SET may change.
     ///
     /// # Errors
     /// The reason in Redis' words, without a prefix.
     pub fn set(&self, name: &str, text: &str, at_run_time: bool) -> Result<&'static str, String> {
+        let (index, text) = self.accept(name, text, at_run_time)?;
+        let parameter = &PARAMETERS[index];
+        self.numbers[index].store(number_of(parameter.kind, &text), Relaxed);
+        self.texts.write()[index] = text;
+        Ok(parameter.name)
+    }
+
+    /// The parameter and the text it would keep.
+    fn accept(&self, name: &str, text: &str, at_run_time: bool) -> Result<(usize, String), String> {
         let index =
             find(name).ok_or_else(|| format!("Unknown option or number of arguments for CONFIG SET - '{name}'"))?;
         let parameter = &PARAMETERS[index];
         if at_run_time && !parameter.at_run_time {
             return Err("can't set immutable config".to_owned());
         }
-        let text = normalise(parameter.kind, text)?;
-        self.numbers[index].store(number_of(parameter.kind, &text), Relaxed);
-        self.texts.write()[index] = text;
-        Ok(parameter.name)
+        Ok((index, normalise(parameter.kind, text)?))
     }
 
     /// The configured save points: seconds and changes.
@@ -272,6 +289,12 @@ impl Config {
 /// Whether there is such a parameter.
 pub fn exists(name: &str) -> bool {
     find(name).is_some()
+}
+
+/// Whether the parameter decides where files are written: CONFIG SET changes it only where
+/// `enable-protected-configs` allows, so that whoever reaches the port cannot aim snapshots at system files.
+pub fn is_protected(name: &str) -> bool {
+    find(name).is_some_and(|index| matches!(PARAMETERS[index].name, "dir" | "dbfilename"))
 }
 
 fn find(name: &str) -> Option<usize> {
@@ -299,7 +322,7 @@ fn normalise(kind: Kind, text: &str) -> Result<String, String> {
         },
         Kind::Word(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
             Some(word) => Ok((*word).to_owned()),
-            None => Err(format!("argument must be one of the following: {}", words.join(", "))),
+            None => Err(format!("argument(s) must be one of the following: {}", words.join(", "))),
         },
         Kind::SavePoints => {
             let numbers: Option<Vec<u64>> = text.split_ascii_whitespace().map(|word| word.parse().ok()).collect();

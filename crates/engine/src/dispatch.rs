@@ -272,6 +272,7 @@ impl<'a> Turn<'a, 'a> {
             Role::Normal if engine.state.is_replica.load(Relaxed) => ExpiryRule::Hide,
             Role::Normal => ExpiryRule::Delete,
         };
+        ks.no_touch = session.shared.no_touch.load(Relaxed);
         ks.effects.reset(engine.has_sink());
         let reply = Encoder::new(out, session.protocol);
         let dirty_before = ks.dirty;
@@ -372,20 +373,18 @@ fn queue(session: &mut Session, entry: &'static Entry, argv: Argv<'_>) -> Result
     Ok(())
 }
 
-/// Applies CLIENT REPLY to what a command wrote.
+/// Applies CLIENT REPLY to what a command wrote; `before` is the mode it started under.
 fn finish_reply(session: &mut Session, before: ReplyMode, out: &mut Vec<u8>, start: usize) {
-    session.reply_mode = match (before, session.reply_mode) {
-        (ReplyMode::On, mode) => match mode {
-            ReplyMode::SkipNext => ReplyMode::Skip,
-            other => other,
-        },
-        (ReplyMode::Skip, ReplyMode::Skip) => ReplyMode::On,
-        (_, mode) => mode,
-    };
-    if session.role == Role::Primary
-        || matches!((before, session.reply_mode), (ReplyMode::Off, ReplyMode::Off) | (ReplyMode::Skip, _))
-        || (before == ReplyMode::On && matches!(session.reply_mode, ReplyMode::Off | ReplyMode::Skip))
-    {
+    // A command that ends in On turned the replies on itself (or they were on), so its own reply is wanted; OFF and
+    // SKIP write none.
+    let silent = before != ReplyMode::On && session.reply_mode != ReplyMode::On;
+    if silent || session.role == Role::Primary {
         out.truncate(start);
     }
+    session.reply_mode = match session.reply_mode {
+        ReplyMode::SkipNext => ReplyMode::Skip,
+        ReplyMode::Skip => ReplyMode::On,
+        mode => mode,
+    };
+    session.publish();
 }

@@ -199,6 +199,8 @@ pub struct Keyspace<'a> {
     pub dirty: u64,
     /// Access clock stamped on touched entries: seconds, 24 bits.
     clock: u32,
+    /// Accesses leave no stamp (CLIENT NO-TOUCH).
+    pub no_touch: bool,
     /// Values whose freeing may take long; dropped by the caller outside the locks.
     pub garbage: Vec<Garbage>,
     /// Inside EXEC the locks stay until its end.
@@ -228,6 +230,7 @@ impl<'a> Keyspace<'a> {
             counters: Counters::default(),
             dirty: 0,
             clock: Self::access_clock(now_ms),
+            no_touch: false,
             garbage: Vec::new(),
             in_transaction: false,
         }
@@ -314,12 +317,14 @@ impl<'a> Keyspace<'a> {
     #[inline]
     pub fn get(&mut self, key: Key<'_>) -> Option<KeyEntry<'_>> {
         let gone = self.expired(&key);
-        let clock = self.clock;
+        let (clock, touch) = (self.clock, !self.no_touch);
         let table = self.shards.get(key.shard).dbs.get(self.db).map(|db| &db.table);
         match table.and_then(|table| table.get(key.hash, key.name)) {
             Some(entry) if !gone => {
                 self.counters.hits += 1;
-                entry.set_access(clock);
+                if touch {
+                    entry.set_access(clock);
+                }
                 Some(entry)
             }
             _ => {
@@ -348,9 +353,11 @@ impl<'a> Keyspace<'a> {
         if self.expired(&key) && self.expiry == ExpiryRule::Hide {
             return None;
         }
-        let clock = self.clock;
+        let (clock, touch) = (self.clock, !self.no_touch);
         let entry = self.table_mut(&key).get_mut(key.hash, key.name)?;
-        entry.get().set_access(clock);
+        if touch {
+            entry.get().set_access(clock);
+        }
         Some(entry)
     }
 
@@ -529,7 +536,7 @@ impl<'a> Keyspace<'a> {
     /// A random entry of the selected database, near uniform; all shards must be locked.
     pub fn sample(&self, random: u64) -> Option<KeyEntry<'_>> {
         let (total, _) = self.len();
-        let mut rank = (u128::from(random) * total as u128 >> 64) as usize;
+        let mut rank = ((u128::from(random) * total as u128) >> 64) as usize;
         for shard in self.shard_indices() {
             let Some(db) = self.shards.get(shard).dbs.get(self.db) else { continue };
             if rank < db.table.len() {
@@ -545,7 +552,7 @@ impl<'a> Keyspace<'a> {
         let mut flushed = 0;
         for shard in self.shard_indices().collect::<Vec<_>>() {
             let shard = self.shards.get_mut(shard);
-            shard.tell_watchers_of_db(db);
+            shard.tell_watchers_of_db(db, db);
             let Some(db) = shard.dbs.get_mut(db) else { continue };
             flushed += db.table.len();
             let table = std::mem::replace(&mut db.table, KeyTable::new(KeyHasher));
@@ -562,8 +569,8 @@ impl<'a> Keyspace<'a> {
     pub fn swap_dbs(&mut self, a: usize, b: usize) {
         for shard in self.shard_indices().collect::<Vec<_>>() {
             let shard = self.shards.get_mut(shard);
-            shard.tell_watchers_of_db(a);
-            shard.tell_watchers_of_db(b);
+            shard.tell_watchers_of_db(a, b);
+            shard.tell_watchers_of_db(b, a);
             shard.db_mut(a.max(b));
             shard.dbs.swap(a, b);
         }
@@ -625,14 +632,15 @@ impl Shard {
         }
     }
 
-    fn tell_watchers_of_db(&self, db: usize) {
-        for ((watched_db, name), watchers) in self.watched.iter() {
-            let there = self.dbs.get(db).is_some_and(|db| !db.table.is_empty());
-            if *watched_db == db && there {
-                let _ = name;
-                watchers.iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
-            }
-        }
+    /// Tells the watchers of keys that are in `db`, or are about to come in from `other`.
+    fn tell_watchers_of_db(&self, db: usize, other: usize) {
+        let there = |db: usize, name: &[u8]| {
+            self.dbs.get(db).is_some_and(|db| db.table.get(KeyHasher.hash(name), name).is_some())
+        };
+        let touched = self.watched.iter().filter(|((watched_db, name), _)| {
+            *watched_db == db && (there(db, name) || there(other, name))
+        });
+        touched.flat_map(|(_, watchers)| watchers).for_each(|flag| flag.store(true, Ordering::Relaxed));
     }
 }
 

@@ -35,3 +35,6 @@ pub use context::Ctx;
 pub use engine::{Engine, Worker};
 pub use error::CommandError;
 pub use session::{ClientInfo, Session};
+
+/// The version clients are told: the Redis whose commands this engine speaks.
+pub const REDIS_VERSION: &str = "8.2.0";

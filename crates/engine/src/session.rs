@@ -75,7 +75,7 @@ pub enum ReplyMode {
 pub enum Takeover {
     /// The client is a replica: feed it from here. `replid` is `?` for a full sync.
     Psync {
-        /// Replication id it followed.
+        /// Replication id it followed; `?` for none, empty after the old SYNC, which expects no line before the data.
         replid: String,
         /// First offset it misses.
         offset: i64,
@@ -93,6 +93,8 @@ pub struct ReplicaInfo {
     pub capa_eof: bool,
     /// Knows PSYNC2.
     pub capa_psync2: bool,
+    /// Wants the snapshot only and no stream after it.
+    pub rdb_only: bool,
 }
 
 /// The part of a session that CLIENT LIST, CLIENT KILL and INFO read from other threads.
@@ -120,6 +122,14 @@ pub struct ClientInfo {
     pub buffer_bytes: AtomicU64,
     /// Id of the last command's registry entry; `u64::MAX` before the first.
     pub last_command: AtomicU64,
+    /// Commands queued since MULTI; -1 outside of a transaction.
+    pub queued: AtomicI64,
+    /// Keys watched.
+    pub watching: AtomicU64,
+    /// CLIENT NO-EVICT.
+    pub no_evict: AtomicBool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: AtomicBool,
     /// Commands run.
     pub commands: AtomicU64,
     /// Bytes read.
@@ -139,7 +149,7 @@ pub struct ClientTexts {
     pub lib_version: String,
     /// Authenticated user.
     pub user: String,
-    /// Flags for CLIENT LIST.
+    /// Flags for CLIENT LIST beyond those that follow from the other fields: "S" for a replica, "M" for the primary.
     pub flags: String,
     /// RESP version.
     pub resp: u8,
@@ -162,11 +172,15 @@ impl ClientInfo {
                 lib_name: String::new(),
                 lib_version: String::new(),
                 user: "default".to_owned(),
-                flags: "N".to_owned(),
+                flags: String::new(),
                 resp: 2,
             }),
             buffer_bytes: AtomicU64::new(0),
             last_command: AtomicU64::new(u64::MAX),
+            queued: AtomicI64::new(-1),
+            watching: AtomicU64::new(0),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
             commands: AtomicU64::new(0),
             net_in_bytes: AtomicU64::new(0),
             net_out_bytes: AtomicU64::new(0),
@@ -199,5 +213,13 @@ impl Session {
             replica: ReplicaInfo::default(),
             shared,
         }
+    }
+
+    /// Shows other threads the state that CLIENT LIST prints. Only commands that run alone change it.
+    pub(crate) fn publish(&self) {
+        let queued = self.multi.as_ref().map_or(-1, |multi| multi.queue.len() as i64);
+        self.shared.queued.store(queued, Ordering::Relaxed);
+        self.shared.watching.store(self.watched.len() as u64, Ordering::Relaxed);
+        self.shared.db.store(self.db as u64, Ordering::Relaxed);
     }
 }

@@ -34,6 +34,11 @@ impl<'a> Encoder<'a> {
         self.protocol
     }
 
+    /// Goes on in another dialect: HELLO answers in the one it chose.
+    pub fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
     /// Bytes written so far, with what the buffer held before.
     #[must_use]
     pub fn position(&self) -> usize {

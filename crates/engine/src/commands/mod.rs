@@ -1,12 +1,33 @@
 //! Commands by family: each file holds the table entries of its commands and their handlers.
 
 pub(crate) mod args;
+pub mod client;
 pub mod command;
-pub mod describe;
+pub mod config;
+pub mod connection;
+pub mod debug;
+pub(crate) mod describe;
+pub(crate) mod help;
+pub mod info;
+pub mod memory;
+pub mod replication;
+pub mod server;
 pub mod string;
 pub mod transactions;
 
 use crate::command::Command;
 
 /// All families.
-pub const TABLES: &[&[Command]] = &[command::COMMANDS, string::COMMANDS, transactions::COMMANDS];
+pub const TABLES: &[&[Command]] = &[
+    client::COMMANDS,
+    command::COMMANDS,
+    config::COMMANDS,
+    connection::COMMANDS,
+    debug::COMMANDS,
+    info::COMMANDS,
+    memory::COMMANDS,
+    replication::COMMANDS,
+    server::COMMANDS,
+    string::COMMANDS,
+    transactions::COMMANDS,
+];

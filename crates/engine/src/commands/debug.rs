@@ -1,0 +1,184 @@
+//! DEBUG: what tests of servers and clients need. Allowed as `enable-debug-command` says.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use quiver_resp::{Argv, Encoder, Protocol};
+use quiver_structures::ValueRef;
+
+use crate::command::{Command, CommandResult, Flags, Group, Locks};
+use crate::commands::args::{float, integer};
+use crate::commands::config::allowed;
+use crate::commands::help::help;
+use crate::context::Ctx;
+use crate::digest::{Digest, of_keyspace, of_value};
+use crate::error::{CommandError, quote_word};
+use crate::glob;
+
+/// The table entries.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "debug",
+    summary: "Groups commands for testing the server itself.",
+    complexity: "Depends on the subcommand",
+    group: Group::Server,
+    arity: -2,
+    flags: Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::LOADING).with(Flags::STALE),
+    locks: Locks::All,
+    run: debug,
+    ..Command::NEW
+}];
+
+fn debug(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    if !allowed(ctx, "enable-debug-command") {
+        return Err(CommandError::text(
+            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from \
+             a local connection, otherwise you need to set this option in the configuration file, and then restart the \
+             server.",
+        ));
+    }
+    match (argv.at(1).to_ascii_lowercase().as_slice(), argv.len()) {
+        (b"help", 2) => debug_help(ctx),
+        (b"digest", 2) => {
+            let digest = of_keyspace(&ctx.ks);
+            ctx.reply.simple(&digest.hex());
+        }
+        (b"digest-value", 2..) => digest_value(ctx, argv),
+        (b"error", 3) => ctx.reply.error_bytes(argv.at(2)),
+        (b"object", 3) => return object(ctx, argv.at(2)),
+        (b"protocol", 3) => return protocol(&mut ctx.reply, argv.at(2)),
+        (b"set-active-expire", 3) => {
+            ctx.engine.state.active_expire_off.store(integer(argv.at(2)) == Ok(0), Relaxed);
+            ctx.reply.ok();
+        }
+        (b"sleep", 3) => return sleep(ctx, argv.at(2)),
+        (b"stringmatch-len", 4) => {
+            let text = vec![b'a'; integer(argv.at(2))?.clamp(0, MATCH_LEN_MAX) as usize];
+            ctx.reply.integer(i64::from(glob::matches(argv.at(3), &text)));
+        }
+        _ => {
+            return Err(CommandError::owned(format!(
+                "ERR unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
+                quote_word(argv.at(1))
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Longest text STRINGMATCH-LEN makes up.
+const MATCH_LEN_MAX: i64 = 1 << 20;
+
+/// Longest sleep, s.
+const SLEEP_MAX_S: f64 = 3600.0;
+
+/// Holds everything up, which is its purpose: every shard is locked.
+fn sleep(ctx: &mut Ctx<'_>, seconds: &[u8]) -> CommandResult {
+    let seconds = float(seconds).unwrap_or(0.0).clamp(0.0, SLEEP_MAX_S);
+    std::thread::sleep(Duration::from_secs_f64(seconds));
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// Digests of single values; of a missing key as many zeros.
+fn digest_value(ctx: &mut Ctx<'_>, argv: Argv<'_>) {
+    ctx.reply.array(argv.len() - 2);
+    for name in argv.from(2) {
+        let key = ctx.key(name);
+        let digest = ctx.ks.peek(key).map(|entry| of_value(&entry.value()));
+        ctx.reply.simple(&digest.map_or_else(|| "0".repeat(Digest::default().hex().len()), |digest| digest.hex()));
+    }
+}
+
+fn object(ctx: &mut Ctx<'_>, name: &[u8]) -> CommandResult {
+    let (key, now_s) = (ctx.key(name), ctx.ks.now_ms / 1000);
+    let entry = ctx.ks.peek(key).ok_or(CommandError::NoSuchKey)?;
+    let (bytes, encoding) = match entry.value() {
+        ValueRef::Int(_) => (size_of::<i64>(), "int"),
+        ValueRef::Bytes(bytes) => (bytes.len(), if bytes.len() <= EMBEDDED_MAX { "embstr" } else { "raw" }),
+        ValueRef::Object(object) => (object.memory_bytes(), object.encoding()),
+    };
+    let (stamp, clock) = (entry.access(), (now_s & 0xff_ffff) as u32);
+    let text = format!(
+        "Value at:0x{:x} refcount:1 encoding:{encoding} serializedlength:{bytes} lru:{stamp} lru_seconds_idle:{}",
+        key.hash,
+        clock.wrapping_sub(stamp) & 0xff_ffff,
+    );
+    ctx.reply.simple(&text);
+    Ok(())
+}
+
+/// Longest string that Redis calls embedded.
+const EMBEDDED_MAX: usize = 44;
+
+/// One reply of every type there is, for tests of clients.
+fn protocol(reply: &mut Encoder<'_>, kind: &[u8]) -> CommandResult {
+    let attributed: &[u8] = b"Some real reply following the attribute";
+    match kind.to_ascii_lowercase().as_slice() {
+        b"string" => reply.bulk(b"Hello World"),
+        b"integer" => reply.integer(12345),
+        b"double" => reply.double(3141.0 / 1000.0),
+        b"null" => reply.null(),
+        b"array" => {
+            reply.array(3);
+            (0..3).for_each(|i| reply.integer(i));
+        }
+        b"set" => {
+            reply.set(3);
+            (0..3).for_each(|i| reply.integer(i));
+        }
+        b"map" => {
+            reply.map(3);
+            for i in 0..3 {
+                reply.integer(i);
+                reply.boolean(i == 1);
+            }
+        }
+        b"attrib" => {
+            if reply.protocol() == Protocol::Resp3 {
+                reply.raw(b"|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n");
+            }
+            reply.bulk(attributed);
+        }
+        b"push" if reply.protocol() == Protocol::Resp2 => {
+            return Err(CommandError::text("ERR RESP2 is not supported by this command"));
+        }
+        b"push" => {
+            reply.bulk(b"Some real reply following the push reply");
+            reply.push(2);
+            reply.bulk(b"server-cpu-usage");
+            reply.integer(42);
+        }
+        b"verbatim" => reply.verbatim(*b"txt", b"This is a verbatim\nstring"),
+        b"true" => reply.boolean(true),
+        b"false" => reply.boolean(false),
+        b"bignum" => reply.big_number(b"1234567999999999999999999999999999999"),
+        _ => {
+            return Err(CommandError::text(
+                "ERR Wrong protocol type name. Please use one of the following: \
+                 string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn debug_help(ctx: &mut Ctx<'_>) {
+    help(
+        ctx,
+        "DEBUG",
+        &[
+            ("DIGEST", "A digest of the content of every database."),
+            ("DIGEST-VALUE <key> [<key> ...]", "Digests of single values."),
+            ("ERROR <text>", "Answers the text as an error."),
+            ("OBJECT <key>", "How a value is stored."),
+            (
+                "PROTOCOL <type>",
+                "A reply of this type: string, integer, double, bignum, null, array, set, map, attrib, \
+              push, verbatim, true or false.",
+            ),
+            ("SET-ACTIVE-EXPIRE <0|1>", "Whether keys are removed before somebody asks for them."),
+            ("SLEEP <seconds>", "Holds the whole server up."),
+            ("STRINGMATCH-LEN <len> <pattern>", "Whether so many letters a match the pattern."),
+        ],
+    );
+}

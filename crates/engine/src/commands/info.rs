@@ -1,0 +1,188 @@
+//! INFO: the state of the server as lines of `name:value` in sections.
+//!
+//! The engine answers what it knows itself; what belongs to the process, the disk and the links comes from the host.
+//! Only figures that are counted are printed; fields of features that do not exist here are printed as zero where
+//! monitoring tools rely on them.
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
+
+use quiver_resp::Argv;
+
+use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, Locks};
+use crate::context::Ctx;
+use crate::host::RoleReply;
+use crate::stats::{CommandStats, Counter};
+
+/// The table entries.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "info",
+    summary: "Reports on the state of the server in sections.",
+    group: Group::Server,
+    arity: -1,
+    flags: Flags::LOADING.with(Flags::STALE),
+    acl: Acl::DANGEROUS,
+    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+    args: &[Arg::string("section").multiple().optional()],
+    locks: Locks::All,
+    run: info,
+    ..Command::NEW
+}];
+
+/// A section: its name, its heading, whether plain INFO shows it, and who writes it.
+type Section = (&'static str, &'static str, bool, fn(&mut Ctx<'_>, &mut String));
+
+/// In the order they are printed.
+const SECTIONS: &[Section] = &[
+    ("server", "Server", true, |ctx, out| host_section(ctx, "server", out)),
+    ("clients", "Clients", true, clients),
+    ("memory", "Memory", true, |ctx, out| host_section(ctx, "memory", out)),
+    ("persistence", "Persistence", true, |ctx, out| host_section(ctx, "persistence", out)),
+    ("stats", "Stats", true, stats),
+    ("replication", "Replication", true, replication),
+    ("cpu", "CPU", true, |ctx, out| host_section(ctx, "cpu", out)),
+    ("modules", "Modules", true, |_, _| {}),
+    ("commandstats", "Commandstats", false, command_stats),
+    ("errorstats", "Errorstats", true, error_stats),
+    ("cluster", "Cluster", true, |_, out| out.push_str("cluster_enabled:0\r\n")),
+    ("keyspace", "Keyspace", true, keyspace),
+];
+
+fn info(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let words: Vec<String> = argv.from(1).iter().map(|word| String::from_utf8_lossy(word).to_lowercase()).collect();
+    let named = |name: &str| words.iter().any(|word| word == name);
+    let all = named("all") || named("everything");
+    let default = words.is_empty() || named("default");
+    let mut text = String::new();
+    for (name, heading, by_default, write) in SECTIONS {
+        if named(name) || default && *by_default || all && (*name != "modules" || named("everything")) {
+            if !text.is_empty() {
+                text.push_str("\r\n");
+            }
+            let _ = write!(text, "# {heading}\r\n");
+            write(ctx, &mut text);
+        }
+    }
+    ctx.reply.verbatim(*b"txt", text.as_bytes());
+    Ok(())
+}
+
+fn host_section(ctx: &mut Ctx<'_>, name: &str, out: &mut String) {
+    ctx.engine.host().info(ctx.engine, name, out);
+}
+
+fn clients(ctx: &mut Ctx<'_>, out: &mut String) {
+    let clients = ctx.engine.clients.lock();
+    let watching = clients.values().filter(|client| client.watching.load(Relaxed) > 0).count();
+    let watched: u64 = clients.values().map(|client| client.watching.load(Relaxed)).sum();
+    let buffered = clients.values().map(|client| client.buffer_bytes.load(Relaxed)).max().unwrap_or(0);
+    let _ = write!(
+        out,
+        "connected_clients:{}\r\ncluster_connections:0\r\nmaxclients:{}\r\nclient_recent_max_input_buffer:{buffered}\r\n\
+         client_recent_max_output_buffer:0\r\nblocked_clients:0\r\ntracking_clients:0\r\npubsub_clients:0\r\n\
+         watching_clients:{watching}\r\nclients_in_timeout_table:0\r\ntotal_watched_keys:{watched}\r\n\
+         total_blocking_keys:0\r\ntotal_blocking_keys_on_nokey:0\r\n",
+        clients.len(),
+        ctx.engine.config.maxclients(),
+    );
+}
+
+fn stats(ctx: &mut Ctx<'_>, out: &mut String) {
+    let stats = &ctx.engine.stats;
+    let figures: &[(&str, u64)] = &[
+        ("total_connections_received", stats.connections_received.load(Relaxed)),
+        ("total_commands_processed", stats.sum(|thread| thread.processed.get())),
+        ("instantaneous_ops_per_sec", stats.ops_per_second.load(Relaxed)),
+        ("total_net_input_bytes", stats.sum(|thread| thread.net_in_bytes.get())),
+        ("total_net_output_bytes", stats.sum(|thread| thread.net_out_bytes.get())),
+        ("rejected_connections", stats.connections_rejected.load(Relaxed)),
+        ("sync_full", 0),
+        ("sync_partial_ok", 0),
+        ("sync_partial_err", 0),
+        ("expired_keys", stats.sum(|thread| thread.expired.get())),
+        ("evicted_keys", 0),
+        ("keyspace_hits", stats.sum(|thread| thread.hits.get())),
+        ("keyspace_misses", stats.sum(|thread| thread.misses.get())),
+        ("pubsub_channels", 0),
+        ("pubsub_patterns", 0),
+        ("latest_fork_usec", 0),
+        ("total_forks", 0),
+        ("total_error_replies", stats.sum(|thread| thread.errors.get())),
+    ];
+    for (name, value) in figures {
+        let _ = write!(out, "{name}:{value}\r\n");
+    }
+    ctx.engine.host().info(ctx.engine, "stats", out);
+}
+
+/// The host's lines where it has links; else what ROLE says.
+fn replication(ctx: &mut Ctx<'_>, out: &mut String) {
+    let start = out.len();
+    host_section(ctx, "replication", out);
+    if out.len() > start {
+        return;
+    }
+    let _ = match ctx.engine.host().role() {
+        RoleReply::Primary(offset, replicas) => write!(
+            out,
+            "role:master\r\nconnected_slaves:{}\r\nmaster_failover_state:no-failover\r\nmaster_repl_offset:{offset}\r\n",
+            replicas.len(),
+        ),
+        RoleReply::Replica(host, port, state, offset) => write!(
+            out,
+            "role:slave\r\nmaster_host:{host}\r\nmaster_port:{port}\r\nmaster_link_status:{}\r\n\
+             slave_repl_offset:{offset}\r\n",
+            if state == "connected" { "up" } else { "down" },
+        ),
+    };
+}
+
+fn command_stats(ctx: &mut Ctx<'_>, out: &mut String) {
+    let stats = &ctx.engine.stats;
+    for entry in ctx.engine.registry.entries() {
+        let sum = |pick: fn(&CommandStats) -> &Counter| stats.sum(|thread| pick(&thread.commands[entry.id]).get());
+        let (calls, rejected) = (sum(|command| &command.calls), sum(|command| &command.rejected));
+        if calls + rejected == 0 {
+            continue;
+        }
+        let microseconds = sum(|command| &command.nanoseconds) as f64 / 1000.0;
+        let _ = write!(
+            out,
+            "cmdstat_{}:calls={calls},usec={microseconds:.0},usec_per_call={:.2},rejected_calls={rejected},\
+             failed_calls={}\r\n",
+            entry.full_name,
+            microseconds / calls.max(1) as f64,
+            sum(|command| &command.failed),
+        );
+    }
+}
+
+fn error_stats(ctx: &mut Ctx<'_>, out: &mut String) {
+    for (code, count) in ctx.engine.stats.errors_by_code.lock().iter() {
+        let _ = write!(out, "errorstat_{code}:count={count}\r\n");
+    }
+}
+
+/// Samples looked at for the mean time to live of a database.
+const TTL_SAMPLES: usize = 32;
+
+fn keyspace(ctx: &mut Ctx<'_>, out: &mut String) {
+    let selected = ctx.ks.db;
+    for db in 0..ctx.ks.dbs_in_use() {
+        let (keys, volatile) = ctx.ks.db_len(db);
+        if keys > 0 {
+            ctx.ks.db = db;
+            let ttl_ms = if volatile == 0 { 0 } else { mean_ttl_ms(ctx) };
+            let _ = write!(out, "db{db}:keys={keys},expires={volatile},avg_ttl={ttl_ms},subexpiry=0\r\n");
+        }
+    }
+    ctx.ks.db = selected;
+}
+
+/// The mean time to live among random keys of the selected database; 0 when none of them has one.
+fn mean_ttl_ms(ctx: &mut Ctx<'_>) -> i64 {
+    let now_ms = ctx.ks.now_ms;
+    let draws = (0..TTL_SAMPLES).filter_map(|_| ctx.ks.sample(ctx.rng.next())?.expire_at());
+    let ttls: Vec<i64> = draws.map(|at| (at - now_ms).max(0)).collect();
+    ttls.iter().sum::<i64>() / ttls.len().max(1) as i64
+}
