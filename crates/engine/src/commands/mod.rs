@@ -3,8 +3,9 @@
 pub(crate) mod args;
 pub mod string;
 pub mod transactions;
+pub mod vset;
 
 use crate::command::Command;
 
 /// All families.
-pub const TABLES: &[&[Command]] = &[string::COMMANDS, transactions::COMMANDS];
+pub const TABLES: &[&[Command]] = &[string::COMMANDS, transactions::COMMANDS, vset::COMMANDS];
