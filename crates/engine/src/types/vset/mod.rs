@@ -470,9 +470,9 @@ impl RawVector {
     }
 }
 
-/// Similarity as VSIM prints it: one for the same direction, zero for the opposite.
+/// Similarity as VSIM prints it: one for the same direction, zero for the opposite, rounding cut off.
 pub fn similarity(distance: f32) -> f64 {
-    1.0 - f64::from(distance) / 2.0
+    (1.0 - f64::from(distance) / 2.0).clamp(0.0, 1.0)
 }
 
 fn params(dim: usize, quantisation: Quantisation, m: usize) -> Params {
