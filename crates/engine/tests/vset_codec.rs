@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use quiver_engine::rng::Rng;
 use quiver_engine::types::vset::{Effort, Projection, Query, Search, Shape, VectorSet};
 use quiver_rdb::vectorset::{Links, Quantisation, VectorSetElement, VectorSetHeader, VectorSetWriter};
-use quiver_rdb::{Reader, Writer};
+use quiver_rdb::{Reader, Writer, code, walk};
 
 const KINDS: [Quantisation; 3] = [Quantisation::F32, Quantisation::Int8, Quantisation::Binary];
 
@@ -137,6 +137,46 @@ fn element(name: &str, id: u64, links: &[u64]) -> VectorSetElement {
     element.links = Links::default();
     element.links.push_level(links.iter().copied(), 8);
     element
+}
+
+/// The value in a file of Redis 8.0.2 with the one key `v`.
+fn value_of_redis(file: &[u8]) -> Vec<u8> {
+    let mut reader = Reader::from_slice(file);
+    reader.header().unwrap();
+    loop {
+        match reader.byte().unwrap() {
+            code::AUX => drop((reader.string().unwrap(), reader.string().unwrap())),
+            code::MODULE_2 => break,
+            opcode => assert!(walk::skip_hint(&mut reader, opcode).unwrap()),
+        }
+    }
+    assert_eq!(reader.string().unwrap(), b"v");
+    file[reader.offset() as usize..].to_vec()
+}
+
+#[test]
+fn sets_of_redis_are_read_whole_and_searched() {
+    let files: [&[u8]; 4] = [
+        include_bytes!("../../rdb/tests/fixtures/vset_f32.rdb"),
+        include_bytes!("../../rdb/tests/fixtures/vset_q8.rdb"),
+        include_bytes!("../../rdb/tests/fixtures/vset_bin.rdb"),
+        include_bytes!("../../rdb/tests/fixtures/vset_reduce.rdb"),
+    ];
+    for file in files {
+        let set = read(&value_of_redis(file)).unwrap();
+        assert_eq!(set.check(), Ok(()));
+        assert!(set.len() > 10);
+        for name in set.names() {
+            let mut search = Search::default();
+            let effort = Effort { count: set.len(), ef: 100, exact: false };
+            let slot = set.slot(name).unwrap();
+            set.search(Query::Slot(slot), effort, &mut search).unwrap();
+            // One bit per component lets elements coincide; none may be nearer than the element itself.
+            let own = search.found.iter().find(|neighbor| neighbor.slot == slot).unwrap();
+            assert!((own.distance - search.found[0].distance).abs() < 1e-3);
+        }
+        assert_eq!(read(&bytes_of(&set)).unwrap().digest(), set.digest());
+    }
 }
 
 #[test]

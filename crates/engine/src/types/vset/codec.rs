@@ -226,37 +226,10 @@ fn node_vector(quantisation: Quantisation, dim: usize, bytes: &[u8], range: f32)
     }
 }
 
-/// Bits of the positive codes in whole little-endian words.
-pub(super) fn pack_signs(code: &[i8]) -> Vec<u8> {
-    let mut bits = vec![0; Quantisation::Binary.vector_len(code.len())];
-    for (i, code) in code.iter().enumerate() {
-        bits[i / 8] |= u8::from(*code > 0) << (i % 8);
-    }
-    bits
-}
-
-/// The range that divided by 127 gives `scale` exactly, so that a stored code is read as what it was. There is one,
-/// since scales are made by that division; rounding puts it within a step or two of the product.
-pub(super) fn range_of(scale: f32) -> f32 {
-    let near = scale * 127.0;
-    let candidates = [near, near.next_up(), near.next_down(), near.next_up().next_up(), near.next_down().next_down()];
-    candidates.into_iter().find(|range| range / 127.0 == scale).unwrap_or(near)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::raw::pack_signs;
     use super::*;
-
-    #[test]
-    fn every_scale_made_by_a_division_has_its_range() {
-        let mut rng = crate::rng::Rng::new(3);
-        for _ in 0..100_000 {
-            let max = (rng.below(1 << 24) as f32 + 1.0) / (1 << 24) as f32;
-            let scale = max / 127.0;
-            assert_eq!(range_of(scale) / 127.0, scale);
-        }
-        assert_eq!(range_of(0.0), 0.0);
-    }
 
     #[test]
     fn signs_pack_into_words_and_come_back() {

@@ -11,6 +11,8 @@
 
 mod codec;
 mod projection;
+mod raw;
+mod search;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,12 +22,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 use quiver_rdb::vectorset::Quantisation;
 use quiver_structures::{Table, Value, ValueRef};
-use quiver_vector::{Error, Hnsw, Metric, Neighbor, NodeVector, Params, Scratch, Slot, Storage};
+use quiver_vector::{Error, Hnsw, Metric, NodeVector, Params, Slot, Storage};
 
 use crate::digest::Digest;
 use crate::keyspace::KeyHasher;
 use crate::rng::Rng;
 pub use projection::Projection;
+pub use raw::RawVector;
+pub use search::{Effort, Query, Search, similarity};
 
 /// Candidates examined per insertion when VADD does not say.
 pub const EF_ADD_DEFAULT: usize = 200;
@@ -69,51 +73,6 @@ struct Member {
 
 /// The table of names holds integers only.
 enum Never {}
-
-/// The vector of an element as it is kept.
-#[derive(Debug)]
-pub enum RawVector {
-    /// Normalised components.
-    F32(Vec<f32>),
-    /// Component `i` is `code[i] * range / 127`.
-    Int8 {
-        /// One byte each.
-        code: Vec<i8>,
-        /// What 127 stands for.
-        range: f32,
-    },
-    /// Signs as bits of little-endian words, set for positive components.
-    Binary(Vec<u8>),
-}
-
-/// How far a search goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Effort {
-    /// Elements wanted.
-    pub count: usize,
-    /// Candidates kept during the walk.
-    pub ef: usize,
-    /// Measure every element instead of walking.
-    pub exact: bool,
-}
-
-/// Working memory of one thread's searches and their results.
-#[derive(Debug, Default)]
-pub struct Search {
-    scratch: Scratch,
-    buffer: Vec<f32>,
-    /// Nearest first.
-    pub found: Vec<Neighbor>,
-}
-
-/// What a search starts from.
-#[derive(Clone, Copy, Debug)]
-pub enum Query<'q> {
-    /// A vector of the set's dimensions or of its projection's.
-    Vector(&'q [f32]),
-    /// An element.
-    Slot(Slot),
-}
 
 /// Uids of the sets of this process, as VINFO shows them.
 static NEXT_UID: AtomicU64 = AtomicU64::new(0);
@@ -285,9 +244,9 @@ impl VectorSet {
     pub fn raw_vector(&self, slot: Slot) -> Option<(RawVector, f32)> {
         let vector = match (self.index.node(slot)?.vector, self.quantisation) {
             (NodeVector::F32(vector), _) => RawVector::F32(vector.into_owned()),
-            (NodeVector::I8 { code, .. }, Quantisation::Binary) => RawVector::Binary(codec::pack_signs(&code)),
+            (NodeVector::I8 { code, .. }, Quantisation::Binary) => RawVector::Binary(raw::pack_signs(&code)),
             (NodeVector::I8 { scale, code }, _) => {
-                RawVector::Int8 { code: code.into_owned(), range: codec::range_of(scale) }
+                RawVector::Int8 { code: code.into_owned(), range: raw::range_of(scale) }
             }
         };
         Some((vector, self.members[slot as usize].norm))
@@ -300,31 +259,6 @@ impl VectorSet {
         levels
             .map(|level| self.index.links(slot, level).iter().map(|&link| (link, similarity(link))).collect())
             .collect()
-    }
-
-    /// The nearest elements to a query, into `search.found`. Allocates nothing once `search` is warm and the query is
-    /// a vector that needs no projection.
-    /// # Errors
-    /// A vector that does not fit or is not finite, or a slot where no element lives.
-    pub fn search(&self, query: Query<'_>, effort: Effort, search: &mut Search) -> Result<(), Error> {
-        let Search { scratch, buffer, found } = search;
-        let vector = match query {
-            Query::Slot(slot) => {
-                *buffer = self.vector(slot).ok_or(Error::NoSuchSlot(slot))?;
-                buffer.as_slice()
-            }
-            Query::Vector(input) if self.projection.is_none() && self.quantisation != Quantisation::Binary => input,
-            Query::Vector(input) => {
-                *buffer = self.indexed(input)?.0;
-                buffer.as_slice()
-            }
-        };
-        let count = effort.count.min(self.len());
-        if effort.exact {
-            self.index.exact(vector, count, scratch, found)
-        } else {
-            self.index.search(vector, count, effort.ef.min(self.len()), scratch, found)
-        }
     }
 
     /// A random element; `None` in an empty set.
@@ -443,36 +377,6 @@ impl fmt::Debug for VectorSet {
             .field("quantisation", &self.quantisation)
             .finish_non_exhaustive()
     }
-}
-
-impl RawVector {
-    /// The name VEMB gives the form.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::F32(_) => "f32",
-            Self::Int8 { .. } => "int8",
-            Self::Binary(_) => "bin",
-        }
-    }
-
-    /// What 127 stands for in bytes; zero in the other forms.
-    pub fn range(&self) -> f32 {
-        if let Self::Int8 { range, .. } = self { *range } else { 0.0 }
-    }
-
-    /// Appends the components, little-endian, without the range.
-    pub fn write_to(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::F32(vector) => out.extend(vector.iter().flat_map(|x| x.to_le_bytes())),
-            Self::Int8 { code, .. } => out.extend(code.iter().map(|code| *code as u8)),
-            Self::Binary(bits) => out.extend_from_slice(bits),
-        }
-    }
-}
-
-/// Similarity as VSIM prints it: one for the same direction, zero for the opposite, rounding cut off.
-pub fn similarity(distance: f32) -> f64 {
-    (1.0 - f64::from(distance) / 2.0).clamp(0.0, 1.0)
 }
 
 fn params(dim: usize, quantisation: Quantisation, m: usize) -> Params {
