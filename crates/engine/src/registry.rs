@@ -126,7 +126,7 @@ impl Registry {
                 None => return Err(unknown_sub(entry, argv)),
             };
         }
-        if entry.command.accepts(argv.len()) { Ok(entry) } else { Err(CommandError::Arity(entry.full_name.into())) }
+        if entry.command.accepts(argv.len()) { Ok(entry) } else { Err(wrong_arity(entry)) }
     }
 
     /// The slot that holds `lower` or where it would stand.
@@ -172,6 +172,15 @@ impl Entry {
     /// Indices of all keys of a request.
     pub fn key_positions(&self, argv: Argv<'_>) -> impl Iterator<Item = usize> {
         self.command.keys.iter().filter_map(move |spec| spec.positions(argv)).flatten()
+    }
+}
+
+/// What Redis has as modules quotes its names in upper case.
+fn wrong_arity(entry: &Entry) -> CommandError {
+    if entry.command.flags.has(Flags::MODULE) {
+        CommandError::Arity(entry.full_name.to_ascii_uppercase().into())
+    } else {
+        CommandError::Arity(entry.full_name.into())
     }
 }
 

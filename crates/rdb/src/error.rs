@@ -67,4 +67,7 @@ pub enum Reason {
     /// Well-formed items whose values make no sense together.
     #[error("{0}")]
     Invalid(&'static str),
+    /// The same, with a reason made of the values.
+    #[error("{0}")]
+    Corrupt(String),
 }

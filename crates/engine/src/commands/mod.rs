@@ -14,6 +14,7 @@ pub mod replication;
 pub mod server;
 pub mod string;
 pub mod transactions;
+pub mod vset;
 
 use crate::command::Command;
 
@@ -30,4 +31,5 @@ pub const TABLES: &[&[Command]] = &[
     server::COMMANDS,
     string::COMMANDS,
     transactions::COMMANDS,
+    vset::COMMANDS,
 ];

@@ -1,0 +1,383 @@
+//! Vector sets: <https://redis.io/docs/latest/develop/data-types/vector-sets/>.
+//!
+//! The table entries, and the commands about sets and elements; VADD is in `add.rs`, VSIM in `search.rs`, vectors as
+//! arguments in `vector.rs`. Replies and error texts are those of Redis 8.0.2. What differs: components that are not
+//! finite are refused, counts that would make Redis allocate without bound are clipped or refused, and a query to a
+//! set whose projection keeps the number of dimensions is projected too.
+
+mod add;
+mod names;
+mod search;
+mod vector;
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use quiver_rdb::vectorset::Quantisation;
+use quiver_resp::Argv;
+
+use super::args::is;
+use crate::command::{Arg, Command, CommandResult, Flags, Group, KeyFlags, KeySpec, Locks};
+use crate::context::Ctx;
+use crate::error::CommandError;
+use crate::types::vset::VectorSet;
+use add::vadd;
+use names::{vrandmember, vrange};
+use search::vsim;
+
+/// The table entries.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "vadd",
+        summary: "Adds an element with its vector to a vector set, or gives it a new vector.",
+        since: "8.0.0",
+        complexity: "O(log N) where N is the number of elements",
+        group: Group::Module,
+        arity: -5,
+        flags: Flags::WRITE.with(Flags::DENYOOM).with(Flags::MODULE),
+        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
+        args: &[
+            Arg::key("key"),
+            Arg::block("reduce", &[Arg::integer("dim")]).after("REDUCE").optional(),
+            Arg::one_of("format", &[Arg::word("fp32", "FP32"), Arg::word("values", "VALUES")]),
+            Arg::string("vector"),
+            Arg::string("element"),
+            Arg::word("cas", "CAS").optional(),
+            Arg::one_of(
+                "quant_type",
+                &[Arg::word("noquant", "NOQUANT"), Arg::word("bin", "BIN"), Arg::word("q8", "Q8")],
+            )
+            .optional(),
+            Arg::integer("build-exploration-factor").after("EF").optional(),
+            Arg::string("attributes").after("SETATTR").optional(),
+            Arg::integer("numlinks").after("M").optional(),
+        ],
+        locks: Locks::KeysAlone,
+        run: vadd,
+        ..Command::NEW
+    },
+    Command {
+        name: "vcard",
+        summary: "Counts the elements of a vector set.",
+        since: "8.0.0",
+        group: Group::Module,
+        arity: 2,
+        flags: Flags::READONLY.with(Flags::MODULE).with(Flags::FAST),
+        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
+        args: &[Arg::key("key")],
+        run: vcard,
+        ..Command::NEW
+    },
+    Command {
+        name: "vdim",
+        summary: "Answers the number of dimensions of a vector set.",
+        since: "8.0.0",
+        group: Group::Module,
+        arity: 2,
+        flags: Flags::READONLY.with(Flags::MODULE).with(Flags::FAST),
+        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
+        args: &[Arg::key("key")],
+        run: vdim,
+        ..Command::NEW
+    },
+    Command {
+        name: "vemb",
+        summary: "Answers the vector of an element as it is stored.",
+        since: "8.0.0",
+        complexity: "O(D) where D is the number of dimensions",
+        group: Group::Module,
+        arity: -3,
+        flags: Flags::READONLY.with(Flags::MODULE).with(Flags::FAST),
+        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
+        args: &[Arg::key("key"), Arg::string("element"), Arg::word("raw", "RAW").optional()],
+        run: vemb,
+        ..Command::NEW
+    },
+    Command {
+        name: "vgetattr",
+        summary: "Reads the attributes of an element.",
+        since: "8.0.0",
+        group: Group::Module,
+        arity: 3,
+        flags: Flags::READONLY.with(Flags::MODULE).with(Flags::FAST),
+        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
+        args: &[Arg::key("key"), Arg::string("element")],
+        run: vgetattr,
+        ..Command::NEW
+    },
+    Command {
+        name: "vinfo",
+        summary: "Describes a vector set and its graph.",
+        since: "8.0.0",
+        group: Group::Module,
+        arity: 2,
+        flags: Flags::READONLY.with(Flags::MODULE).with(Flags::FAST),
+        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
+        args: &[Arg::key("key")],
+        run: vinfo,
+        ..Command::NEW
+    },
+    Command {
+        name: "vismember",
+        summary: "Tells whether an element is in a vector set.",
+        since: "8.2.0",
+        group: Group::Module,
+        arity: 3,
+        flags: Flags::READONLY.with(Flags::MODULE),
+        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
+        args: &[Arg::key("key"), Arg::string("element")],
+        run: vismember,
+        ..Command::NEW
+    },
+    Command {
+        name: "vlinks",
+        summary: "Lists the neighbours of an element in each layer of the graph.",
+        since: "8.0.0",
+        group: Group::Module,
+        arity: -3,
+        flags: Flags::READONLY.with(Flags::MODULE).with(Flags::FAST),
+        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
+        args: &[Arg::key("key"), Arg::string("element"), Arg::word("withscores", "WITHSCORES").optional()],
+        run: vlinks,
+        ..Command::NEW
+    },
+    Command {
+        name: "vrandmember",
+        summary: "Picks elements of a vector set at random.",
+        since: "8.0.0",
+        complexity: "O(N) where N is the number of elements picked",
+        group: Group::Module,
+        arity: -2,
+        flags: Flags::READONLY.with(Flags::MODULE),
+        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
+        args: &[Arg::key("key"), Arg::integer("count").optional()],
+        run: vrandmember,
+        ..Command::NEW
+    },
+    Command {
+        name: "vrange",
+        summary: "Lists elements in the order of their names within bounds.",
+        since: "8.4.0",
+        complexity: "O(log K + M) where K is the number of elements and M the number returned",
+        group: Group::Module,
+        arity: -4,
+        flags: Flags::READONLY.with(Flags::MODULE),
+        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
+        args: &[Arg::key("key"), Arg::string("start"), Arg::string("end"), Arg::integer("count").optional()],
+        locks: Locks::KeysAlone,
+        run: vrange,
+        ..Command::NEW
+    },
+    Command {
+        name: "vrem",
+        summary: "Removes an element from a vector set.",
+        since: "8.0.0",
+        complexity: "O(log N) where N is the number of elements",
+        group: Group::Module,
+        arity: 3,
+        flags: Flags::WRITE.with(Flags::MODULE),
+        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
+        args: &[Arg::key("key"), Arg::string("element")],
+        locks: Locks::KeysAlone,
+        run: vrem,
+        ..Command::NEW
+    },
+    Command {
+        name: "vsetattr",
+        summary: "Sets or clears the attributes of an element.",
+        since: "8.0.0",
+        group: Group::Module,
+        arity: 4,
+        flags: Flags::WRITE.with(Flags::MODULE).with(Flags::FAST),
+        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
+        args: &[Arg::key("key"), Arg::string("element"), Arg::string("json")],
+        run: vsetattr,
+        ..Command::NEW
+    },
+    Command {
+        name: "vsim",
+        summary: "Finds the elements most similar to a vector or to another element.",
+        since: "8.0.0",
+        complexity: "O(log N) where N is the number of elements",
+        group: Group::Module,
+        arity: -4,
+        flags: Flags::READONLY.with(Flags::MODULE),
+        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
+        args: &[
+            Arg::key("key"),
+            Arg::one_of("format", &[Arg::word("ele", "ELE"), Arg::word("fp32", "FP32"), Arg::word("values", "VALUES")]),
+            Arg::string("vector_or_element"),
+            Arg::word("withscores", "WITHSCORES").optional(),
+            Arg::word("withattribs", "WITHATTRIBS").optional(),
+            Arg::integer("count").after("COUNT").optional(),
+            Arg::double("max_distance").after("EPSILON").optional(),
+            Arg::integer("search-exploration-factor").after("EF").optional(),
+            Arg::string("expression").after("FILTER").optional(),
+            Arg::integer("max-filtering-effort").after("FILTER-EF").optional(),
+            Arg::word("truth", "TRUTH").optional(),
+            Arg::word("nothread", "NOTHREAD").optional(),
+        ],
+        locks: Locks::KeysAlone,
+        run: vsim,
+        ..Command::NEW
+    },
+];
+
+/// The set under the key at `argv[1]`.
+fn set_at(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> Result<Option<Arc<RwLock<VectorSet>>>, CommandError> {
+    let key = ctx.first_key(argv);
+    ctx.ks.vector_set(key)
+}
+
+/// The error of a command with too many or unknown words.
+fn arity(name: &'static str) -> CommandError {
+    CommandError::Arity(name.into())
+}
+
+fn vcard(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let len = set_at(ctx, argv)?.map_or(0, |set| set.read().len());
+    ctx.reply.integer(len as i64);
+    Ok(())
+}
+
+fn vdim(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let set = set_at(ctx, argv)?.ok_or(CommandError::text("ERR key does not exist"))?;
+    ctx.reply.integer(set.read().dim() as i64);
+    Ok(())
+}
+
+fn vismember(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let member = set_at(ctx, argv)?.is_some_and(|set| set.read().slot(argv.at(2)).is_some());
+    ctx.reply.boolean(member);
+    Ok(())
+}
+
+fn vemb(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    if !argv.from(3).iter().all(|word| is(word, "RAW")) {
+        return Err(CommandError::text("ERR invalid option"));
+    }
+    let set = set_at(ctx, argv)?;
+    let set = set.as_ref().map(|set| set.read());
+    let Some((set, slot)) = set.as_ref().and_then(|set| Some((set, set.slot(argv.at(2))?))) else {
+        ctx.reply.null();
+        return Ok(());
+    };
+    if argv.len() > 3 {
+        let (vector, norm) = set.raw_vector(slot).expect("names lead to live slots");
+        let mut bytes = Vec::new();
+        vector.write_to(&mut bytes);
+        let quantised = set.quantisation() == Quantisation::Int8;
+        ctx.reply.array(if quantised { 4 } else { 3 });
+        ctx.reply.simple(vector.kind());
+        ctx.reply.bulk(&bytes);
+        ctx.reply.double(f64::from(norm));
+        if quantised {
+            ctx.reply.double(f64::from(vector.range()));
+        }
+    } else {
+        let vector = set.vector(slot).expect("names lead to live slots");
+        ctx.reply.array(vector.len());
+        vector.iter().for_each(|x| ctx.reply.double(f64::from(*x)));
+    }
+    Ok(())
+}
+
+fn vgetattr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let set = set_at(ctx, argv)?;
+    let set = set.as_ref().map(|set| set.read());
+    match set.as_ref().and_then(|set| Some(set.attributes(set.slot(argv.at(2))?))) {
+        None | Some([]) => ctx.reply.null(),
+        Some(attributes) => ctx.reply.bulk(attributes),
+    }
+    Ok(())
+}
+
+fn vsetattr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let key = ctx.first_key(argv);
+    let done = ctx.ks.vector_set_mut(key)?.is_some_and(|set| {
+        let mut set = set.write();
+        let slot = set.slot(argv.at(2));
+        slot.inspect(|slot| set.set_attributes(*slot, argv.at(3))).is_some()
+    });
+    if done {
+        ctx.ks.changed(&key);
+    }
+    ctx.reply.boolean(done);
+    Ok(())
+}
+
+fn vrem(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let key = ctx.first_key(argv);
+    let (mut removed, mut empty) = (false, false);
+    if let Some(set) = ctx.ks.vector_set_mut(key)? {
+        let mut set = set.write();
+        removed = set.remove(argv.at(2));
+        empty = set.is_empty();
+    }
+    if empty {
+        ctx.ks.delete(key);
+    } else if removed {
+        ctx.ks.changed(&key);
+    }
+    ctx.reply.boolean(removed);
+    Ok(())
+}
+
+fn vinfo(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let Some(set) = set_at(ctx, argv)? else {
+        ctx.reply.null_array();
+        return Ok(());
+    };
+    let set = set.read();
+    let numbers = [
+        ("hnsw-m", set.m()),
+        ("vector-dim", set.dim()),
+        ("projection-input-dim", set.projection().map_or(0, |projection| projection.input_dim())),
+        ("size", set.len()),
+        ("max-level", set.max_level()),
+        ("attributes-count", set.with_attributes()),
+        ("vset-uid", set.uid() as usize),
+        ("hnsw-max-node-uid", set.slots()),
+    ];
+    ctx.reply.map(numbers.len() + 1);
+    ctx.reply.simple("quant-type");
+    ctx.reply.simple(match set.quantisation() {
+        Quantisation::F32 => "f32",
+        Quantisation::Int8 => "int8",
+        Quantisation::Binary => "bin",
+    });
+    for (name, number) in numbers {
+        ctx.reply.simple(name);
+        ctx.reply.integer(number as i64);
+    }
+    Ok(())
+}
+
+fn vlinks(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let with_scores = argv.len() > 3;
+    if argv.len() > 4 || with_scores && !is(argv.at(3), "WITHSCORES") {
+        return Err(arity("VLINKS"));
+    }
+    let set = set_at(ctx, argv)?;
+    let set = set.as_ref().map(|set| set.read());
+    let Some((set, slot)) = set.as_ref().and_then(|set| Some((set, set.slot(argv.at(2))?))) else {
+        ctx.reply.null();
+        return Ok(());
+    };
+    let levels = set.links(slot);
+    ctx.reply.array(levels.len());
+    for links in levels {
+        if with_scores {
+            ctx.reply.map(links.len());
+        } else {
+            ctx.reply.array(links.len());
+        }
+        for (link, score) in links {
+            ctx.reply.bulk(set.name(link));
+            if with_scores {
+                ctx.reply.double(score);
+            }
+        }
+    }
+    Ok(())
+}
