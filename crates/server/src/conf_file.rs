@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use quiver_engine::config::{self, Config};
-use quiver_resp::{Argv, split_inline};
+use quiver_resp::split_inline;
 
 pub(crate) const HELP: &str = "\
 Usage: quiver-server [/path/to/redis.conf] [--parameter value ...]
@@ -60,10 +60,11 @@ fn apply_file(config: &Config, path: &Path, depth: usize) -> Result<()> {
             continue;
         }
         let place = || format!("{}, line {}: {line}", path.display(), number + 1);
-        let (mut text, mut spans) = (Vec::new(), Vec::new());
-        split_inline(line.as_bytes(), &mut text, &mut spans).ok().context("unbalanced quotes").with_context(place)?;
-        let words = Argv::new(&text, &spans).iter();
-        let words: Vec<String> = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        let (mut text, mut ranges) = (Vec::new(), Vec::new());
+        let split = split_inline(line.as_bytes(), &mut text, |range| ranges.push(range));
+        split.ok().context("unbalanced quotes").with_context(place)?;
+        let words = ranges.into_iter().map(|range| String::from_utf8_lossy(&text[range]).into_owned());
+        let words: Vec<String> = words.collect();
         apply_directive(config, &words, depth, &mut save_given).with_context(place)?;
     }
     Ok(())

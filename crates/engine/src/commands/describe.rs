@@ -13,10 +13,10 @@ use crate::command::{Arg, ArgKind, Begin, Command, Find, Flags, Group, KeyFlags,
 use crate::registry::{Entry, registry};
 
 /// The module name under which Redis 8 ships the vector commands; clients test for it.
-pub const VECTOR_MODULE: &str = "vectorset";
+pub(crate) const VECTOR_MODULE: &str = "vectorset";
 
 /// The name clients know a command by: "get", "config|get", and upper case for what Redis has from a module.
-pub fn shown_name(entry: &Entry) -> Cow<'static, str> {
+pub(crate) fn shown_name(entry: &Entry) -> Cow<'static, str> {
     if entry.command.flags.has(Flags::MODULE) {
         Cow::Owned(entry.full_name.to_ascii_uppercase())
     } else {
@@ -46,7 +46,7 @@ impl Command {
 }
 
 /// One element of COMMAND INFO: ten fields, subcommands nested in the last.
-pub fn info(reply: &mut Encoder<'_>, entry: &Entry) {
+pub(crate) fn info(reply: &mut Encoder<'_>, entry: &Entry) {
     let command = entry.command;
     let (first, last, step) = command.legacy_range();
     reply.array(10);
@@ -77,7 +77,7 @@ pub fn info(reply: &mut Encoder<'_>, entry: &Entry) {
 }
 
 /// One pair of COMMAND DOCS: the full name and a map.
-pub fn docs(reply: &mut Encoder<'_>, entry: &Entry) {
+pub(crate) fn docs(reply: &mut Encoder<'_>, entry: &Entry) {
     let command = entry.command;
     reply.bulk(shown_name(entry).as_bytes());
     let module = command.group == Group::Module;
@@ -115,7 +115,7 @@ pub fn docs(reply: &mut Encoder<'_>, entry: &Entry) {
 }
 
 /// The flags of one key as COMMAND GETKEYSANDFLAGS shows them.
-pub fn key_flags(reply: &mut Encoder<'_>, flags: KeyFlags) {
+pub(crate) fn key_flags(reply: &mut Encoder<'_>, flags: KeyFlags) {
     statuses(reply, flags.names());
 }
 
