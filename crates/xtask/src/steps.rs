@@ -81,7 +81,8 @@ fn summary(chore: &str, times: &[(&str, Duration)]) -> String {
         writeln!(table, "  {name:<10} {:>9}", seconds(*took)).expect("writing to a String");
     }
     let total = times.iter().map(|(_, took)| *took).sum();
-    format!("{table}cargo xtask {chore}: all {} steps passed in {}", times.len(), seconds(total))
+    let steps = if times.len() == 1 { "step" } else { "steps" };
+    format!("{table}cargo xtask {chore}: {} {steps} passed in {}", times.len(), seconds(total))
 }
 
 fn seconds(time: Duration) -> String {
@@ -106,6 +107,6 @@ mod tests {
     #[test]
     fn a_summary_counts_the_steps_and_adds_their_times() {
         let text = summary("test", &[("fmt", Duration::from_secs(2)), ("tidy", Duration::from_secs(3))]);
-        assert!(text.ends_with("cargo xtask test: all 2 steps passed in 5.0 s"), "{text}");
+        assert!(text.ends_with("cargo xtask test: 2 steps passed in 5.0 s"), "{text}");
     }
 }
