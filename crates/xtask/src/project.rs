@@ -85,19 +85,36 @@ impl Project {
         self.members.iter().find(|member| member.folder == folder)
     }
 
-    /// Files that are in git or would be added by `git add`, relative to the root.
+    /// Files that are in git or would be added by `git add`, relative to the root; in a copy without git, all files
+    /// that are not the results of building and testing.
     pub(crate) fn files(&self) -> Result<Vec<PathBuf>> {
-        let names = capture(self.command("git").args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-            "--deduplicate",
-        ]))?;
-        let files = names.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from);
-        Ok(files.filter(|file| self.root.join(file).is_file()).collect())
+        let mut files = Vec::new();
+        if !self.root.join(".git").exists() {
+            walk(&self.root, Path::new(""), &mut files)?;
+            return Ok(files);
+        }
+        let options = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];
+        let names = capture(self.command("git").args(options))?;
+        files.extend(names.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from));
+        files.retain(|file| self.root.join(file).is_file());
+        Ok(files)
     }
+}
+
+/// Appends the files below `root/folder`, leaving out the folders that building and testing make.
+fn walk(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    const MADE: [&str; 4] = ["target", ".venv", "__pycache__", ".pytest_cache"];
+    let place = root.join(folder);
+    for entry in std::fs::read_dir(&place).with_context(|| format!("reading {}", place.display()))? {
+        let entry = entry?;
+        let path = folder.join(entry.file_name());
+        if !entry.file_type()?.is_dir() {
+            files.push(path);
+        } else if !MADE.iter().any(|made| entry.file_name() == *made) {
+            walk(root, &path, files)?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs a program with this one's terminal; an exit code other than 0 is an error that names the command.

@@ -35,11 +35,12 @@ fn top_level(entries: &BTreeSet<String>) -> Vec<String> {
         .collect()
 }
 
-/// Names declared under `[workspace.dependencies]` that no member depends on.
+/// External names declared under `[workspace.dependencies]` that no member depends on.
 fn unused(manifest: &str, used: &BTreeSet<&str>) -> Vec<String> {
     let section = manifest.lines().skip_while(|line| line.trim() != "[workspace.dependencies]").skip(1);
     section
         .take_while(|line| !line.starts_with('['))
+        .filter(|line| !line.contains("{ path = ")) // members of this workspace
         .filter_map(|line| line.split_once('='))
         .map(|(name, _)| name.trim())
         .filter(|name| !name.starts_with('#') && !used.contains(name))
@@ -70,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_declared_dependency_must_have_a_user() {
-        let manifest = "[workspace.dependencies]\n# note = here\ntokio = \"1\"\nhalf = { version = \"2\" }\n[profile.dev]\nx = 1\n";
+        let manifest = "[workspace.dependencies]\n# note = here\nx = { path = \"x\" }\ntokio = \"1\"\nhalf = { version = \"2\" }\n[profile.dev]\nx = 1\n";
         let problems = unused(manifest, &BTreeSet::from(["tokio"]));
         assert_eq!(problems.len(), 1);
         assert!(problems[0].contains("`half`"));

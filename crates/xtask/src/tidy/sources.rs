@@ -33,6 +33,9 @@ pub(super) fn check(project: &Project) -> Result<Vec<String>> {
             && !file.starts_with("datasets/wordnet-minilm-5k")
         {
             problems.extend(check_file(&file, &text));
+            if file.extension().is_some_and(|extension| extension == "md") {
+                problems.extend(dead_links(project, &file, &text));
+            }
         }
     }
     Ok(problems)
@@ -51,6 +54,20 @@ fn check_file(file: &Path, text: &str) -> Vec<String> {
     }
     problems.extend(home_paths(text));
     problems.into_iter().map(|(line, problem)| format!("{}:{line}: {problem}", file.display())).collect()
+}
+
+/// Links to files of the repository that are not there.
+fn dead_links(project: &Project, file: &Path, text: &str) -> Vec<String> {
+    let folder = project.root.join(file).parent().map(Path::to_owned).unwrap_or_default();
+    let mut problems = Vec::new();
+    for (line, content) in numbered(text) {
+        for target in content.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            if !target.is_empty() && !target.contains("://") && !folder.join(target).exists() {
+                problems.push(format!("{}:{line}: links to {target}, which does not exist", file.display()));
+            }
+        }
+    }
+    problems
 }
 
 fn rust_header(text: &str) -> Vec<(usize, String)> {
@@ -145,5 +162,14 @@ mod tests {
             assert_eq!(problems("a.md", &format!("see {home}me\n")).len(), 1, "{home}");
             assert!(problems("a.md", &format!("see docs{home}me\n")).is_empty(), "{home}");
         }
+    }
+
+    #[test]
+    fn a_link_to_a_file_that_is_gone_is_reported() {
+        let project = Project::with_members(Vec::new()); // its root is the folder tests run in: this crate's
+        let page = "[here](Cargo.toml) [part](src/main.rs#l1) [web](https://example.org) [gone](gone.md)\n";
+        let found = dead_links(&project, Path::new("page.md"), page);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("gone.md"));
     }
 }
