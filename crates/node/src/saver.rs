@@ -1,11 +1,14 @@
 //! Snapshots of this instance: SAVE, BGSAVE, save points, loading at the start, and what INFO says of them.
 
 use std::fmt::Write;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
+use quiver_engine::keyspace::Keyspace;
 use quiver_engine::{CommandError, Engine};
+use quiver_persist::{LoadOptions, SaveOptions};
 use tracing::{info, warn};
 
 use crate::clock::now_ms;
@@ -47,9 +50,15 @@ impl Saver {
         }
         let started_ms = now_ms();
         self.started_s.store(started_ms / 1000, Relaxed);
-        let dirty = engine.stats.dirty();
+        let mut dirty = 0;
+        let at_cut = |_: &Keyspace<'_>| {
+            dirty = engine.stats.dirty();
+            None
+        };
         let path = Self::path(engine);
-        let result = quiver_persist::save(engine, &path, started_ms, &crate::save_options(engine));
+        let result = quiver_persist::save(engine, &path, &save_options(engine, started_ms), at_cut, &mut |_| {
+            ControlFlow::Continue(())
+        });
         self.running.store(false, Relaxed);
         self.last_try_s.store(now_ms() / 1000, Relaxed);
         self.last_duration_s.store((now_ms() - started_ms) / 1000, Relaxed);
@@ -118,12 +127,19 @@ impl Saver {
     pub(crate) fn load(&self, engine: &Engine) -> Result<(), String> {
         self.last_save_s.store(now_ms() / 1000, Relaxed);
         let path = Self::path(engine);
-        if !path.exists() {
-            return Ok(());
+        let now_ms = now_ms();
+        let options = LoadOptions {
+            databases: engine.config.databases(),
+            now_ms,
+            discard_expired: !engine.state.is_replica.load(Relaxed),
+        };
+        let loaded = quiver_persist::load_file(engine, &path, &options, &mut |_| ());
+        let Some(loaded) = loaded.map_err(|error| error.to_string())? else { return Ok(()) };
+        for warning in &loaded.warnings {
+            warn!("{}: {warning}", path.display());
         }
-        let started = now_ms();
-        let loaded = quiver_persist::load_file(engine, &path, now_ms()).map_err(|error| error.to_string())?;
-        info!("{} keys loaded from {} in {} ms", loaded.keys, path.display(), now_ms() - started);
+        let took_ms = crate::clock::now_ms() - now_ms;
+        info!("{} keys loaded from {} in {took_ms} ms", loaded.keys, path.display());
         Ok(())
     }
 
@@ -144,5 +160,15 @@ impl Saver {
             if self.saves.load(Relaxed) == 0 { -1 } else { self.last_duration_s.load(Relaxed) },
             self.saves.load(Relaxed),
         );
+    }
+}
+
+/// How this instance writes its snapshots.
+fn save_options(engine: &Engine, now_ms: i64) -> SaveOptions {
+    SaveOptions {
+        used_memory_bytes: engine.host().allocated_bytes(),
+        compress: engine.config.rdbcompression(),
+        checksum: engine.config.rdbchecksum(),
+        ..SaveOptions::new(crate::REDIS_VERSION, now_ms)
     }
 }
