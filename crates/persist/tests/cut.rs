@@ -221,6 +221,15 @@ fn sum_of_accounts(engine: &Engine) -> i64 {
     })
 }
 
+/// Ends the writers when the test is over, failed or not.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn snapshots_under_writing_threads_hold_the_sum_of_all_accounts_and_the_digest_at_the_cut() {
     let engine = Engine::standalone();
@@ -229,6 +238,7 @@ fn snapshots_under_writing_threads_hold_the_sum_of_all_accounts_and_the_digest_a
     }
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _ends_the_writers = SetOnDrop(&stop);
         for seed in 0..3 {
             let (engine, stop) = (&engine, &stop);
             scope.spawn(move || {
@@ -253,7 +263,6 @@ fn snapshots_under_writing_threads_hold_the_sum_of_all_accounts_and_the_digest_a
             assert_eq!(sum_of_accounts(&copy), TOTAL);
             assert_eq!(Some(digest(&copy)), at_cut);
         }
-        stop.store(true, Ordering::Relaxed);
     });
     nothing_is_left_behind(&engine);
 }
