@@ -589,6 +589,23 @@ impl<'a> Keyspace<'a> {
         }
     }
 
+    /// Asserts what must hold between turns in the locked shards: tables are sound, entries at home, objects not empty,
+    /// and tables frozen exactly while a snapshot has to see more of them. Cost: O(n); for tests.
+    pub fn check(&self) {
+        for shard in self.shard_indices() {
+            for db in &self.shards.get(shard).dbs {
+                db.table.check();
+                assert_eq!(db.table.is_frozen(), db.cut.is_some(), "frozen for a snapshot, and only for one");
+                for entry in db.table.iter() {
+                    assert_eq!(KeyHasher.key(entry.key()).shard, shard, "shard of {:?}", entry.key());
+                    if let ValueRef::Object(object) = entry.value() {
+                        assert!(!object.is_empty(), "object at {:?}", entry.key());
+                    }
+                }
+            }
+        }
+    }
+
     /// A locked shard, for the walks of snapshots and active expiry.
     pub(crate) fn shard_mut(&mut self, shard: usize) -> &mut Shard {
         self.shards.get_mut(shard)

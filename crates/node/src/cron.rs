@@ -69,8 +69,8 @@ impl Cron {
         let now = now_ns();
         if now - self.sampled_ns >= 1_000_000_000 {
             let commands = self.engine.stats.sum(|thread| thread.processed.get());
-            let per_second = u128::from(commands.saturating_sub(self.commands)) * 1_000_000_000
-                / u128::from(now - self.sampled_ns);
+            let per_second =
+                u128::from(commands.saturating_sub(self.commands)) * 1_000_000_000 / u128::from(now - self.sampled_ns);
             self.engine.stats.ops_per_second.store(per_second as u64, Relaxed);
             (self.commands, self.sampled_ns) = (commands, now);
         }

@@ -137,9 +137,10 @@ impl Node {
 
 /// How snapshots are written, by the configuration.
 pub(crate) fn save_options(engine: &Engine) -> SaveOptions {
-    let mut options = SaveOptions::new(REDIS_VERSION, now_ms());
-    options.compress = engine.config.rdbcompression();
-    options.checksum = engine.config.rdbchecksum();
-    options.used_memory_bytes = engine.host().allocated_bytes();
-    options
+    SaveOptions {
+        used_memory_bytes: engine.host().allocated_bytes(),
+        compress: engine.config.rdbcompression(),
+        checksum: engine.config.rdbchecksum(),
+        ..SaveOptions::new(REDIS_VERSION, now_ms())
+    }
 }

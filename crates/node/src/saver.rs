@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
+use quiver_engine::keyspace::Keyspace;
 use quiver_engine::{CommandError, Engine};
 use quiver_persist::LoadOptions;
 use tracing::{info, warn};
@@ -49,9 +50,15 @@ impl Saver {
         }
         let started_ms = now_ms();
         self.started_s.store(started_ms / 1000, Relaxed);
-        let dirty = engine.stats.dirty();
+        let mut dirty = 0;
+        let at_cut = |_: &Keyspace<'_>| {
+            dirty = engine.stats.dirty();
+            None
+        };
         let path = Self::path(engine);
-        let result = quiver_persist::save(engine, &path, &crate::save_options(engine), |_| None, &mut |_| ControlFlow::Continue(()));
+        let result = quiver_persist::save(engine, &path, &crate::save_options(engine), at_cut, &mut |_| {
+            ControlFlow::Continue(())
+        });
         self.running.store(false, Relaxed);
         self.last_try_s.store(now_ms() / 1000, Relaxed);
         self.last_duration_s.store((now_ms() - started_ms) / 1000, Relaxed);
@@ -120,13 +127,19 @@ impl Saver {
     pub(crate) fn load(&self, engine: &Engine) -> Result<(), String> {
         self.last_save_s.store(now_ms() / 1000, Relaxed);
         let path = Self::path(engine);
-        let started = now_ms();
-        let options = LoadOptions { databases: engine.config.databases(), now_ms: started, discard_expired: true };
-        let loaded = quiver_persist::load_file(engine, &path, &options, &mut |_| {}).map_err(|e| e.to_string())?;
-        if let Some(loaded) = loaded {
-            loaded.warnings.iter().for_each(|warning| warn!("{}: {warning}", path.display()));
-            info!("{} keys loaded from {} in {} ms", loaded.keys, path.display(), now_ms() - started);
+        let now_ms = now_ms();
+        let options = LoadOptions {
+            databases: engine.config.databases(),
+            now_ms,
+            discard_expired: !engine.state.is_replica.load(Relaxed),
+        };
+        let loaded = quiver_persist::load_file(engine, &path, &options, &mut |_| ());
+        let Some(loaded) = loaded.map_err(|error| error.to_string())? else { return Ok(()) };
+        for warning in &loaded.warnings {
+            warn!("{}: {warning}", path.display());
         }
+        let took_ms = crate::clock::now_ms() - now_ms;
+        info!("{} keys loaded from {} in {took_ms} ms", loaded.keys, path.display());
         Ok(())
     }
 
