@@ -143,7 +143,7 @@ fn info_shows_the_sections_asked_for() {
     assert!(h.run("INFO stats").contains("keyspace_hits:0\\r\\n"));
     h.run("HELLO 3");
     assert!(h.run_words(&["INFO", "cluster"]).starts_with(
-        b"=36
+        b"=34
 txt:# Cluster
 "
     ));
