@@ -654,9 +654,10 @@ impl Shard {
         let there = |db: usize, name: &[u8]| {
             self.dbs.get(db).is_some_and(|db| db.table.get(KeyHasher.hash(name), name).is_some())
         };
-        let touched = self.watched.iter().filter(|((watched_db, name), _)| {
-            *watched_db == db && (there(db, name) || there(other, name))
-        });
+        let touched = self
+            .watched
+            .iter()
+            .filter(|((watched_db, name), _)| *watched_db == db && (there(db, name) || there(other, name)));
         touched.flat_map(|(_, watchers)| watchers).for_each(|flag| flag.store(true, Ordering::Relaxed));
     }
 }
