@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
-use quiver_structures::table::{KeyHash, Owned, Stored};
+use quiver_structures::table::{KeyHash, Lookup, Owned, Stored};
 use quiver_structures::{EntryMut, EntryRef, Locked, Stripes, Table, Value, ValueRef};
 
 use crate::command::CommandResult;
@@ -456,11 +456,25 @@ impl<'a> Keyspace<'a> {
 
     /// The hash under a key, for changing, created when missing. The handler must leave it non-empty or delete the key.
     pub fn hash_or_new(&mut self, key: Key<'_>) -> Result<&mut Hash, CommandError> {
-        if self.get_mut(key).is_none() {
-            let (clock, new) = (self.clock, Box::new(Object::Hash(Hash::new())));
-            self.table_mut(&key).set(key.hash, key.name, Value::Object(new), None, clock);
+        if self.expired(&key) {
+            // Only a replica still has it: what is written there anew must not meet the old content.
+            self.delete_quiet(&key);
         }
-        self.hash_mut(key).map(|hash| hash.expect("the key was just made"))
+        let clock = self.clock;
+        let object = match self.table_mut(&key).entry(key.hash, key.name) {
+            Lookup::Found(entry) => {
+                entry.get().set_access(clock);
+                entry.into_object_mut()
+            }
+            Lookup::Vacant(vacant) => {
+                let new = Value::Object(Box::new(Object::Hash(Hash::new())));
+                vacant.insert(new, None, clock).into_object_mut()
+            }
+        };
+        match object {
+            Some(Object::Hash(hash)) => Ok(hash),
+            _ => Err(CommandError::WrongType),
+        }
     }
 
     /// The hash under a key, for changing.

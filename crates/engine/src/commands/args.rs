@@ -105,3 +105,43 @@ impl<'a> Iterator for Options<'a> {
         self.argv.get(self.next - 1)
     }
 }
+
+/// The cursor of a scan, read as C's `strtoull` does apart from negative ones: spaces before it, a plus sign and leading
+/// zeros are allowed.
+pub(crate) fn scan_cursor(text: &[u8]) -> Result<u64, CommandError> {
+    let text = text.trim_ascii_start();
+    let digits = text.strip_prefix(b"+").unwrap_or(text);
+    crate::number::parse_u64(digits).ok_or(CommandError::InvalidCursor)
+}
+
+/// The options of a walk over the elements of one key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScanOptions<'a> {
+    /// MATCH, unless it matches everything.
+    pub(crate) pattern: Option<&'a [u8]>,
+    /// COUNT: elements to look at.
+    pub(crate) count: usize,
+    /// NOVALUES.
+    pub(crate) no_values: bool,
+}
+
+impl<'a> ScanOptions<'a> {
+    /// Reads the words from `first` on.
+    pub(crate) fn parse(argv: Argv<'a>, first: usize) -> Result<Self, CommandError> {
+        let mut parsed = Self { pattern: None, count: 10, no_values: false };
+        let mut options = Options::new(argv, first);
+        while let Some(word) = options.next() {
+            if is(word, "count") {
+                let count = integer(options.value()?)?;
+                parsed.count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(CommandError::Syntax)?;
+            } else if is(word, "match") {
+                parsed.pattern = Some(options.value()?).filter(|pattern| !crate::glob::is_all(pattern));
+            } else if is(word, "novalues") {
+                parsed.no_values = true;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        Ok(parsed)
+    }
+}

@@ -7,6 +7,7 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub(crate) mod describe;
+pub mod hash;
 pub(crate) mod help;
 pub mod info;
 pub mod memory;
@@ -25,6 +26,7 @@ pub const TABLES: &[&[Command]] = &[
     config::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,
+    hash::COMMANDS,
     info::COMMANDS,
     memory::COMMANDS,
     replication::COMMANDS,

@@ -1,0 +1,117 @@
+//! Commands that change a hash.
+
+use quiver_resp::Argv;
+use quiver_structures::listpack::Item;
+
+use super::super::args::{float, integer};
+use crate::command::CommandResult;
+use crate::context::Ctx;
+use crate::error::CommandError;
+use crate::number::{IntText, format_human, parse_f64, parse_i64};
+use crate::types::hash::Limits;
+
+pub(super) fn hset(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let added = set_pairs(ctx, argv, "hset")?;
+    ctx.reply.integer(added as i64);
+    Ok(())
+}
+
+pub(super) fn hmset(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    set_pairs(ctx, argv, "hmset")?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// Stores the pairs behind the key; the number of new fields.
+fn set_pairs(ctx: &mut Ctx<'_>, argv: Argv<'_>, name: &'static str) -> Result<usize, CommandError> {
+    if argv.len() % 2 == 1 {
+        return Err(CommandError::Arity(name.into()));
+    }
+    let (key, limits) = (ctx.first_key(argv), limits(ctx));
+    let pairs = argv.len() / 2 - 1;
+    let hash = ctx.ks.hash_or_new(key)?;
+    hash.reserve(pairs, limits);
+    let mut added = 0;
+    for i in (2..argv.len()).step_by(2) {
+        added += usize::from(hash.set(argv.at(i), argv.at(i + 1), limits));
+    }
+    ctx.ks.changed(&key);
+    ctx.ks.dirty += pairs as u64 - 1;
+    Ok(added)
+}
+
+pub(super) fn hsetnx(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let (key, limits) = (ctx.first_key(argv), limits(ctx));
+    let hash = ctx.ks.hash_or_new(key)?;
+    let is_new = !hash.contains(argv.at(2));
+    if is_new {
+        hash.set(argv.at(2), argv.at(3), limits);
+        ctx.ks.changed(&key);
+    }
+    ctx.reply.integer(is_new.into());
+    Ok(())
+}
+
+pub(super) fn hdel(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let key = ctx.first_key(argv);
+    let removed = match ctx.ks.hash_mut(key)? {
+        Some(hash) => argv.from(2).iter().filter(|field| hash.remove(field)).count(),
+        None => 0,
+    };
+    if removed > 0 {
+        ctx.ks.changed(&key);
+        ctx.ks.dirty += removed as u64 - 1;
+        ctx.ks.delete_if_empty(key);
+    }
+    ctx.reply.integer(removed as i64);
+    Ok(())
+}
+
+pub(super) fn hincrby(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let by = integer(argv.at(3))?;
+    let (key, limits) = (ctx.first_key(argv), limits(ctx));
+    // A hash made here has no such field, so whatever is refused below was there before and stays as it was.
+    let hash = ctx.ks.hash_or_new(key)?;
+    let old = match hash.get(argv.at(2)) {
+        None => 0,
+        Some(Item::Int(number)) => number,
+        Some(Item::Str(text)) => parse_i64(text).ok_or(CommandError::HashNotInteger)?,
+    };
+    let new = old.checked_add(by).ok_or(CommandError::Overflow)?;
+    hash.set(argv.at(2), IntText::new(new).as_bytes(), limits);
+    ctx.ks.changed(&key);
+    ctx.reply.integer(new);
+    Ok(())
+}
+
+pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let by = float(argv.at(3))?;
+    if !by.is_finite() {
+        return Err(CommandError::text("ERR value is NaN or Infinity"));
+    }
+    let (key, limits) = (ctx.first_key(argv), limits(ctx));
+    let hash = ctx.ks.hash_or_new(key)?;
+    let old = match hash.get(argv.at(2)) {
+        None => 0.0,
+        Some(Item::Int(number)) => number as f64,
+        Some(Item::Str(text)) => parse_f64(text).ok_or(CommandError::HashNotFloat)?,
+    };
+    let new = old + by;
+    if !new.is_finite() {
+        return Err(CommandError::NanOrInfinity);
+    }
+    let text = format_human(new);
+    hash.set(argv.at(2), text.as_bytes(), limits);
+    ctx.ks.changed(&key);
+    // The sum is what replicas get: their arithmetic need not be asked.
+    ctx.replay_as(&[b"HSET", key.name, argv.at(2), text.as_bytes()]);
+    ctx.reply.bulk(text.as_bytes());
+    Ok(())
+}
+
+/// What may be a listpack, from the configuration.
+#[inline]
+fn limits(ctx: &Ctx<'_>) -> Limits {
+    let config = &ctx.engine.config;
+    Limits { entries: config.hash_max_listpack_entries(), value_bytes: config.hash_max_listpack_value() }
+}

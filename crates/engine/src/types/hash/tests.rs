@@ -1,0 +1,291 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use quiver_rdb::{Reader, Writer, code};
+
+use super::*;
+use crate::rng::Rng;
+
+const LIMITS: Limits = Limits { entries: 8, value_bytes: 10 };
+
+impl Hash {
+    /// Panics if an invariant is broken.
+    fn check(&self) {
+        match &self.0 {
+            Content::Small(list) => {
+                assert_eq!(list.len() % 2, 0, "a field without a value");
+                let names: BTreeMap<Vec<u8>, ()> = pairs_of(list).map(|(field, _)| (field.to_vec(), ())).collect();
+                assert_eq!(names.len(), list.len() / 2, "a field twice");
+            }
+            Content::Large(table) => table.check(),
+        }
+        assert_eq!(self.len(), self.iter().count());
+        assert_eq!(self.is_empty(), self.to_map().is_empty());
+    }
+
+    fn to_map(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        self.iter().map(|(field, value)| (field.to_vec(), value.to_vec())).collect()
+    }
+}
+
+fn filled(count: usize) -> Hash {
+    let mut hash = Hash::new();
+    for i in 0..count {
+        assert!(hash.set(format!("field:{i}").as_bytes(), i.to_string().as_bytes(), LIMITS));
+    }
+    hash
+}
+
+fn written(hash: &Hash) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    hash.write(&mut Writer::new(&mut bytes));
+    bytes
+}
+
+fn read(bytes: &[u8], kind: u8) -> crate::codec::Result<Hash> {
+    let mut reader = Reader::from_slice(bytes);
+    let hash = Hash::read(&mut reader, kind)?;
+    assert!(reader.is_at_end()?, "all bytes are read");
+    Ok(hash)
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Set(Vec<u8>, Vec<u8>),
+    Remove(Vec<u8>),
+    Reload,
+    Copy,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let word = || {
+        prop_oneof![
+            (0..20u8).prop_map(|n| n.to_string().into_bytes()),
+            (0..6u8).prop_map(|n| format!("00{n}").into_bytes()),
+            any::<i64>().prop_map(|n| n.to_string().into_bytes()),
+            prop::collection::vec(any::<u8>(), 0..4),
+            prop::collection::vec(any::<u8>(), 0..14),
+        ]
+    };
+    let step = prop_oneof![
+        12 => (word(), word()).prop_map(|(field, value)| Step::Set(field, value)),
+        8 => word().prop_map(Step::Remove),
+        1 => Just(Step::Reload),
+        1 => Just(Step::Copy),
+    ];
+    prop::collection::vec(step, 0..120)
+}
+
+proptest! {
+    #[test]
+    fn a_hash_equals_a_map_after_every_step(steps in steps()) {
+        let (mut hash, mut map) = (Hash::new(), BTreeMap::new());
+        for step in steps {
+            match step {
+                Step::Set(field, value) => {
+                    prop_assert_eq!(hash.set(&field, &value, LIMITS), !map.contains_key(&field));
+                    prop_assert_eq!(hash.get(&field).map(|item| item.to_vec()), Some(value.clone()));
+                    map.insert(field, value);
+                }
+                Step::Remove(field) => {
+                    prop_assert_eq!(hash.remove(&field), map.remove(&field).is_some());
+                    prop_assert!(!hash.contains(&field));
+                }
+                Step::Reload if map.is_empty() => {}
+                Step::Reload => {
+                    let digest = hash.digest();
+                    hash = read(&written(&hash), hash.rdb_kind()).unwrap();
+                    prop_assert_eq!(hash.digest(), digest);
+                }
+                Step::Copy => hash = hash.clone(),
+            }
+            hash.check();
+            prop_assert_eq!(&hash.to_map(), &map);
+        }
+    }
+
+    #[test]
+    fn foreign_bytes_give_a_sound_hash_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..80), at in 0..7usize) {
+        let kind = [4, 9, 13, 16, 22, 24, 25][at];
+        if let Ok(hash) = read(&bytes, kind) {
+            hash.check();
+        }
+    }
+
+    #[test]
+    fn damaged_files_give_a_sound_hash_or_an_error(count in 1..14usize, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let hash = filled(count);
+        let mut bytes = written(&hash);
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(hash) = read(&bytes, hash.rdb_kind()) {
+            hash.check();
+        }
+    }
+}
+
+#[test]
+fn a_hash_becomes_a_hashtable_past_either_limit_and_stays_one() {
+    let mut hash = filled(8);
+    assert_eq!(hash.encoding(), "listpack");
+    hash.set(b"field:8", b"x", LIMITS);
+    assert_eq!(hash.encoding(), "hashtable");
+    (0..8).for_each(|i| assert!(hash.remove(format!("field:{i}").as_bytes())));
+    assert_eq!((hash.encoding(), hash.len()), ("hashtable", 1));
+
+    for (field, value) in [("f", "12345678901"), ("12345678901", "v")] {
+        let mut hash = filled(1);
+        hash.set(b"f", b"1234567890", LIMITS);
+        assert_eq!(hash.encoding(), "listpack");
+        hash.set(field.as_bytes(), value.as_bytes(), LIMITS);
+        assert_eq!(hash.encoding(), "hashtable");
+    }
+
+    let mut hash = filled(1);
+    hash.reserve(8, LIMITS);
+    assert_eq!(hash.encoding(), "listpack");
+    hash.reserve(9, LIMITS);
+    assert_eq!((hash.encoding(), hash.len()), ("hashtable", 1));
+}
+
+#[test]
+fn the_digest_depends_on_content_only() {
+    let (small, mut large) = (filled(8), Hash::new());
+    for i in (0..8).rev() {
+        large.set(format!("field:{i}").as_bytes(), i.to_string().as_bytes(), Limits { entries: 0, value_bytes: 0 });
+    }
+    assert_eq!((small.encoding(), large.encoding()), ("listpack", "hashtable"));
+    assert_eq!(small.digest(), large.digest());
+    large.set(b"field:1", b"2", LIMITS);
+    assert_ne!(small.digest(), large.digest());
+    assert_ne!(small.digest(), Hash::new().digest());
+}
+
+#[test]
+fn a_scan_of_a_growing_hashtable_visits_every_old_field() {
+    let mut hash = filled(500);
+    let mut seen = std::collections::BTreeSet::new();
+    let (mut cursor, mut added) = (0, 500);
+    loop {
+        cursor = hash.scan(cursor, &mut |field, _| {
+            seen.insert(field.to_vec());
+        });
+        if cursor == 0 {
+            break;
+        }
+        for _ in 0..7 {
+            hash.set(format!("field:{added}").as_bytes(), b"", LIMITS);
+            added += 1;
+        }
+    }
+    assert!((0..500).all(|i| seen.contains(format!("field:{i}").as_bytes())));
+}
+
+#[test]
+fn distinct_picks_are_distinct_and_members() {
+    for size in [1, 5, 8, 9, 100, 1000] {
+        let hash = filled(size);
+        let all = hash.to_map();
+        let mut rng = Rng::new(size as u64);
+        for count in [0, 1, size / 4, size / 2, size.saturating_sub(1), size, size + 1] {
+            let picked: BTreeMap<_, _> =
+                hash.random_distinct(count, &mut rng).into_iter().map(|(f, v)| (f.to_vec(), v.to_vec())).collect();
+            assert_eq!(picked.len(), count.min(size), "{count} of {size}");
+            assert!(picked.iter().all(|(field, value)| all.get(field) == Some(value)));
+        }
+    }
+}
+
+#[test]
+fn every_field_is_picked_about_equally_often() {
+    for size in [6, 60] {
+        let hash = filled(size);
+        let mut counts = BTreeMap::new();
+        let mut rng = Rng::new(7);
+        let mut count = |field: Item<'_>| *counts.entry(field.to_vec()).or_insert(0usize) += 1;
+        for _ in 0..200 * size {
+            count(hash.random_pair(&mut rng).unwrap().0);
+        }
+        hash.random_pairs(200 * size, &mut rng, &mut |(field, _)| {
+            count(field);
+            true
+        });
+        for _ in 0..200 {
+            hash.random_distinct(size / 4, &mut rng).into_iter().for_each(|(field, _)| count(field));
+        }
+        let (low, high) = (counts.values().min().unwrap(), counts.values().max().unwrap());
+        assert!(counts.len() == size && *low > 350 && *high < 550, "{low} to {high} of {size}");
+    }
+}
+
+#[test]
+fn files_of_all_encodings_are_read() {
+    let expected: BTreeMap<Vec<u8>, Vec<u8>> =
+        [("name", "x"), ("n", "-3"), ("big", "70000")].map(|(f, v)| (f.into(), v.into())).into();
+    let as_string = |bytes: &[u8]| [&[bytes.len() as u8], bytes].concat();
+    let pairs = b"\x03\x04name\x01x\x01n\xc0\xfd\x03big\xc2\x70\x11\x01\x00";
+    let zipmap = b"\x03\x04name\x01\x02x__\x01n\x02\x00-3\x03big\x05\x0070000\xff";
+    let ziplist = [
+        &[38, 0, 0, 0, 31, 0, 0, 0, 6, 0][..],
+        b"\x00\x04name\x06\x01x\x03\x01n\x03\xfe\xfd\x03\x03big\x05\xd0\x70\x11\x01\x00\xff",
+    ]
+    .concat();
+    let ziplist = [&(ziplist.len() as u32).to_le_bytes(), &ziplist[4..]].concat();
+    let listpack: ListPack =
+        ["name", "x", "n", "-3", "big", "70000"].map(|word| Item::Str(word.as_bytes())).into_iter().collect();
+    for (kind, bytes) in [
+        (code::HASH, pairs.to_vec()),
+        (code::HASH_ZIPMAP, as_string(zipmap)),
+        (code::HASH_ZIPLIST, as_string(&ziplist)),
+        (code::HASH_LISTPACK, as_string(listpack.as_bytes())),
+    ] {
+        assert!(Hash::reads(kind));
+        let hash = read(&bytes, kind).unwrap();
+        hash.check();
+        assert_eq!((hash.encoding(), hash.to_map()), ("listpack", expected.clone()), "kind {kind}");
+    }
+}
+
+#[test]
+fn unsound_hashes_in_files_are_refused_with_the_reason() {
+    let listpack = |words: &[&str]| {
+        let list: ListPack = words.iter().map(|word| Item::Str(word.as_bytes())).collect();
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes).raw_string(list.as_bytes());
+        bytes
+    };
+    // A number spelled once as string and once as integer, as no writer of ours does.
+    let both_forms = b"\x10\x10\x00\x00\x00\x04\x00\x817\x02\x01\x01\x07\x01\x02\x01\xff";
+    for (kind, bytes, reason) in [
+        (code::HASH, b"\x00".to_vec(), "without fields"),
+        (code::HASH, b"\x02\x01a\x01b\x01a\x01c".to_vec(), "comes twice"),
+        (code::HASH, b"\x02\x01a\x01b".to_vec(), "ends in the middle"),
+        (code::HASH_LISTPACK, listpack(&[]), "without fields"),
+        (code::HASH_LISTPACK, listpack(&["a"]), "no value"),
+        (code::HASH_LISTPACK, listpack(&["a", "1", "a", "2"]), "comes twice"),
+        (code::HASH_LISTPACK, both_forms.to_vec(), "comes twice"),
+        (code::HASH_LISTPACK, b"\x03abc".to_vec(), "damaged"),
+        (code::HASH_ZIPLIST, b"\x03abc".to_vec(), "damaged"),
+        (code::HASH_ZIPMAP, b"\x03\x01\x01a".to_vec(), "damaged"),
+        (code::HASH_METADATA, Vec::new(), "fields that expire"),
+        (code::HASH_LISTPACK_EX, Vec::new(), "fields that expire"),
+    ] {
+        let error = read(&bytes, kind).expect_err("unsound").to_string();
+        assert!(error.contains(reason), "kind {kind}: {error}");
+    }
+}
+
+#[test]
+fn a_long_listpack_in_a_file_becomes_a_hashtable() {
+    let mut list = ListPack::new();
+    for i in 0..10_000 {
+        list.push(i);
+        list.push(b"some value".as_slice());
+    }
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).string(list.as_bytes());
+    let hash = read(&bytes, code::HASH_LISTPACK).unwrap();
+    hash.check();
+    assert_eq!((hash.encoding(), hash.len()), ("hashtable", 10_000));
+    assert_eq!(hash.get(b"77"), Some(Item::Str(b"some value")));
+}
