@@ -142,11 +142,7 @@ fn info_shows_the_sections_asked_for() {
     h.run("CONFIG RESETSTAT");
     assert!(h.run("INFO stats").contains("keyspace_hits:0\\r\\n"));
     h.run("HELLO 3");
-    assert!(h.run_words(&["INFO", "cluster"]).starts_with(
-        b"=34
-txt:# Cluster
-"
-    ));
+    assert!(h.run_words(&["INFO", "cluster"]).starts_with(b"=34\r\ntxt:# Cluster\r\n"));
 }
 
 #[test]
