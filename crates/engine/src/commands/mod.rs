@@ -7,6 +7,7 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub(crate) mod describe;
+pub mod generic;
 pub(crate) mod help;
 pub mod info;
 pub mod memory;
@@ -25,6 +26,12 @@ pub const TABLES: &[&[Command]] = &[
     config::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,
+    generic::COMMANDS,
+    generic::dump::COMMANDS,
+    generic::expire::COMMANDS,
+    generic::object::COMMANDS,
+    generic::scan::COMMANDS,
+    generic::transfer::COMMANDS,
     info::COMMANDS,
     memory::COMMANDS,
     replication::COMMANDS,
