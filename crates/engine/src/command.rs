@@ -113,6 +113,11 @@ pub enum Locks {
     KeysAlone,
     /// All shards.
     All,
+    /// None to begin with: the handler takes one shard after the other ([`Keyspace::lock_only`]) and changes nothing. All
+    /// shards inside a transaction.
+    ///
+    /// [`Keyspace::lock_only`]: crate::keyspace::Keyspace::lock_only
+    Walk,
     /// Those of the queued and watched keys (EXEC).
     Transaction,
 }

@@ -200,6 +200,7 @@ impl Engine {
         let mut mask = 0;
         match entry.command.locks {
             Locks::All => return ALL_SHARDS,
+            Locks::Walk => return 0,
             Locks::Keys | Locks::KeysAlone => {
                 self.locate(entry, argv, &mut mask);
             }
@@ -208,7 +209,7 @@ impl Engine {
                     mask |= KeyHasher.key(key).shard_set();
                 }
                 for (queued, argv) in session.multi.iter().flat_map(|multi| &multi.queue) {
-                    if queued.command.locks == Locks::All {
+                    if matches!(queued.command.locks, Locks::All | Locks::Walk) {
                         return ALL_SHARDS;
                     }
                     self.locate(queued, argv.as_argv(), &mut mask);

@@ -241,10 +241,25 @@ impl<'a> Keyspace<'a> {
         (now_ms / 1000) as u32 & 0xff_ffff
     }
 
+    /// Seconds between an access stamp and the clock, which wraps after 194 days.
+    pub(crate) const fn idle_s(clock: u32, stamp: u32) -> u32 {
+        clock.wrapping_sub(stamp) & 0xff_ffff
+    }
+
     /// Gives the locks back early, for work on a handle that needs them no more. Does nothing inside a transaction.
     pub fn release(&mut self) {
         if !self.in_transaction {
             self.shards = self.stripes.lock(0);
+        }
+    }
+
+    /// Locks one shard in the place of those locked so far, of which nothing may have been changed: effects would leave
+    /// their shards' locks behind. Does nothing inside a transaction, which has all that its commands need.
+    pub fn lock_only(&mut self, shard: usize) {
+        if !self.in_transaction {
+            // The old locks go first: two turns that each wait for the other's next shard would never end.
+            self.release();
+            self.shards = self.stripes.lock(1 << shard);
         }
     }
 
@@ -306,6 +321,11 @@ impl<'a> Keyspace<'a> {
         over
     }
 
+    /// Whether an entry's time is over and this turn must not see it.
+    pub fn is_over(&self, entry: &KeyEntry<'_>) -> bool {
+        self.expiry != ExpiryRule::Ignore && entry.expire_at().is_some_and(|at| at <= self.now_ms)
+    }
+
     /// Deletes a key whose time is over and says so in the stream.
     pub(crate) fn expire_now(&mut self, key: &Key<'_>) {
         self.delete_quiet(key);
@@ -316,8 +336,19 @@ impl<'a> Keyspace<'a> {
     /// The entry of a live key, for reading: counts a hit or miss and marks the access.
     #[inline]
     pub fn get(&mut self, key: Key<'_>) -> Option<KeyEntry<'_>> {
+        let touch = !self.no_touch;
+        self.find(key, touch)
+    }
+
+    /// The entry of a live key, for reading about it (EXISTS, TYPE, TTL, OBJECT): counts, but does not mark the access.
+    pub fn look(&mut self, key: Key<'_>) -> Option<KeyEntry<'_>> {
+        self.find(key, false)
+    }
+
+    #[inline]
+    fn find(&mut self, key: Key<'_>, touch: bool) -> Option<KeyEntry<'_>> {
         let gone = self.expired(&key);
-        let (clock, touch) = (self.clock, !self.no_touch);
+        let clock = self.clock;
         let table = self.shards.get(key.shard).dbs.get(self.db).map(|db| &db.table);
         match table.and_then(|table| table.get(key.hash, key.name)) {
             Some(entry) if !gone => {
@@ -334,7 +365,7 @@ impl<'a> Keyspace<'a> {
         }
     }
 
-    /// The entry of a live key without counting or marking (TYPE, TTL, OBJECT, EXISTS in conditions).
+    /// The entry of a live key without counting or marking (conditions).
     #[inline]
     pub fn peek(&mut self, key: Key<'_>) -> Option<KeyEntry<'_>> {
         if self.expired(&key) {

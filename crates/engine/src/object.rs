@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use quiver_structures::ValueRef;
 
+use crate::keyspace::KeyEntry;
 use crate::types::hash::Hash;
 use crate::types::vset::VectorSet;
 
@@ -65,6 +66,19 @@ impl Object {
         }
     }
 }
+
+/// The name OBJECT ENCODING prints for an entry: that of Redis for what the client would see there.
+pub fn encoding_name(entry: &KeyEntry<'_>) -> &'static str {
+    match entry.value() {
+        ValueRef::Int(_) => "int",
+        ValueRef::Bytes(bytes) if bytes.len() <= EMBEDDED_BYTES_MAX && !entry.is_edited() => "embstr",
+        ValueRef::Bytes(_) => "raw",
+        ValueRef::Object(object) => object.encoding(),
+    }
+}
+
+/// Longest string that Redis keeps in one allocation with its object.
+const EMBEDDED_BYTES_MAX: usize = 44;
 
 /// The name TYPE prints for a value.
 pub fn type_name(value: &ValueRef<'_, Object>) -> &'static str {

@@ -14,6 +14,7 @@ use crate::context::Ctx;
 use crate::digest::{Digest, of_keyspace, of_value};
 use crate::error::{CommandError, quote_word};
 use crate::glob;
+use crate::object::encoding_name;
 
 /// The table entries.
 pub const COMMANDS: &[Command] = &[Command {
@@ -92,11 +93,12 @@ fn digest_value(ctx: &mut Ctx<'_>, argv: Argv<'_>) {
 fn object(ctx: &mut Ctx<'_>, name: &[u8]) -> CommandResult {
     let (key, now_s) = (ctx.key(name), ctx.ks.now_ms / 1000);
     let entry = ctx.ks.peek(key).ok_or(CommandError::NoSuchKey)?;
-    let (bytes, encoding) = match entry.value() {
-        ValueRef::Int(_) => (size_of::<i64>(), "int"),
-        ValueRef::Bytes(bytes) => (bytes.len(), if bytes.len() <= EMBEDDED_MAX { "embstr" } else { "raw" }),
-        ValueRef::Object(object) => (object.memory_bytes(), object.encoding()),
+    let bytes = match entry.value() {
+        ValueRef::Int(_) => size_of::<i64>(),
+        ValueRef::Bytes(bytes) => bytes.len(),
+        ValueRef::Object(object) => object.memory_bytes(),
     };
+    let encoding = encoding_name(&entry);
     let (stamp, clock) = (entry.access(), (now_s & 0xff_ffff) as u32);
     let text = format!(
         "Value at:0x{:x} refcount:1 encoding:{encoding} serializedlength:{bytes} lru:{stamp} lru_seconds_idle:{}",
@@ -106,9 +108,6 @@ fn object(ctx: &mut Ctx<'_>, name: &[u8]) -> CommandResult {
     ctx.reply.simple(&text);
     Ok(())
 }
-
-/// Longest string that Redis calls embedded.
-const EMBEDDED_MAX: usize = 44;
 
 /// One reply of every type there is, for tests of clients.
 fn protocol(reply: &mut Encoder<'_>, kind: &[u8]) -> CommandResult {

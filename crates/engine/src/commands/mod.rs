@@ -7,6 +7,7 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub(crate) mod describe;
+pub mod generic;
 pub mod hash;
 pub(crate) mod help;
 pub mod info;
@@ -26,6 +27,7 @@ pub const TABLES: &[&[Command]] = &[
     config::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,
+    generic::COMMANDS,
     hash::COMMANDS,
     info::COMMANDS,
     memory::COMMANDS,
