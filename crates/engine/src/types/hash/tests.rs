@@ -1,3 +1,5 @@
+//! Tests of the hash type.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
