@@ -7,10 +7,9 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use quiver_engine::session::{ClientInfo, Takeover};
 use quiver_engine::{Engine, Session, Worker};
@@ -48,6 +47,22 @@ impl Shared {
             requests: Requests::new(),
         }
     }
+
+    /// Makes this the shared part of the calling thread.
+    pub(crate) fn install(self) {
+        SHARED.set(Some(self));
+    }
+}
+
+thread_local! {
+    /// This thread's shared part. In the thread and not in the tasks, so that tasks stay `Send` and run on the plain
+    /// scheduler, which is cheaper per wake-up than a `LocalSet`.
+    static SHARED: RefCell<Option<Shared>> = const { RefCell::new(None) };
+}
+
+/// Runs `use_it` with this thread's shared part.
+fn with_shared<T>(use_it: impl FnOnce(&mut Shared) -> T) -> T {
+    SHARED.with_borrow_mut(|shared| use_it(shared.as_mut().expect("an I/O thread installs it before its first task")))
 }
 
 /// A connection.
@@ -58,6 +73,8 @@ struct Conn {
     pending: Vec<u8>,
     /// Replies not written yet.
     unsent: Vec<u8>,
+    /// The waker that CLIENT KILL knows.
+    waker: Option<Waker>,
 }
 
 /// What follows a turn.
@@ -82,18 +99,18 @@ enum Input {
 pub(crate) async fn serve(
     mut stream: TcpStream,
     client: Arc<ClientInfo>,
-    shared: Rc<RefCell<Shared>>,
 ) -> Option<(TcpStream, Session, Takeover)> {
-    let authenticated = shared.borrow().engine.config.get("requirepass").is_empty();
+    let authenticated = with_shared(|shared| shared.engine.config.get("requirepass").is_empty());
     let mut conn = Conn {
         session: Session::new(client, authenticated),
         decoder: Decoder::new(),
         pending: Vec::new(),
         unsent: Vec::new(),
+        waker: None,
     };
     loop {
-        let input = poll_fn(|cx| poll_input(&mut stream, &mut conn, &shared, cx)).await;
-        let mut next = conn.turn(&shared, input, &stream);
+        let input = poll_fn(|cx| poll_input(&mut stream, &mut conn, cx)).await;
+        let mut next = conn.turn(input, &stream);
         loop {
             if !conn.unsent.is_empty() {
                 if stream.write_all(&conn.unsent).await.is_err() {
@@ -105,7 +122,7 @@ pub(crate) async fn serve(
                 break;
             }
             tokio::task::yield_now().await;
-            next = conn.turn(&shared, Input::Pending, &stream);
+            next = conn.turn(Input::Pending, &stream);
         }
         if let Some(takeover) = conn.session.takeover.take() {
             return Some((stream, conn.session, takeover));
@@ -118,28 +135,24 @@ pub(crate) async fn serve(
 }
 
 /// Waits for input: into the shared buffer, or behind what the connection already holds.
-fn poll_input(
-    stream: &mut TcpStream,
-    conn: &mut Conn,
-    shared: &Rc<RefCell<Shared>>,
-    cx: &mut Context<'_>,
-) -> Poll<Input> {
+fn poll_input(stream: &mut TcpStream, conn: &mut Conn, cx: &mut Context<'_>) -> Poll<Input> {
     let client = &conn.session.shared;
     if client.killed.load(Relaxed) {
         return Poll::Ready(Input::End);
     }
-    let mut waker = client.waker.lock();
-    if waker.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
-        *waker = Some(cx.waker().clone());
+    if conn.waker.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
+        conn.waker = Some(cx.waker().clone());
+        client.waker.lock().clone_from(&conn.waker);
     }
-    drop(waker);
     let stream = Pin::new(stream);
     let (read, input) = if conn.pending.is_empty() {
-        let mut shared = shared.borrow_mut();
-        let mut buf = ReadBuf::new(&mut shared.input);
-        let Poll::Ready(result) = stream.poll_read(cx, &mut buf) else { return Poll::Pending };
-        let filled = buf.filled().len();
-        (result.map(|()| filled), Input::Shared(filled))
+        let polled = with_shared(|shared| {
+            let mut buf = ReadBuf::new(&mut shared.input);
+            stream.poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
+        });
+        let Poll::Ready(result) = polled else { return Poll::Pending };
+        let filled = *result.as_ref().unwrap_or(&0);
+        (result, Input::Shared(filled))
     } else {
         let old = conn.pending.len();
         // Grown by what arrives, never by what the client claims.
@@ -160,9 +173,12 @@ fn poll_input(
 
 impl Conn {
     /// Runs what the input holds and writes what can be written at once.
-    fn turn(&mut self, shared: &Rc<RefCell<Shared>>, input: Input, stream: &TcpStream) -> Next {
-        let mut shared = shared.borrow_mut();
-        let Shared { engine, worker, input: buffer, output, requests } = &mut *shared;
+    fn turn(&mut self, input: Input, stream: &TcpStream) -> Next {
+        with_shared(|shared| self.turn_with(shared, input, stream))
+    }
+
+    fn turn_with(&mut self, shared: &mut Shared, input: Input, stream: &TcpStream) -> Next {
+        let Shared { engine, worker, input: buffer, output, requests } = shared;
         let bytes: &[u8] = match input {
             Input::Shared(len) => {
                 worker.stats.net_in_bytes.add(len as u64);

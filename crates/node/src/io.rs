@@ -1,16 +1,13 @@
 //! The I/O threads: each runs its connections on a `current_thread` runtime, commands included. An acceptor deals
 //! connections out in turn; a connection stays on its thread.
 
-use std::cell::RefCell;
 use std::net::TcpStream as StdTcpStream;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use quiver_engine::session::ClientInfo;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
 use tracing::warn;
 
 use crate::Node;
@@ -39,7 +36,7 @@ impl IoThreads {
             let node = node.clone();
             std::thread::Builder::new()
                 .name(format!("quiver-io-{index}"))
-                .spawn(move || LocalSet::new().block_on(&runtime, run(node, receiver)))?;
+                .spawn(move || runtime.block_on(run(node, receiver)))?;
             threads.push(sender);
         }
         Ok(Self { threads, next: AtomicUsize::new(0) })
@@ -56,16 +53,16 @@ impl IoThreads {
 
 async fn run(node: Node, mut receiver: mpsc::UnboundedReceiver<Handover>) {
     let worker = node.engine.worker(random_seed(), now_ns);
-    let shared = Rc::new(RefCell::new(Shared::new(Arc::clone(&node.engine), worker)));
+    Shared::new(Arc::clone(&node.engine), worker).install();
     while let Some((stream, client)) = receiver.recv().await {
-        let (node, shared) = (node.clone(), Rc::clone(&shared));
-        tokio::task::spawn_local(async move {
+        let node = node.clone();
+        tokio::spawn(async move {
             let id = client.id;
             let _ = stream.set_nodelay(true);
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
             match stream {
                 Ok(stream) => {
-                    if let Some((stream, session, takeover)) = serve(stream, client, shared).await {
+                    if let Some((stream, session, takeover)) = serve(stream, client).await {
                         node.take_over(stream, session, takeover).await;
                     }
                 }
