@@ -84,6 +84,7 @@ pub const PARAMETERS: &[Parameter] = &[
     live("masteruser", "", Kind::Text),
     live("maxclients", "10000", Kind::Int(1, 1_000_000)),
     live("maxmemory", "0", Kind::Memory),
+    live("maxmemory-clients", "0", Kind::Int(0, 0)),
     live("maxmemory-policy", "noeviction", Kind::Word(POLICIES)),
     live("maxmemory-samples", "5", Kind::Int(1, 64)),
     live("notify-keyspace-events", "", Kind::Word(&[""])),

@@ -13,6 +13,9 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     fn bgsave(&self, engine: &Engine, schedule: bool) -> Result<&'static str, CommandError>;
     /// Unix time of the last successful snapshot, s.
     fn last_save_s(&self) -> i64;
+    /// Reads the snapshot file in the place of the data there is, after writing it anew when `save` is set (DEBUG
+    /// RELOAD). Meanwhile other clients are refused as while loading.
+    fn reload(&self, engine: &Engine, save: bool) -> Result<(), CommandError>;
     /// Ends the process after what was asked; `save`: `None` as configured.
     fn shutdown(&self, engine: &Engine, save: Option<bool>, now: bool, force: bool) -> Result<(), CommandError>;
     /// Takes back a shutdown that waits.
@@ -61,6 +64,9 @@ impl Host for NoHost {
     }
     fn last_save_s(&self) -> i64 {
         0
+    }
+    fn reload(&self, _: &Engine, _: bool) -> Result<(), CommandError> {
+        Err(CommandError::text("ERR this instance has no disk"))
     }
     fn shutdown(&self, _: &Engine, _: Option<bool>, _: bool, _: bool) -> Result<(), CommandError> {
         Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."))

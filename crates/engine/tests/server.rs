@@ -214,6 +214,8 @@ fn debug_answers_what_tests_need() {
         ("DEBUG OBJECT nope", "-ERR no such key"),
         ("DEBUG ERROR 'ERR hello'", "-ERR hello"),
         ("DEBUG STRINGMATCH-LEN 10 a*", ":1"),
+        ("DEBUG RELOAD FOO", "-ERR DEBUG RELOAD only supports the NOSAVE option."),
+        ("DEBUG RELOAD", "-ERR this instance has no disk"),
         ("SET foo bar", "+OK"),
         ("SET same bar", "+OK"),
     ]);

@@ -8,8 +8,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quiver_engine::Session;
 use quiver_engine::session::Takeover;
+use quiver_engine::{ClientInfo, Session};
 use quiver_persist::SnapshotStream;
 use quiver_resp::{Decoder, Limits, Requests};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -66,7 +66,7 @@ async fn serve(
         None if !session.replica.capa_eof => {
             return output.write_all(b"-ERR this primary needs replicas with REPLCONF capa eof\r\n").await;
         }
-        None => (full_sync(node, source, &mut output, &session.shared.addr, id).await?, true),
+        None => (full_sync(node, source, &mut output, &session.shared, !replid.is_empty()).await?, true),
     };
     let (acknowledged, first_ack) = oneshot::channel();
     let acknowledged = (!full).then_some(()).map_or(Some(acknowledged), |()| None);
@@ -83,13 +83,14 @@ async fn serve(
     }
 }
 
-/// Sends a snapshot; gives the reader that stands where the snapshot was cut.
+/// Sends a snapshot; gives the reader that stands where the snapshot was cut. `announced`: whether its place in the
+/// stream is told first, as PSYNC wants and the old SYNC (dump tools) does not.
 async fn full_sync(
     node: &Node,
     source: &Arc<Stream>,
     output: &mut OwnedWriteHalf,
-    peer: &str,
-    client_id: u64,
+    replica: &ClientInfo,
+    announced: bool,
 ) -> io::Result<Reader> {
     let (pieces, mut waiting) = mpsc::channel::<Vec<u8>>(PIECES_WAITING);
     let (tell, told) = oneshot::channel();
@@ -114,10 +115,13 @@ async fn full_sync(
     });
     let (stream_id, reader) =
         told.await.map_err(|_| io::Error::other("another snapshot kept running; no full synchronisation"))?;
-    info!("full synchronisation of replica {peer} at offset {}", reader.offset);
-    source.update_replica(client_id, |replica| replica.state = "send_bulk");
+    info!("full synchronisation of replica {} at offset {}", replica.addr, reader.offset);
+    source.update_replica(replica.id, |replica| replica.state = "send_bulk");
     let mark = random_id();
-    output.write_all(format!("+FULLRESYNC {stream_id} {}\r\n$EOF:{mark}\r\n", reader.offset).as_bytes()).await?;
+    if announced {
+        output.write_all(format!("+FULLRESYNC {stream_id} {}\r\n", reader.offset).as_bytes()).await?;
+    }
+    output.write_all(format!("$EOF:{mark}\r\n").as_bytes()).await?;
     while let Some(piece) = waiting.recv().await {
         output.write_all(&piece).await?;
     }

@@ -304,6 +304,17 @@ impl Host for NodeHost {
         self.saver.last_save_s()
     }
 
+    fn reload(&self, engine: &Engine, save: bool) -> Result<(), CommandError> {
+        engine.state.loading.store(true, Relaxed);
+        let saved = if save { self.saver.save(engine) } else { Ok(()) };
+        let reloaded = saved.and_then(|()| self.saver.load(engine));
+        engine.state.loading.store(false, Relaxed);
+        reloaded.map_err(|error| {
+            warn!("DEBUG RELOAD failed: {error}");
+            CommandError::text("ERR Error trying to load the RDB dump, check server logs.")
+        })
+    }
+
     fn shutdown(&self, engine: &Engine, save: Option<bool>, _now: bool, force: bool) -> Result<(), CommandError> {
         self.shut_down(engine, save, force)
     }

@@ -38,9 +38,7 @@ pub use clock::{now_ms, now_ns};
 pub use handle::{Handle, HandleSession};
 pub use host::Exit;
 pub use io::IoThreads;
-
-/// The version this server tells its clients: the Redis whose commands it speaks.
-pub const REDIS_VERSION: &str = "8.2.0";
+pub use quiver_engine::REDIS_VERSION;
 
 /// The allocator of the server: its counters answer INFO memory.
 #[global_allocator]

@@ -7,7 +7,7 @@ use quiver_resp::{Argv, Encoder, Protocol};
 use quiver_structures::ValueRef;
 
 use crate::command::{Command, CommandResult, Flags, Group, Locks};
-use crate::commands::args::{float, integer};
+use crate::commands::args::{float, integer, is};
 use crate::commands::config::allowed;
 use crate::commands::help::help;
 use crate::context::Ctx;
@@ -47,6 +47,7 @@ fn debug(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         (b"error", 3) => ctx.reply.error_bytes(argv.at(2)),
         (b"object", 3) => return object(ctx, argv.at(2)),
         (b"protocol", 3) => return protocol(&mut ctx.reply, argv.at(2)),
+        (b"reload", _) => return reload(ctx, argv),
         (b"set-active-expire", 3) => {
             ctx.engine.state.active_expire_off.store(integer(argv.at(2)) == Ok(0), Relaxed);
             ctx.reply.ok();
@@ -63,6 +64,25 @@ fn debug(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
             )));
         }
     }
+    Ok(())
+}
+
+/// Reads the data back from the snapshot file. The locks are given back first: writing and reading take them as they
+/// go.
+fn reload(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let mut save = true;
+    for option in argv.from(2) {
+        if !is(option, "nosave") {
+            return Err(CommandError::text("ERR DEBUG RELOAD only supports the NOSAVE option."));
+        }
+        save = false;
+    }
+    if ctx.ks.in_transaction {
+        return Err(CommandError::NotInMulti);
+    }
+    ctx.ks.release();
+    ctx.engine.host().reload(ctx.engine, save)?;
+    ctx.reply.ok();
     Ok(())
 }
 
@@ -175,6 +195,7 @@ fn debug_help(ctx: &mut Ctx<'_>) {
                 "A reply of this type: string, integer, double, bignum, null, array, set, map, attrib, \
               push, verbatim, true or false.",
             ),
+            ("RELOAD [NOSAVE]", "Writes a snapshot and reads it in the place of the data there is."),
             ("SET-ACTIVE-EXPIRE <0|1>", "Whether keys are removed before somebody asks for them."),
             ("SLEEP <seconds>", "Holds the whole server up."),
             ("STRINGMATCH-LEN <len> <pattern>", "Whether so many letters a match the pattern."),
