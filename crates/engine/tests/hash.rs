@@ -206,7 +206,7 @@ fn scan_options_are_checked_in_order() {
     let mut harness = Harness::new();
     harness.run("HSET h a 1");
     let all = "*2['0' *2['a' '1']]";
-    let cursors = ["0", "5", "007", "' 7'", "+7", "18446744073709551615"];
+    let cursors = ["0", "5", "007", "' 7'", "+7", "-0", "' -7'", "18446744073709551615"];
     for cursor in cursors {
         assert_eq!(harness.run(&format!("HSCAN h {cursor}")), all, "{cursor}");
     }

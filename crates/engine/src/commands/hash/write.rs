@@ -2,6 +2,7 @@
 
 use quiver_resp::Argv;
 use quiver_structures::listpack::Item;
+use smallvec::SmallVec;
 
 use super::super::args::integer;
 use crate::command::CommandResult;
@@ -29,15 +30,11 @@ fn set_pairs(ctx: &mut Ctx<'_>, argv: Argv<'_>, name: &'static str) -> Result<us
         return Err(CommandError::Arity(name.into()));
     }
     let (key, limits) = (ctx.first_key(argv), limits(ctx));
-    let pairs = argv.len() / 2 - 1;
-    let hash = ctx.ks.hash_or_new(key)?;
-    hash.reserve(pairs, limits);
-    let mut added = 0;
-    for i in (2..argv.len()).step_by(2) {
-        added += usize::from(hash.set(argv.at(i), argv.at(i + 1), limits));
-    }
+    let pairs: SmallVec<[(&[u8], &[u8]); 16]> =
+        (2..argv.len()).step_by(2).map(|i| (argv.at(i), argv.at(i + 1))).collect();
+    let added = ctx.ks.hash_or_new(key)?.set_all(&pairs, limits);
     ctx.ks.changed(&key);
-    ctx.ks.dirty += pairs as u64 - 1;
+    ctx.ks.dirty += pairs.len() as u64 - 1;
     Ok(added)
 }
 
