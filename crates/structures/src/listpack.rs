@@ -279,6 +279,12 @@ impl ListPack {
         self.splice(end..end, &[item.into()], 0);
     }
 
+    /// Adds elements at the end, making room for all of them at once.
+    pub fn extend(&mut self, items: &[Item<'_>]) {
+        let end = self.end();
+        self.splice(end..end, items, 0);
+    }
+
     /// Adds an element at the start.
     pub fn push_front<'a>(&mut self, item: impl Into<Item<'a>>) {
         self.splice(HEADER_BYTES..HEADER_BYTES, &[item.into()], 0);

@@ -106,12 +106,19 @@ impl<'a> Iterator for Options<'a> {
     }
 }
 
-/// The cursor of a scan, read as C's `strtoull` does apart from negative ones: spaces before it, a plus sign and leading
-/// zeros are allowed.
+/// The cursor of a scan. What is no plain integer is read as C's `strtoull` does: spaces before it, a sign and leading
+/// zeros are allowed, and a minus wraps.
 pub(crate) fn scan_cursor(text: &[u8]) -> Result<u64, CommandError> {
-    let text = text.trim_ascii_start();
-    let digits = text.strip_prefix(b"+").unwrap_or(text);
-    crate::number::parse_u64(digits).ok_or(CommandError::InvalidCursor)
+    if let Some(plain) = parse_i64(text) {
+        return u64::try_from(plain).map_err(|_| CommandError::InvalidCursor);
+    }
+    let (negative, digits) = match text.trim_ascii_start() {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    let cursor = crate::number::parse_u64(digits).ok_or(CommandError::InvalidCursor)?;
+    Ok(if negative { cursor.wrapping_neg() } else { cursor })
 }
 
 /// The options of a walk over the elements of one key.

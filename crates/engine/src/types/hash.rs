@@ -20,6 +20,7 @@ use std::convert::Infallible;
 use quiver_structures::listpack::{Item, ListPack};
 use quiver_structures::table::Stored;
 use quiver_structures::{Table, Value, ValueRef};
+use smallvec::SmallVec;
 
 use crate::digest::Digest;
 use crate::keyspace::KeyHasher;
@@ -44,6 +45,9 @@ enum Content {
 }
 
 type Fields = Table<Infallible, KeyHasher>;
+
+/// Most pairs that are put into a new hash at once: their fields are compared with each other.
+const FILL_MAX: usize = 16;
 
 impl Default for Hash {
     fn default() -> Self {
@@ -121,12 +125,20 @@ impl Hash {
         self.make_large().set_field(field, value)
     }
 
-    /// Gets ready for `count` pairs in one command: more than a listpack may hold go to a hashtable at once, even if
-    /// they repeat fields, as in Redis.
-    pub fn reserve(&mut self, count: usize, limits: Limits) {
-        if count > limits.entries {
+    /// Stores pairs in order; how many fields are new. More pairs than a listpack may hold make a hashtable even if they
+    /// repeat fields, as in Redis.
+    pub fn set_all(&mut self, pairs: &[(&[u8], &[u8])], limits: Limits) -> usize {
+        if pairs.len() > limits.entries {
             self.make_large();
         }
+        if let Content::Small(list) = &mut self.0
+            && list.is_empty()
+            && (2..=FILL_MAX).contains(&pairs.len())
+            && pairs.iter().all(|(field, value)| fits(list, field, value, limits))
+        {
+            return fill(list, pairs);
+        }
+        pairs.iter().filter(|(field, value)| self.set(field, value, limits)).count()
     }
 
     /// Takes a field out; `false` when it was not there.
@@ -258,9 +270,21 @@ fn set_in_list(list: &mut ListPack, field: &[u8], value: &[u8]) -> bool {
         list.replace(place, value);
         return false;
     }
-    list.push(field);
-    list.push(value);
+    list.extend(&[field.into(), value.into()]);
     true
+}
+
+/// Puts pairs into an empty listpack with one allocation; how many fields there are.
+fn fill(list: &mut ListPack, pairs: &[(&[u8], &[u8])]) -> usize {
+    let mut items: SmallVec<[Item<'_>; 2 * FILL_MAX]> = SmallVec::new();
+    for (field, value) in pairs {
+        match items.iter().step_by(2).position(|known| *known == Item::Str(field)) {
+            Some(at) => items[2 * at + 1] = Item::Str(value),
+            None => items.extend([Item::Str(field), Item::Str(value)]),
+        }
+    }
+    list.extend(&items);
+    items.len() / 2
 }
 
 fn store(table: &mut Fields, field: &[u8], value: Value<'_, Infallible>) -> bool {

@@ -2,12 +2,14 @@
 
 use quiver_resp::Argv;
 use quiver_structures::listpack::Item;
+use smallvec::SmallVec;
 
-use super::super::args::{float, integer};
+use super::super::args::integer;
 use crate::command::CommandResult;
 use crate::context::Ctx;
 use crate::error::CommandError;
-use crate::number::{IntText, format_human, parse_f64, parse_i64};
+use crate::extended::Extended;
+use crate::number::{IntText, parse_i64};
 use crate::types::hash::Limits;
 
 pub(super) fn hset(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
@@ -28,15 +30,11 @@ fn set_pairs(ctx: &mut Ctx<'_>, argv: Argv<'_>, name: &'static str) -> Result<us
         return Err(CommandError::Arity(name.into()));
     }
     let (key, limits) = (ctx.first_key(argv), limits(ctx));
-    let pairs = argv.len() / 2 - 1;
-    let hash = ctx.ks.hash_or_new(key)?;
-    hash.reserve(pairs, limits);
-    let mut added = 0;
-    for i in (2..argv.len()).step_by(2) {
-        added += usize::from(hash.set(argv.at(i), argv.at(i + 1), limits));
-    }
+    let pairs: SmallVec<[(&[u8], &[u8]); 16]> =
+        (2..argv.len()).step_by(2).map(|i| (argv.at(i), argv.at(i + 1))).collect();
+    let added = ctx.ks.hash_or_new(key)?.set_all(&pairs, limits);
     ctx.ks.changed(&key);
-    ctx.ks.dirty += pairs as u64 - 1;
+    ctx.ks.dirty += pairs.len() as u64 - 1;
     Ok(added)
 }
 
@@ -85,22 +83,22 @@ pub(super) fn hincrby(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 }
 
 pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let by = float(argv.at(3))?;
+    let by = Extended::parse(argv.at(3)).ok_or(CommandError::NotFloat)?;
     if !by.is_finite() {
         return Err(CommandError::text("ERR value is NaN or Infinity"));
     }
     let (key, limits) = (ctx.first_key(argv), limits(ctx));
     let hash = ctx.ks.hash_or_new(key)?;
     let old = match hash.get(argv.at(2)) {
-        None => 0.0,
-        Some(Item::Int(number)) => number as f64,
-        Some(Item::Str(text)) => parse_f64(text).ok_or(CommandError::HashNotFloat)?,
+        None => Extended::ZERO,
+        Some(Item::Int(number)) => Extended::from(number),
+        Some(Item::Str(text)) => Extended::parse(text).ok_or(CommandError::HashNotFloat)?,
     };
-    let new = old + by;
+    let new = old.plus(by);
     if !new.is_finite() {
         return Err(CommandError::NanOrInfinity);
     }
-    let text = format_human(new);
+    let text = new.text();
     hash.set(argv.at(2), text.as_bytes(), limits);
     ctx.ks.changed(&key);
     // The sum is what replicas get: their arithmetic need not be asked.

@@ -112,7 +112,9 @@ impl Hash {
             return Err(reader.invalid("hash with a field that has no value"));
         }
         let mut hash = Self::new();
-        hash.reserve(pairs.len(), LIMITS);
+        if pairs.len() > LIMITS.entries {
+            hash.make_large();
+        }
         for [field, value] in pairs {
             if !hash.set(ItemText::new(*field).as_bytes(), ItemText::new(*value).as_bytes(), LIMITS) {
                 return Err(reader.invalid("hash with a field that comes twice"));

@@ -54,7 +54,9 @@ fn read(bytes: &[u8], kind: u8) -> crate::codec::Result<Hash> {
 #[derive(Clone, Debug)]
 enum Step {
     Set(Vec<u8>, Vec<u8>),
+    SetAll(Vec<(Vec<u8>, Vec<u8>)>),
     Remove(Vec<u8>),
+    Clear,
     Reload,
     Copy,
 }
@@ -71,7 +73,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     };
     let step = prop_oneof![
         12 => (word(), word()).prop_map(|(field, value)| Step::Set(field, value)),
+        2 => prop::collection::vec((word(), word()), 1..7).prop_map(Step::SetAll),
         8 => word().prop_map(Step::Remove),
+        1 => Just(Step::Clear),
         1 => Just(Step::Reload),
         1 => Just(Step::Copy),
     ];
@@ -89,6 +93,14 @@ proptest! {
                     prop_assert_eq!(hash.get(&field).map(|item| item.to_vec()), Some(value.clone()));
                     map.insert(field, value);
                 }
+                Step::SetAll(pairs) => {
+                    let slices: Vec<_> = pairs.iter().map(|(field, value)| (field.as_slice(), value.as_slice())).collect();
+                    let before = map.len();
+                    let added = hash.set_all(&slices, LIMITS);
+                    map.extend(pairs);
+                    prop_assert_eq!(added, map.len() - before);
+                }
+                Step::Clear => (hash, map) = (Hash::new(), BTreeMap::new()),
                 Step::Remove(field) => {
                     prop_assert_eq!(hash.remove(&field), map.remove(&field).is_some());
                     prop_assert!(!hash.contains(&field));
@@ -144,10 +156,11 @@ fn a_hash_becomes_a_hashtable_past_either_limit_and_stays_one() {
     }
 
     let mut hash = filled(1);
-    hash.reserve(8, LIMITS);
+    let pair = (b"f".as_slice(), b"v".as_slice());
+    assert_eq!(hash.set_all(&[pair; 8], LIMITS), 1);
     assert_eq!(hash.encoding(), "listpack");
-    hash.reserve(9, LIMITS);
-    assert_eq!((hash.encoding(), hash.len()), ("hashtable", 1));
+    assert_eq!(hash.set_all(&[pair; 9], LIMITS), 0);
+    assert_eq!((hash.encoding(), hash.len()), ("hashtable", 2));
 }
 
 #[test]
