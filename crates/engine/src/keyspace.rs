@@ -144,13 +144,14 @@ impl Shard {
     /// snapshot has not seen all of go to it instead.
     pub(crate) fn exchange(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.dbs, &mut other.dbs);
-        for ((db, name), watchers) in &self.watched {
+        let (new, old) = (&self.dbs, &other.dbs);
+        self.watched.iter().for_each(|((db, name), watchers)| {
             let hash = KeyHasher.hash(name);
-            let mut tables = [&self.dbs, &other.dbs].into_iter().filter_map(|dbs| dbs.get(*db)).map(|db| &db.table);
+            let mut tables = [new, old].into_iter().filter_map(|dbs| dbs.get(*db)).map(|db| &db.table);
             if tables.any(|table| table.get(hash, name).is_some()) {
                 watchers.iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
             }
-        }
+        });
         for db in &mut other.dbs {
             if let Some(cut) = db.cut.take() {
                 cut.adopt(std::mem::replace(&mut db.table, KeyTable::new(KeyHasher)));
