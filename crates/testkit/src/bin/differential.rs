@@ -23,7 +23,7 @@ struct Arguments {
     /// Steps for each family.
     #[arg(long, default_value_t = 10_000)]
     count: usize,
-    /// Family of commands: string, generic, scan, hash, transactions, vset; all when left out. May be repeated.
+    /// Family of commands: string, generic, scan, hash, transactions, connection, vset; all when left out. May be repeated.
     #[arg(long)]
     family: Vec<String>,
     /// Protocol version, 2 or 3; both in turn when left out.
@@ -46,6 +46,9 @@ struct Arguments {
     theirs: Option<SocketAddr>,
 }
 
+/// What both servers are started with.
+const SETTINGS: &[&str] = &["--enable-debug-command", "yes"];
+
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let families = chosen(&arguments.family)?;
@@ -62,14 +65,14 @@ fn main() -> Result<ExitCode> {
     let ours = match arguments.ours {
         Some(addr) => addr,
         None => {
-            our_server = Server::start(&[])?;
+            our_server = Server::start(SETTINGS)?;
             our_server.addr()
         }
     };
     let theirs = match arguments.theirs {
         Some(addr) => addr,
         None => {
-            their_server = Server::start_oracle(&[])?.context("set QUIVER_ORACLE or give --theirs")?;
+            their_server = Server::start_oracle(SETTINGS)?.context("set QUIVER_ORACLE or give --theirs")?;
             their_server.addr()
         }
     };

@@ -21,8 +21,10 @@ enum Rule {
     Floats,
     /// Elements by similarity: as `Floats`, ties in any order.
     Ranked,
-    /// Facts about the graph are its own; the rest of the map is equal.
-    Facts,
+    /// Some facts are the server's own; the rest of the map is equal.
+    Facts(&'static [&'static [u8]]),
+    /// Members of the sets within come in any order.
+    Sets,
 }
 
 /// Distance allowed between scores of vectors in [-1, 1].
@@ -30,6 +32,10 @@ const SCORE_TOLERANCE: f64 = 2e-3;
 
 /// VINFO's fields that depend on the random levels of the graph or on counters of the process.
 const OWN_FACTS: &[&[u8]] = &[b"max-level", b"vset-uid", b"hnsw-max-node-uid", b"projection-input-dim"];
+
+/// HELLO's fields that say who the server is: Quiver names the release whose commands it has, and has vector sets
+/// without a module.
+const OWN_GREETING: &[&[u8]] = &[b"id", b"version", b"modules"];
 
 /// Whether the replies to `words` count as equal.
 pub fn same(words: &[Vec<u8>], a: &Reply, b: &Reply) -> bool {
@@ -49,7 +55,8 @@ pub fn same_values(words: &[Vec<u8>], a: &Value, b: &Value) -> bool {
         Rule::Kind => same_type(a, b),
         Rule::Floats => close(a, b, SCORE_TOLERANCE),
         Rule::Ranked => ranked(words, a, b),
-        Rule::Facts => facts(a) == facts(b),
+        Rule::Facts(own) => facts(a, own) == facts(b, own),
+        Rule::Sets => sorted(a) == sorted(b),
     }
 }
 
@@ -68,7 +75,12 @@ fn rule(words: &[Vec<u8>]) -> Rule {
         b"vlinks" => Rule::Kind,
         b"vemb" => Rule::Floats,
         b"vsim" => Rule::Ranked,
-        b"vinfo" => Rule::Facts,
+        b"vinfo" => Rule::Facts(OWN_FACTS),
+        b"hello" => Rule::Facts(OWN_GREETING),
+        b"client" if matches!(lower(1).as_slice(), b"id" | b"info" | b"list") => Rule::Kind,
+        b"memory" if lower(1) == b"usage" => Rule::Kind,
+        b"command" if lower(1) == b"list" => Rule::Unordered(1),
+        b"command" if lower(1) == b"info" => Rule::Sets,
         _ => Rule::Exact,
     }
 }
@@ -113,10 +125,29 @@ fn shape(value: &Value) -> String {
     }
 }
 
-fn facts(value: &Value) -> Option<Vec<String>> {
+/// The pairs that are not the server's own, and whether they came as a map.
+fn facts(value: &Value, own: &[&[u8]]) -> Option<Vec<String>> {
     let pairs = value.clone().into_pairs()?;
-    let own = |name: &Value| name.as_bytes().is_some_and(|name| OWN_FACTS.contains(&name));
-    Some(pairs.iter().filter(|(name, _)| !own(name)).map(|pair| format!("{pair:?}")).collect())
+    let own = |name: &Value| name.as_bytes().is_some_and(|name| own.contains(&name));
+    let mut facts: Vec<String> =
+        pairs.iter().filter(|(name, _)| !own(name)).map(|pair| format!("{pair:?}")).collect();
+    facts.push(matches!(value, Value::Map(_)).to_string());
+    Some(facts)
+}
+
+/// The value with the members of its lists of flags in order. RESP2 sends those as arrays, so an array of words counts
+/// as a set; other arrays keep their order.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Array(items) | Value::Set(items) => {
+            let mut items: Vec<Value> = items.iter().map(sorted).collect();
+            if matches!(value, Value::Set(_)) || items.iter().all(|item| matches!(item, Value::Simple(_))) {
+                items.sort_by_key(|item| format!("{item:?}"));
+            }
+            if matches!(value, Value::Set(_)) { Value::Set(items) } else { Value::Array(items) }
+        }
+        other => other.clone(),
+    }
 }
 
 /// Results of VSIM: the same elements with close scores; those that tie with the last place may be others.
