@@ -255,7 +255,9 @@ struct Turn<'a, 'w> {
     ctx: Ctx<'a>,
     stats: &'w crate::stats::ThreadStats,
     clock_ns: fn() -> u64,
-    last_ns: u64,
+    started_ns: u64,
+    /// Ids of the commands that ran. The clock is read twice per hold, not per command, and they share the time.
+    ran: &'w mut Vec<usize>,
     dirty_before: u64,
 }
 
@@ -286,23 +288,19 @@ impl<'a> Turn<'a, 'a> {
             entry: &engine.registry.entries()[0],
             located: None,
         };
-        Turn { ctx, stats: &worker.stats, clock_ns: worker.clock_ns, last_ns: (worker.clock_ns)(), dirty_before }
+        let (stats, clock_ns) = (&worker.stats, worker.clock_ns);
+        Turn { ctx, stats, clock_ns, started_ns: clock_ns(), ran: &mut worker.ran, dirty_before }
     }
 
     fn step(&mut self, argv: Argv<'_>, entry: Result<&'static Entry, CommandError>, located: Option<(u64, usize)>) {
         match entry {
             Ok(entry) => {
                 self.ctx.located = located;
-                let ok = call(&mut self.ctx, entry, argv);
-                let now_ns = (self.clock_ns)();
-                let stats = &self.stats.commands[entry.id];
-                stats.calls.add(1);
-                stats.nanoseconds.add(now_ns.saturating_sub(self.last_ns));
-                self.last_ns = now_ns;
-                if !ok {
-                    stats.failed.add(1);
+                if !call(&mut self.ctx, entry, argv) {
+                    self.stats.commands[entry.id].failed.add(1);
                     self.stats.errors.add(1);
                 }
+                self.ran.push(entry.id);
                 self.ctx.session.shared.last_command.store(entry.id as u64, Relaxed);
             }
             Err(error) => {
@@ -320,8 +318,13 @@ impl<'a> Turn<'a, 'a> {
 
     /// Hands the effects over, counts, unlocks; what is large is freed after that.
     fn close(self) {
-        let Turn { ctx: Ctx { mut ks, engine, .. }, stats, dirty_before, .. } = self;
+        let Turn { ctx: Ctx { mut ks, engine, .. }, stats, clock_ns, started_ns, ran, dirty_before } = self;
         engine.deliver(ks.effects);
+        let each_ns = clock_ns().saturating_sub(started_ns) / ran.len().max(1) as u64;
+        for id in ran.drain(..) {
+            stats.commands[id].calls.add(1);
+            stats.commands[id].nanoseconds.add(each_ns);
+        }
         stats.dirty.add(ks.dirty - dirty_before);
         stats.hits.add(ks.counters.hits);
         stats.misses.add(ks.counters.misses);

@@ -67,6 +67,7 @@ pub struct Worker {
     pub clock_ns: fn() -> u64,
     pub(crate) effects: Effects,
     pub(crate) plan: Vec<crate::dispatch::Step>,
+    pub(crate) ran: Vec<usize>,
 }
 
 impl Engine {
@@ -104,6 +105,7 @@ impl Engine {
             clock_ns,
             effects: Effects::default(),
             plan: Vec::new(),
+            ran: Vec::new(),
         }
     }
 
