@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use quiver_resp::{Argv, Encoder, Requests};
 
 use crate::command::{Flags, Locks};
+use crate::commands::transactions;
 use crate::context::Ctx;
 use crate::engine::{Engine, Worker};
 use crate::error::CommandError;
@@ -160,6 +161,9 @@ impl Engine {
             if state.is_replica.load(Relaxed) && self.config.replica_read_only() {
                 return Err(CommandError::ReadOnly);
             }
+            if state.ending.load(Relaxed) {
+                return Err(CommandError::text("ERR The server is shutting down"));
+            }
             if state.save_failed.load(Relaxed) && self.config.stop_writes_on_bgsave_error() {
                 return Err(CommandError::MisConf);
             }
@@ -304,6 +308,11 @@ impl<'a> Turn<'a, 'a> {
                 self.ctx.session.shared.last_command.store(entry.id as u64, Relaxed);
             }
             Err(error) => {
+                let error = if argv.at(0).eq_ignore_ascii_case(b"exec") {
+                    transactions::refuse_exec(self.ctx.session, &error)
+                } else {
+                    error
+                };
                 if let Some(multi) = &mut self.ctx.session.multi {
                     multi.aborted = true;
                 }

@@ -46,6 +46,8 @@ pub struct State {
     pub loading: AtomicBool,
     /// The last background snapshot failed.
     pub save_failed: AtomicBool,
+    /// The last snapshot before the end is being written: a write that is answered now would not be in it.
+    pub ending: AtomicBool,
     /// Memory is over the limit.
     pub over_memory: AtomicBool,
     /// Unix time of the start, ms.

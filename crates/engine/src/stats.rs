@@ -97,6 +97,12 @@ pub struct Stats {
     pub peak_memory_bytes: AtomicU64,
     /// Changes at the last successful snapshot.
     pub dirty_at_save: AtomicI64,
+    /// Replicas that were given a snapshot.
+    pub full_syncs: AtomicU64,
+    /// Replicas that went on where they were.
+    pub partial_syncs: AtomicU64,
+    /// Replicas that asked to go on and could not.
+    pub partial_syncs_refused: AtomicU64,
 }
 
 impl Stats {
@@ -132,6 +138,9 @@ impl Stats {
         }
         self.errors_by_code.lock().clear();
         for counter in [&self.connections_received, &self.connections_rejected, &self.peak_memory_bytes] {
+            counter.store(0, Relaxed);
+        }
+        for counter in [&self.full_syncs, &self.partial_syncs, &self.partial_syncs_refused] {
             counter.store(0, Relaxed);
         }
     }

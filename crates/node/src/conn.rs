@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::task::{Context, Poll, Waker};
 
 use quiver_engine::session::{ClientInfo, Takeover};
@@ -113,7 +113,12 @@ pub(crate) async fn serve(
         let mut next = conn.turn(input, &stream);
         loop {
             if !conn.unsent.is_empty() {
-                if stream.write_all(&conn.unsent).await.is_err() {
+                // A client that never reads can only be got rid of here.
+                let written = tokio::select! {
+                    written = stream.write_all(&conn.unsent) => written.is_ok(),
+                    () = killed(&conn.session.shared) => false,
+                };
+                if !written {
                     return None;
                 }
                 conn.unsent = Vec::new();
@@ -134,15 +139,30 @@ pub(crate) async fn serve(
     }
 }
 
+/// Waits until somebody asks the connection to close.
+pub(crate) async fn killed(client: &ClientInfo) {
+    poll_fn(|cx| poll_killed(client, cx)).await;
+}
+
+/// The waker is left before the flag is looked at, so a kill in between is not missed.
+fn poll_killed(client: &ClientInfo, cx: &Context<'_>) -> Poll<()> {
+    let mut waker = client.waker.lock();
+    if waker.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
+        *waker = Some(cx.waker().clone());
+    }
+    drop(waker);
+    if client.killed.load(Acquire) { Poll::Ready(()) } else { Poll::Pending }
+}
+
 /// Waits for input: into the shared buffer, or behind what the connection already holds.
 fn poll_input(stream: &mut TcpStream, conn: &mut Conn, cx: &mut Context<'_>) -> Poll<Input> {
     let client = &conn.session.shared;
-    if client.killed.load(Relaxed) {
-        return Poll::Ready(Input::End);
-    }
     if conn.waker.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
         conn.waker = Some(cx.waker().clone());
         client.waker.lock().clone_from(&conn.waker);
+    }
+    if client.killed.load(Acquire) {
+        return Poll::Ready(Input::End);
     }
     let stream = Pin::new(stream);
     let (read, input) = if conn.pending.is_empty() {

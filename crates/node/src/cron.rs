@@ -81,7 +81,8 @@ impl Cron {
         if timeout_ms > 0 {
             let now = now_ms();
             for client in self.engine.clients.lock().values() {
-                if now - client.last_active_ms.load(Relaxed) > timeout_ms {
+                let is_replica = client.texts.lock().flags.contains('S');
+                if !is_replica && now - client.last_active_ms.load(Relaxed) > timeout_ms {
                     client.kill();
                 }
             }

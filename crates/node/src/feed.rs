@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use quiver_engine::session::Takeover;
@@ -20,6 +21,7 @@ use tracing::{info, warn};
 
 use crate::Node;
 use crate::clock::{now_ms, random_id};
+use crate::conn::killed;
 use crate::stream::{Reader, Stream};
 
 /// Bytes written at once.
@@ -38,7 +40,11 @@ pub(crate) async fn feed(node: &Node, stream: TcpStream, session: Session, takeo
     let source = node.start_stream();
     source.add_replica(client.id, &client.addr, &session.replica, now_ms());
     client.texts.lock().flags = "S".to_owned();
-    match serve(node, &source, stream, &session, &replid, offset).await {
+    let served = tokio::select! {
+        served = serve(node, &source, stream, &session, &replid, offset) => served,
+        () = killed(&client) => Ok(()),
+    };
+    match served {
         Ok(()) => info!("replica {} left", client.addr),
         Err(error) => warn!("replica {}: {error}", client.addr),
     }
@@ -60,13 +66,20 @@ async fn serve(
     let (reader, full) = match next.and_then(|next| source.resume(replid, next)) {
         Some((stream_id, reader)) => {
             info!("replica {} goes on at offset {}", session.shared.addr, reader.offset);
+            node.engine.stats.partial_syncs.fetch_add(1, Relaxed);
             output.write_all(format!("+CONTINUE {stream_id}\r\n").as_bytes()).await?;
             (reader, false)
         }
         None if !session.replica.capa_eof => {
             return output.write_all(b"-ERR this primary needs replicas with REPLCONF capa eof\r\n").await;
         }
-        None => (full_sync(node, source, &mut output, &session.shared, !replid.is_empty()).await?, true),
+        None => {
+            if replid != "?" {
+                node.engine.stats.partial_syncs_refused.fetch_add(1, Relaxed);
+            }
+            node.engine.stats.full_syncs.fetch_add(1, Relaxed);
+            (full_sync(node, source, &mut output, &session.shared, !replid.is_empty()).await?, true)
+        }
     };
     let (acknowledged, first_ack) = oneshot::channel();
     let acknowledged = (!full).then_some(()).map_or(Some(acknowledged), |()| None);

@@ -118,9 +118,11 @@ impl NodeHost {
             return Err(failed);
         }
         let wanted = save.unwrap_or_else(|| !engine.config.save_points().is_empty());
-        let exit = match wanted.then(|| self.saver.save(engine)) {
+        engine.state.ending.store(wanted, Relaxed);
+        let exit = match wanted.then(|| self.save_everything(engine)) {
             Some(Err(error)) if !force => {
                 warn!("the last snapshot failed, the server goes on: {error}");
+                engine.state.ending.store(false, Relaxed);
                 self.shutting_down.store(false, Relaxed);
                 return Err(failed);
             }
@@ -132,6 +134,16 @@ impl NodeHost {
         };
         info!("ready to exit");
         self.exit.send_replace(Some(exit));
+        Ok(())
+    }
+
+    /// The last snapshot. Writes are refused by now, but one that was let in before may have run behind the cut.
+    fn save_everything(&self, engine: &Engine) -> Result<(), String> {
+        self.saver.give_up_background();
+        self.saver.save(engine)?;
+        if engine.stats.dirty() as i64 != engine.stats.dirty_at_save.load(Relaxed) {
+            self.saver.save(engine)?;
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use quiver_engine::keyspace::Keyspace;
 use quiver_engine::{CommandError, Engine};
@@ -20,6 +21,7 @@ pub(crate) struct Saver {
     running: AtomicBool,
     scheduled: AtomicBool,
     failed: AtomicBool,
+    giving_up: AtomicBool,
     last_save_s: AtomicI64,
     last_try_s: AtomicI64,
     last_duration_s: AtomicI64,
@@ -57,7 +59,7 @@ impl Saver {
         };
         let path = Self::path(engine);
         let result = quiver_persist::save(engine, &path, &crate::save_options(engine), at_cut, &mut |_| {
-            ControlFlow::Continue(())
+            if self.giving_up.load(Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         self.running.store(false, Relaxed);
         self.last_try_s.store(now_ms() / 1000, Relaxed);
@@ -74,6 +76,16 @@ impl Saver {
             }
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// Ends a snapshot that runs in the background: a newer one is wanted at once.
+    pub(crate) fn give_up_background(&self) {
+        self.scheduled.store(false, Relaxed);
+        self.giving_up.store(true, Relaxed);
+        while self.is_running() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.giving_up.store(false, Relaxed);
     }
 
     /// Starts a snapshot in the background.

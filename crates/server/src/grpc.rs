@@ -1,11 +1,13 @@
 //! The gRPC API on its own port, its commands run by the node like everybody else's.
 
+use std::net::IpAddr;
+
 use anyhow::{Context, Result};
 use quiver_grpc::{Auth, ExecuteError, Executor};
 use quiver_node::{Handle, Node};
 use quiver_resp::OwnedArgv;
 use tokio::net::TcpListener;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// Runs each request's commands in a session of its own.
 #[derive(Clone)]
@@ -30,6 +32,10 @@ impl Executor for NodeExecutor {
     }
 }
 
+fn is_loopback(host: &str) -> bool {
+    host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
 /// Serves gRPC on a thread of its own when `grpc-port` is set.
 ///
 /// # Errors
@@ -40,8 +46,14 @@ pub(crate) async fn start(node: &Node) -> Result<()> {
     if port == 0 {
         return Ok(());
     }
-    let first = config.get("bind").split_ascii_whitespace().next().unwrap_or("127.0.0.1").replace('*', "0.0.0.0");
-    let address = format!("{}:{port}", first.trim_start_matches('-'));
+    let first = config.get("bind").split_ascii_whitespace().next().unwrap_or("127.0.0.1").replace("::*", "::").replace('*', "0.0.0.0");
+    let mut host = first.trim_start_matches('-').to_owned();
+    // Protected mode of the RESP port looks at each peer; here it closes the port to other machines.
+    if config.protected_mode() && config.get("requirepass").is_empty() && !is_loopback(&host) {
+        warn!("protected mode: without a password gRPC listens on 127.0.0.1 only");
+        "127.0.0.1".clone_into(&mut host);
+    }
+    let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let listener = TcpListener::bind(&address).await.with_context(|| format!("listening on {address} (grpc-port)"))?;
     let listener = listener.into_std()?;
     info!("gRPC on {address}");

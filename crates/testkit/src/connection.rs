@@ -1,7 +1,7 @@
 //! A blocking connection for tests.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -57,6 +57,35 @@ impl Connection {
         let mut request = Vec::new();
         write_command(&mut request, words);
         Ok(self.stream.write_all(&request)?)
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub fn send_raw(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.stream.write_all(bytes)?)
+    }
+
+    /// Tells the server that nothing more will be sent; replies can still be read.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub fn end_sending(&mut self) -> Result<()> {
+        Ok(self.stream.shutdown(Shutdown::Write)?)
+    }
+
+    /// Everything the server still sends until it closes the connection. A reset counts as the end.
+    ///
+    /// # Errors
+    /// When it does not close the connection in time.
+    pub fn receive_to_end(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = std::mem::take(&mut self.received);
+        match self.stream.read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(bytes),
+            Err(error) => Err(error).context("the server keeps the connection open"),
+        }
     }
 
     /// Waits for the next reply or push message.

@@ -1,0 +1,201 @@
+//! gRPC and RESP over the same collections of the running server.
+
+use quiver_grpc::client::{SearchServiceClient, VectorServiceClient};
+use quiver_grpc::f32_vector;
+use quiver_grpc::pb::search_request::Query;
+use quiver_grpc::pb::*;
+use quiver_resp::Value;
+use quiver_testkit::server::free_port;
+use quiver_testkit::{Connection, Server};
+use tokio_stream::StreamExt as _;
+use tonic::metadata::MetadataValue;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+use crate::support::{connect, run, start};
+
+/// A server with both APIs, and a channel to the gRPC one.
+async fn serve(args: &[&str]) -> (Server, Channel) {
+    let port = free_port().expect("a free port").to_string();
+    let server = start(&[&["--grpc-port", &port], args].concat());
+    let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).expect("an address");
+    // RESP answers a moment before gRPC is up.
+    for _ in 0..500 {
+        if let Ok(channel) = endpoint.connect().await {
+            return (server, channel);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("nothing listens at the gRPC port");
+}
+
+fn element(id: &str, vector: &[f32], attributes: Option<&str>) -> Element {
+    Element { id: id.into(), vector: Some(f32_vector(vector)), attributes: attributes.map(Into::into) }
+}
+
+fn upsert(elements: Vec<Element>) -> UpsertRequest {
+    UpsertRequest { collection: "films".into(), elements, index: None }
+}
+
+fn search(vector: &[f32], limit: u32) -> SearchRequest {
+    SearchRequest {
+        collection: "films".into(),
+        query: Some(Query::Vector(f32_vector(vector))),
+        limit,
+        ..SearchRequest::default()
+    }
+}
+
+fn count() -> CountRequest {
+    CountRequest { collection: "films".into() }
+}
+
+/// Ids and scores of VSIM.
+fn vsim(connection: &mut Connection, line: &str) -> Vec<(Vec<u8>, f64)> {
+    let pairs = run(connection, line).into_pairs().expect("pairs of id and score");
+    let pairs = pairs.into_iter().map(|(id, score)| {
+        (id.as_bytes().expect("an id").to_vec(), score.as_f64().expect("a score"))
+    });
+    pairs.collect()
+}
+
+#[tokio::test]
+async fn what_grpc_writes_resp_reads_and_the_other_way_round() {
+    let (server, channel) = serve(&[]).await;
+    let mut connection = connect(&server);
+    let mut vectors = VectorServiceClient::new(channel.clone());
+    let mut searches = SearchServiceClient::new(channel);
+
+    let films = vec![element("heat", &[1.0, 0.1, 0.0], Some(r#"{"year":1995}"#)), element("alien", &[0.0, 1.0, 0.2], None)];
+    let response = vectors.upsert(upsert(films)).await.expect("an upsert").into_inner();
+    assert_eq!((response.inserted, response.updated), (2, 0));
+    run(&mut connection, "VADD films VALUES 3 0.9 0.2 0.1 ronin SETATTR {\"year\":1998}");
+
+    assert_eq!(run(&mut connection, "VCARD films"), Value::Integer(3));
+    assert_eq!(vectors.count(count()).await.expect("a count").into_inner().count, 3);
+    assert_eq!(run(&mut connection, "VGETATTR films heat"), Value::Bulk(br#"{"year":1995}"#.to_vec()));
+
+    let over_resp = vsim(&mut connection, "VSIM films VALUES 3 1 0 0 WITHSCORES");
+    let hits = searches.search(search(&[1.0, 0.0, 0.0], 10)).await.expect("a search").into_inner().hits;
+    let over_grpc: Vec<(Vec<u8>, f64)> = hits.into_iter().map(|hit| (hit.id, f64::from(hit.score))).collect();
+    assert_eq!(over_grpc.len(), 3);
+    assert_eq!(over_grpc[0].0, b"heat");
+    for ((id, score), (other_id, other_score)) in over_resp.iter().zip(&over_grpc) {
+        assert_eq!(id, other_id);
+        assert!((score - other_score).abs() < 1e-6, "{score} {other_score}");
+    }
+
+    let filtered = SearchRequest { filter: ".year > 1996".into(), with_attributes: true, ..search(&[1.0, 0.0, 0.0], 10) };
+    let hits = searches.search(filtered).await.expect("a search").into_inner().hits;
+    assert_eq!(hits.len(), 1);
+    assert_eq!((&hits[0].id[..], hits[0].attributes.as_deref()), (&b"ronin"[..], Some(r#"{"year":1998}"#)));
+
+    let ids = vec![b"ronin".to_vec(), b"alien".to_vec()];
+    let get = GetRequest {
+        collection: "films".into(),
+        ids: ids.clone(),
+        with_vectors: true,
+        with_attributes: true,
+        allow_missing: false,
+    };
+    let elements = vectors.get(get).await.expect("a get").into_inner().elements;
+    assert_eq!(elements.len(), 2);
+    assert_eq!(elements[0].vector.as_ref().expect("it was asked for").dim, 3);
+
+    let delete = DeleteRequest { collection: "films".into(), ids };
+    assert_eq!(vectors.delete(delete).await.expect("a delete").into_inner().deleted, 2);
+    assert_eq!(run(&mut connection, "VCARD films"), Value::Integer(1));
+    run(&mut connection, "VREM films heat");
+    assert_eq!(run(&mut connection, "EXISTS films"), Value::Integer(0));
+    assert_eq!(vectors.count(count()).await.expect("a count").into_inner().count, 0);
+}
+
+#[tokio::test]
+async fn mistakes_have_the_status_that_says_whose_they_are() {
+    let (server, channel) = serve(&[]).await;
+    let mut connection = connect(&server);
+    let mut vectors = VectorServiceClient::new(channel.clone());
+    let mut searches = SearchServiceClient::new(channel);
+    run(&mut connection, "VADD films VALUES 2 1 2 a");
+    for bad in [
+        vec![element("b", &[1.0, f32::NAN], None)],
+        vec![element("b", &[1.0, f32::INFINITY], None)],
+        vec![element("b", &[], None)],
+        vec![element("b", &[1.0, 2.0, 3.0], None)],
+        vec![element("b", &[1.0, 2.0], None), element("c", &[1.0], None)],
+        Vec::new(),
+    ] {
+        let status = vectors.upsert(upsert(bad)).await.expect_err("a bad vector");
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    }
+    assert_eq!(run(&mut connection, "VCARD films"), Value::Integer(1), "nothing of a refused batch was written");
+    let status = searches.search(search(&[1.0, 2.0, 3.0], 1)).await.expect_err("another dimension");
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+
+    run(&mut connection, "DEL films");
+    let status = searches.search(search(&[1.0, 2.0], 1)).await.expect_err("no collection");
+    assert_eq!(status.code(), Code::NotFound, "{status:?}");
+    run(&mut connection, "SET films text");
+    let status = vectors.upsert(upsert(vec![element("a", &[1.0], None)])).await.expect_err("a string");
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
+}
+
+#[tokio::test]
+async fn a_replica_refuses_upserts_and_serves_searches() {
+    let (primary, primary_channel) = serve(&[]).await;
+    let port = primary.addr().port().to_string();
+    let (replica, channel) = serve(&["--replicaof", "127.0.0.1", &port]).await;
+    let films = vec![element("heat", &[1.0, 0.0], None)];
+    VectorServiceClient::new(primary_channel).upsert(upsert(films.clone())).await.expect("an upsert");
+    let mut on_replica = connect(&replica);
+    crate::support::eventually("the element", || run(&mut on_replica, "EXISTS films") == Value::Integer(1));
+    let hits = SearchServiceClient::new(channel.clone()).search(search(&[1.0, 0.0], 1)).await.expect("a search");
+    assert_eq!(hits.into_inner().hits[0].id, b"heat");
+    let status = VectorServiceClient::new(channel).upsert(upsert(films)).await.expect_err("a write");
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
+}
+
+#[tokio::test]
+async fn the_password_holds_for_grpc_as_well() {
+    let (_server, channel) = serve(&["--requirepass", "secret"]).await;
+    let mut vectors = VectorServiceClient::new(channel);
+    let with = |value: Option<&'static str>| {
+        let mut request = Request::new(count());
+        if let Some(value) = value {
+            request.metadata_mut().insert("authorization", MetadataValue::from_static(value));
+        }
+        request
+    };
+    assert_eq!(vectors.count(with(Some("Bearer secret"))).await.expect("a count").into_inner().count, 0);
+    for refused in [None, Some("Bearer wrong"), Some("Bearer"), Some("Basic x")] {
+        let status = vectors.count(with(refused)).await.expect_err("no password");
+        assert_eq!(status.code(), Code::Unauthenticated, "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn health_and_reflection_are_served() {
+    let (_server, channel) = serve(&[]).await;
+    for service in ["", "quiver.v1.VectorService", "quiver.v1.SearchService"] {
+        let check = HealthCheckRequest { service: service.into() };
+        let status = HealthClient::new(channel.clone()).check(check).await.expect("an answer").into_inner().status();
+        assert_eq!(status, ServingStatus::Serving, "{service}");
+    }
+    let list = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut client = ServerReflectionClient::new(channel);
+    let answers = client.server_reflection_info(tokio_stream::iter([list])).await.expect("an answer");
+    let answer = answers.into_inner().next().await.expect("one answer").expect("no error");
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else { panic!("no list") };
+    let names: Vec<String> = list.service.into_iter().map(|service| service.name).collect();
+    assert!(names.iter().any(|name| name == "quiver.v1.SearchService"), "{names:?}");
+}

@@ -1,0 +1,11 @@
+//! The server as its clients see it: the real binary, real sockets, real files.
+//!
+//! Each test starts servers of its own on free ports, in temporary folders; they run in parallel. What a crate can
+//! check by itself is tested there.
+
+mod clients;
+mod grpc;
+mod persistence;
+mod protocol;
+mod replication;
+mod support;
