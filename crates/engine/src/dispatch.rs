@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use quiver_resp::{Argv, Encoder, Requests};
 
 use crate::command::{Flags, Locks};
-use crate::commands::transactions;
+use crate::commands::transactions::forget_watches;
 use crate::context::Ctx;
 use crate::engine::{Engine, Worker};
 use crate::error::CommandError;
@@ -153,6 +153,7 @@ impl Engine {
         if session.role == Role::Primary {
             return Ok(entry);
         }
+        let flags = if entry.command.locks == Locks::Transaction { flags_with_queued(session, flags) } else { flags };
         let state = &self.state;
         if state.loading.load(Relaxed) && !flags.has(Flags::LOADING) {
             return Err(CommandError::Loading);
@@ -308,14 +309,7 @@ impl<'a> Turn<'a, 'a> {
                 self.ctx.session.shared.last_command.store(entry.id as u64, Relaxed);
             }
             Err(error) => {
-                let error = if argv.at(0).eq_ignore_ascii_case(b"exec") {
-                    transactions::refuse_exec(self.ctx.session, &error)
-                } else {
-                    error
-                };
-                if let Some(multi) = &mut self.ctx.session.multi {
-                    multi.aborted = true;
-                }
+                let error = note_refusal(self.ctx.session, argv, error);
                 self.stats.errors.add(1);
                 note_error(self.ctx.engine, &error);
                 self.ctx.reply.error(&error.to_string());
@@ -346,6 +340,20 @@ impl<'a> Turn<'a, 'a> {
     }
 }
 
+/// What a refused command does to an open transaction; gives the error to answer. EXEC ends the transaction however it
+/// fails, anything else spoils it.
+fn note_refusal(session: &mut Session, argv: Argv<'_>, error: CommandError) -> CommandError {
+    if argv.at(0).eq_ignore_ascii_case(b"exec") {
+        session.multi = None;
+        forget_watches(session);
+        return CommandError::ExecRefused(Box::new(error));
+    }
+    if let Some(multi) = &mut session.multi {
+        multi.aborted = true;
+    }
+    error
+}
+
 /// Runs one admitted command: its reply, or its error in the reply's place; `false` for an error.
 pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> bool {
     ctx.entry = entry;
@@ -368,6 +376,15 @@ fn note_error(engine: &Engine, error: &CommandError) {
     if codes.len() < 128 {
         *codes.entry(error.code()).or_default() += 1;
     }
+}
+
+/// The flags of EXEC: it is refused where a command it would run is.
+fn flags_with_queued(session: &Session, exec: Flags) -> Flags {
+    let queued = session.multi.iter().flat_map(|multi| &multi.queue);
+    queued.map(|(entry, _)| entry.command.flags).fold(exec, |sum, flags| {
+        let refusable = [Flags::WRITE, Flags::DENYOOM].into_iter().filter(|flag| flags.has(*flag));
+        refusable.fold(sum, Flags::with)
+    })
 }
 
 /// Commands that act at once although a transaction is open.

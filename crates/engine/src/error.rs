@@ -64,6 +64,8 @@ pub enum CommandError {
     NotInMulti,
     #[error("EXECABORT Transaction discarded because of previous errors.")]
     ExecAbort,
+    #[error("EXECABORT Transaction discarded because of: {}", .0.without_generic_code())]
+    ExecRefused(Box<Self>),
     #[error("READONLY You can't write against a read only replica.")]
     ReadOnly,
     #[error("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.")]
@@ -107,6 +109,12 @@ impl CommandError {
     /// A text made at run time, prefix included.
     pub fn owned(full: String) -> Self {
         Self::Text(Cow::Owned(full))
+    }
+
+    /// The text as other errors quote it: without the code that says nothing.
+    fn without_generic_code(&self) -> String {
+        let text = self.to_string();
+        text.strip_prefix("ERR ").map_or_else(|| text.clone(), str::to_owned)
     }
 
     /// The first word, under which INFO errorstats counts it.

@@ -120,15 +120,6 @@ fn exec(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
     Ok(())
 }
 
-/// EXEC that may not even run (wrong arity, say) ends the transaction all the same: the client counts it as closed.
-pub(crate) fn refuse_exec(session: &mut Session, reason: &CommandError) -> CommandError {
-    session.multi = None;
-    forget_watches(session);
-    let reason = reason.to_string();
-    let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);
-    CommandError::owned(format!("EXECABORT Transaction discarded because of: {reason}"))
-}
-
 fn watch(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if ctx.session.multi.is_some() {
         return Err(CommandError::WatchInMulti);
