@@ -38,6 +38,10 @@ pub(crate) struct Step {
 impl Engine {
     /// Runs requests from `first` on; gives the index of the first that was not run. It stops early when the
     /// connection is to be closed or taken over, or when enough output waits.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the hot path takes its parts apart, so that each can be borrowed alone"
+    )]
     pub fn run(
         &self,
         worker: &mut Worker,
@@ -67,6 +71,10 @@ impl Engine {
         }
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the hot path takes its parts apart, so that each can be borrowed alone"
+    )]
     fn run_group(
         &self,
         worker: &mut Worker,

@@ -106,8 +106,11 @@ pub const fn shard_of_slot(slot: u16) -> usize {
 #[derive(Default)]
 pub struct Shard {
     dbs: Vec<Db>,
-    watched: HashMap<(usize, Box<[u8]>), Vec<Arc<AtomicBool>>>,
+    watched: Watched,
 }
+
+/// Who watches a key: database and name, and the flags of the sessions.
+type Watched = HashMap<(usize, Box<[u8]>), Vec<Arc<AtomicBool>>>;
 
 /// One database's part in a shard.
 pub struct Db {
@@ -430,10 +433,10 @@ impl<'a> Keyspace<'a> {
             return false;
         }
         let Some(removed) = self.table_mut(key).remove(key.hash, key.name) else { return false };
-        if matches!(removed.get().value(), ValueRef::Object(_)) {
-            if let Owned::Object(object) = removed.into_value() {
-                self.free_later(object);
-            }
+        if matches!(removed.get().value(), ValueRef::Object(_))
+            && let Owned::Object(object) = removed.into_value()
+        {
+            self.free_later(object);
         }
         let db = self.db;
         self.shards.get_mut(key.shard).tell_watchers(db, key.name);

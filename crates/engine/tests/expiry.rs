@@ -10,9 +10,12 @@ use common::{Harness, words_of};
 use quiver_engine::effects::{Effects, Sink};
 use quiver_engine::expire::ExpireCursor;
 
+/// One command of a unit: database and words.
+type Recorded = (u32, Vec<Vec<u8>>);
+
 /// Every unit as its commands.
 #[derive(Default)]
-struct Recorder(Mutex<Vec<Vec<(u32, Vec<Vec<u8>>)>>>);
+struct Recorder(Mutex<Vec<Vec<Recorded>>>);
 
 impl Sink for Recorder {
     fn append(&self, effects: &Effects) {

@@ -6,7 +6,7 @@ use common::Harness;
 
 fn debuggable() -> Harness {
     let h = Harness::new();
-    h.engine.config.set("enable-debug-command", "yes", false).unwrap();
+    h.engine.config.set("enable-debug-command", "yes", false).expect("a word it takes");
     h
 }
 
