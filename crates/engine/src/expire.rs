@@ -24,6 +24,9 @@ const BUCKETS_PER_HOLD: usize = 512;
 /// Keys removed under one hold, give or take those of one bucket.
 const KEYS_PER_HOLD: usize = 128;
 
+/// What a removal costs a round, in buckets: many at once must not take a core away from the clients.
+const REMOVAL_COST: usize = 2;
+
 /// What one hold of a lock found.
 #[derive(Debug, Default)]
 struct Slice {
@@ -36,7 +39,8 @@ struct Slice {
 }
 
 impl Engine {
-    /// Looks at up to `buckets` buckets from `cursor` on and deletes what is over; gives the number of keys deleted.
+    /// Looks at up to `buckets` buckets from `cursor` on (fewer where it finds much) and deletes what is over; gives the
+    /// number of keys deleted.
     /// Only a primary does this: a replica hides what is over, waits for the stream and deletes nothing here.
     pub fn expire_round(&self, worker: &mut Worker, cursor: &mut ExpireCursor, buckets: usize, now_ms: i64) -> u64 {
         let mut deleted = 0;
@@ -45,7 +49,7 @@ impl Engine {
         let mut laps_left = SHARDS;
         while seen < buckets && laps_left > 0 && !self.state.is_replica.load(Relaxed) {
             let slice = self.expire_slice(worker, cursor, now_ms);
-            seen += slice.looked;
+            seen += slice.looked + slice.over.len() * REMOVAL_COST;
             deleted += slice.over.len() as u64;
             laps_left -= usize::from(slice.shard_done);
         }

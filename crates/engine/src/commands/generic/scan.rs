@@ -117,7 +117,7 @@ fn scan(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 }
 
 /// Buckets passed under one hold of a shard's lock.
-const BUCKETS_PER_HOLD: usize = 256;
+const BUCKETS_PER_HOLD: usize = 64;
 
 /// One hold of the lock of the cursor's shard.
 fn scan_slice(ctx: &mut Ctx<'_>, cursor: &mut Cursor, page: &mut Page<'_>) {
