@@ -49,8 +49,14 @@ fn command() -> impl Strategy<Value = String> {
         2 => (0u8..9, 0u16..60).prop_map(|(i, e)| format!("VREM v{i} e{e}")),
         1 => (0u8..9, 0u16..60).prop_map(|(i, e)| format!("VSETATTR v{i} e{e} {{\"n\":{e}}}")),
         1 => any_key().prop_map(|key| format!("GETDEL {key}")),
+        1 => any_key().prop_map(|key| format!("DEL {key}")),
+        1 => (any_key(), any_key()).prop_map(|(from, to)| format!("RENAME {from} {to}")),
+        1 => (any_key(), any_key(), 0u8..3).prop_map(|(from, to, db)| format!("COPY {from} {to} DB {db} REPLACE")),
+        1 => (any_key(), 0u8..3).prop_map(|(key, db)| format!("MOVE {key} {db}")),
+        1 => (any_key(), -5i64..5000).prop_map(|(key, ms)| format!("PEXPIRE {key} {ms}")),
         1 => any_key().prop_map(|key| format!("HSET {key} f v")),
         1 => (0u8..3).prop_map(|db| format!("SELECT {db}")),
+        1 => prop_oneof![Just("FLUSHDB".to_owned()), Just("SWAPDB 0 1".to_owned()), Just("SWAPDB 2 0".to_owned())],
     ]
 }
 
