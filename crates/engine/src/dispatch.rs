@@ -37,6 +37,7 @@ pub(crate) struct Step {
 impl Engine {
     /// Runs requests from `first` on; gives the index of the first that was not run. It stops early when the
     /// connection is to be closed or taken over, or when enough output waits.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a turn, borrowed apart by the caller")]
     pub fn run(
         &self,
         worker: &mut Worker,
@@ -66,6 +67,7 @@ impl Engine {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts of a turn, borrowed apart by the caller")]
     fn run_group(
         &self,
         worker: &mut Worker,

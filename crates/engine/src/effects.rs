@@ -53,7 +53,7 @@ impl Effects {
     }
 
     /// The finished units: each a list of `(db, RESP bytes of one command)`.
-    pub fn units(&self) -> impl Iterator<Item = impl Iterator<Item = (u32, &[u8])> + ExactSizeIterator> {
+    pub fn units(&self) -> impl Iterator<Item = impl ExactSizeIterator<Item = (u32, &[u8])>> {
         self.units.iter().scan(0, move |first, end| {
             let ops = *first..*end;
             *first = *end;

@@ -102,11 +102,14 @@ pub const fn shard_of_slot(slot: u16) -> usize {
     slot as usize / (SLOTS / SHARDS)
 }
 
+/// By database and key: the flags of the sessions that watch it.
+type Watched = HashMap<(usize, Box<[u8]>), Vec<Arc<AtomicBool>>>;
+
 /// One part of the keyspace.
 #[derive(Default)]
 pub struct Shard {
     dbs: Vec<Db>,
-    watched: HashMap<(usize, Box<[u8]>), Vec<Arc<AtomicBool>>>,
+    watched: Watched,
 }
 
 /// One database's part in a shard.
@@ -430,10 +433,10 @@ impl<'a> Keyspace<'a> {
             return false;
         }
         let Some(removed) = self.table_mut(key).remove(key.hash, key.name) else { return false };
-        if matches!(removed.get().value(), ValueRef::Object(_)) {
-            if let Owned::Object(object) = removed.into_value() {
-                self.free_later(object);
-            }
+        if matches!(removed.get().value(), ValueRef::Object(_))
+            && let Owned::Object(object) = removed.into_value()
+        {
+            self.free_later(object);
         }
         let db = self.db;
         self.shards.get_mut(key.shard).tell_watchers(db, key.name);

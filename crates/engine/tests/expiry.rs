@@ -10,9 +10,12 @@ use common::{Harness, words_of};
 use quiver_engine::effects::{Effects, Sink};
 use quiver_engine::expire::ExpireCursor;
 
+/// One unit: the commands of a turn, each with its database.
+type Unit = Vec<(u32, Vec<Vec<u8>>)>;
+
 /// Every unit as its commands.
 #[derive(Default)]
-struct Recorder(Mutex<Vec<Vec<(u32, Vec<Vec<u8>>)>>>);
+struct Recorder(Mutex<Vec<Unit>>);
 
 impl Sink for Recorder {
     fn append(&self, effects: &Effects) {

@@ -1,5 +1,4 @@
 //! Commands for keys of any type answer what Redis answers.
-#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod common;
 

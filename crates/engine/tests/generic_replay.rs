@@ -1,5 +1,4 @@
 //! The stream of generic commands rebuilds the same keyspace after every turn, whatever expires meanwhile.
-#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod common;
 

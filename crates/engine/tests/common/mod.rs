@@ -1,5 +1,5 @@
 //! An engine driven by command lines, its replies as compact text, and its stream of effects on a second engine.
-#![expect(dead_code, reason = "every test file uses another part")]
+#![allow(dead_code, reason = "every test file uses another part")]
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 use std::sync::{Arc, Mutex};
