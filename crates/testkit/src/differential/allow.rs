@@ -129,8 +129,7 @@ fn shape(value: &Value) -> String {
 fn facts(value: &Value, own: &[&[u8]]) -> Option<Vec<String>> {
     let pairs = value.clone().into_pairs()?;
     let own = |name: &Value| name.as_bytes().is_some_and(|name| own.contains(&name));
-    let mut facts: Vec<String> =
-        pairs.iter().filter(|(name, _)| !own(name)).map(|pair| format!("{pair:?}")).collect();
+    let mut facts: Vec<String> = pairs.iter().filter(|(name, _)| !own(name)).map(|pair| format!("{pair:?}")).collect();
     facts.push(matches!(value, Value::Map(_)).to_string());
     Some(facts)
 }

@@ -180,8 +180,11 @@ const CONNECTION: &[(usize, &str)] = &[
     (1, "client id"),
     (1, "client info"),
     (1, "client list [type {normal|replica|pubsub|nosuch}|id {<odd>}+|nosuch]"),
-    (3, "client kill {id <odd>|type {pubsub|replica|nosuch}|user <name>|addr <value>|laddr <value>|maxage <int>|skipme {yes|no|x}}+ \
-         id 999999999"),
+    (
+        3,
+        "client kill {id <odd>|type {pubsub|replica|nosuch}|user <name>|addr <value>|laddr <value>|maxage <int>|skipme {yes|no|x}}+ \
+         id 999999999",
+    ),
     (1, "client kill <value>"),
     (2, "client no-evict {on|off|ON|x}"),
     (2, "client no-touch {on|off|ON|x}"),
