@@ -46,7 +46,13 @@ pub(crate) async fn start(node: &Node) -> Result<()> {
     if port == 0 {
         return Ok(());
     }
-    let first = config.get("bind").split_ascii_whitespace().next().unwrap_or("127.0.0.1").replace("::*", "::").replace('*', "0.0.0.0");
+    let first = config
+        .get("bind")
+        .split_ascii_whitespace()
+        .next()
+        .unwrap_or("127.0.0.1")
+        .replace("::*", "::")
+        .replace('*', "0.0.0.0");
     let mut host = first.trim_start_matches('-').to_owned();
     // Protected mode of the RESP port looks at each peer; here it closes the port to other machines.
     if config.protected_mode() && config.get("requirepass").is_empty() && !is_loopback(&host) {

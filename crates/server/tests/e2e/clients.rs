@@ -120,7 +120,9 @@ fn client_reply_turns_replies_off_and_skips_one() {
     let mut connection = connect(&server);
     connection.send_raw(b"CLIENT REPLY SKIP\r\nECHO a\r\nECHO b\r\n").expect("the server reads");
     assert_eq!(connection.receive().expect("a reply").value, Value::Bulk(b"b".to_vec()));
-    connection.send_raw(b"CLIENT REPLY OFF\r\nECHO c\r\nnonsense\r\nSET k v\r\nCLIENT REPLY ON\r\nGET k\r\n").expect("sent");
+    connection
+        .send_raw(b"CLIENT REPLY OFF\r\nECHO c\r\nnonsense\r\nSET k v\r\nCLIENT REPLY ON\r\nGET k\r\n")
+        .expect("sent");
     assert_eq!(connection.receive().expect("a reply").value, Value::Simple(b"OK".to_vec()));
     assert_eq!(connection.receive().expect("a reply").value, Value::Bulk(b"v".to_vec()));
 }

@@ -60,9 +60,8 @@ fn count() -> CountRequest {
 /// Ids and scores of VSIM.
 fn vsim(connection: &mut Connection, line: &str) -> Vec<(Vec<u8>, f64)> {
     let pairs = run(connection, line).into_pairs().expect("pairs of id and score");
-    let pairs = pairs.into_iter().map(|(id, score)| {
-        (id.as_bytes().expect("an id").to_vec(), score.as_f64().expect("a score"))
-    });
+    let pairs =
+        pairs.into_iter().map(|(id, score)| (id.as_bytes().expect("an id").to_vec(), score.as_f64().expect("a score")));
     pairs.collect()
 }
 
@@ -73,7 +72,8 @@ async fn what_grpc_writes_resp_reads_and_the_other_way_round() {
     let mut vectors = VectorServiceClient::new(channel.clone());
     let mut searches = SearchServiceClient::new(channel);
 
-    let films = vec![element("heat", &[1.0, 0.1, 0.0], Some(r#"{"year":1995}"#)), element("alien", &[0.0, 1.0, 0.2], None)];
+    let films =
+        vec![element("heat", &[1.0, 0.1, 0.0], Some(r#"{"year":1995}"#)), element("alien", &[0.0, 1.0, 0.2], None)];
     let response = vectors.upsert(upsert(films)).await.expect("an upsert").into_inner();
     assert_eq!((response.inserted, response.updated), (2, 0));
     run(&mut connection, "VADD films VALUES 3 0.9 0.2 0.1 ronin SETATTR {\"year\":1998}");
@@ -92,7 +92,8 @@ async fn what_grpc_writes_resp_reads_and_the_other_way_round() {
         assert!((score - other_score).abs() < 1e-6, "{score} {other_score}");
     }
 
-    let filtered = SearchRequest { filter: ".year > 1996".into(), with_attributes: true, ..search(&[1.0, 0.0, 0.0], 10) };
+    let filtered =
+        SearchRequest { filter: ".year > 1996".into(), with_attributes: true, ..search(&[1.0, 0.0, 0.0], 10) };
     let hits = searches.search(filtered).await.expect("a search").into_inner().hits;
     assert_eq!(hits.len(), 1);
     assert_eq!((&hits[0].id[..], hits[0].attributes.as_deref()), (&b"ronin"[..], Some(r#"{"year":1998}"#)));

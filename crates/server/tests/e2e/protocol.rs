@@ -27,7 +27,11 @@ fn a_pipeline_split_anywhere_is_answered_the_same() {
     let server = start(&[]);
     let bytes = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12\r\nab\r\ncd\r\n*9\r\n\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\nECHO \"a b\\x41\"\r\n";
     for split in 0..bytes.len() {
-        assert_eq!(answer(&server, bytes, split), b"+OK\r\n$12\r\nab\r\ncd\r\n*9\r\n\r\n$4\r\na bA\r\n", "split at {split}");
+        assert_eq!(
+            answer(&server, bytes, split),
+            b"+OK\r\n$12\r\nab\r\ncd\r\n*9\r\n\r\n$4\r\na bA\r\n",
+            "split at {split}"
+        );
     }
 }
 
@@ -64,8 +68,11 @@ fn claimed_lengths_cost_no_memory() {
     let server = start(&[]);
     let mut connection = connect(&server);
     let before = number(&mut connection, "used_memory");
-    let claims: [&[u8]; 3] =
-        [b"*1000000\r\n$536870912\r\n", b"*2147483647\r\n$1\r\na\r\n", b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\nabc"];
+    let claims: [&[u8]; 3] = [
+        b"*1000000\r\n$536870912\r\n",
+        b"*2147483647\r\n$1\r\na\r\n",
+        b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\nabc",
+    ];
     let mut open = Vec::new();
     for claim in claims.iter().cycle().take(60) {
         let mut claimant = connect(&server);
