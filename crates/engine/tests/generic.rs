@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Harness, START_MS, show};
+use proptest::prelude::*;
 use quiver_engine::session::Role;
 
 /// What DUMP answers in Redis 8.0 for the string "hello".
@@ -162,6 +163,21 @@ fn dumps_of_short_values_are_those_of_redis_to_the_byte() {
     assert_eq!(client.run("GET long"), format!("'{}'", "a".repeat(47)));
 }
 
+/// The digest of a value.
+fn digest(client: &mut Harness, key: &str) -> String {
+    client.engine.config.set("enable-debug-command", "yes", false).expect("a parameter with this value");
+    let digest = client.run(&format!("DEBUG DIGEST-VALUE {key}"));
+    assert!(digest.starts_with("*1[+"), "{digest}");
+    digest
+}
+
+/// What DUMP answers.
+fn dump(client: &mut Harness, key: &str) -> Vec<u8> {
+    let reply = client.run_words(&["DUMP", key]);
+    let start = reply.iter().position(|byte| *byte == b'\n').expect("a reply has a first line") + 1;
+    reply[start..reply.len() - 2].to_vec()
+}
+
 #[test]
 fn a_restored_value_is_the_dumped_one() {
     let mut client = Harness::new();
@@ -169,13 +185,12 @@ fn a_restored_value_is_the_dumped_one() {
     for (name, value) in [("int", "-17"), ("text", "some text"), ("long", "a".repeat(1000).as_str())] {
         client.run_words(&["SET", name, value]);
     }
-    for name in ["v", "int", "text", "long"] {
-        let before = client.run_words(&["DEBUG", "DIGEST-VALUE", name]);
-        let reply = client.run_words(&["DUMP", name]);
-        let start = reply.windows(2).position(|pair| pair == b"\r\n").unwrap() + 2;
-        let payload = reply[start..reply.len() - 2].to_vec();
+    client.run("HSET h f1 v1 f2 22");
+    for name in ["v", "h", "int", "text", "long"] {
+        let before = digest(&mut client, name);
+        let payload = dump(&mut client, name);
         assert_eq!(client.run_words(&[b"RESTORE", name.as_bytes(), b"0", &payload, b"REPLACE"]), b"+OK\r\n");
-        assert_eq!(client.run_words(&["DEBUG", "DIGEST-VALUE", name]), before, "{name}");
+        assert_eq!(digest(&mut client, name), before, "{name}");
     }
 }
 
@@ -319,4 +334,51 @@ fn the_primarys_stream_sets_times_that_are_over_and_waits_for_its_del() {
     replica.run_words(&["DEL", "a"]);
     replica.session.role = Role::Normal;
     replica.expect(&[("DBSIZE", ":0")]);
+}
+
+/// A client with a value of every type, a hash in both encodings.
+fn with_values() -> Harness {
+    let mut client = Harness::new();
+    client.run("SET text 'some text that is long enough'");
+    client.run("HSET small f1 v1 f2 22");
+    (0..200).for_each(|i| drop(client.run(&format!("HSET large field:{i} {i}"))));
+    (0..20).for_each(|i| drop(client.run(&format!("VADD quantised VALUES 4 {i} 1 2 3 e{i} SETATTR '{{\"a\":{i}}}'"))));
+    (0..20).for_each(|i| drop(client.run(&format!("VADD floats REDUCE 2 VALUES 4 {i} 1 2 3 e{i} NOQUANT"))));
+    client
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    /// The checksum keeps accidents out, not a client that computes it.
+    #[test]
+    fn sealed_bytes_of_a_stranger_are_refused_or_a_sound_value(
+        key in prop_oneof![Just("text"), Just("small"), Just("large"), Just("quantised"), Just("floats")],
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+        cuts in any::<bool>(),
+    ) {
+        let mut client = with_values();
+        let mut body = dump(&mut client, key);
+        body.truncate(body.len() - 10);
+        for (at, byte) in edits {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        if cuts {
+            body.truncate(cut.index(body.len()));
+        }
+        quiver_rdb::frame::seal(&mut body);
+        let reply = restore(&mut client, "stranger", "0", &body, "");
+        if reply == "+OK" {
+            let again = dump(&mut client, "stranger");
+            prop_assert_eq!(restore(&mut client, "again", "0", &again, ""), "+OK");
+            prop_assert_eq!(digest(&mut client, "stranger"), digest(&mut client, "again"));
+            client.run("VSIM stranger VALUES 4 1 2 3 4");
+            client.run("HGETALL stranger");
+            prop_assert_eq!(client.run("DEL stranger again"), ":2");
+        } else {
+            prop_assert_eq!(reply, "-ERR Bad data format");
+        }
+    }
 }

@@ -1,5 +1,4 @@
 //! Flushing, swapping, CONFIG, INFO, MEMORY and DEBUG answer as Redis does.
-#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod common;
 
