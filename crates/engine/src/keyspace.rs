@@ -102,9 +102,6 @@ pub const fn shard_of_slot(slot: u16) -> usize {
     slot as usize / (SLOTS / SHARDS)
 }
 
-/// By database and key: the flags of the sessions that watch it.
-type Watched = HashMap<(usize, Box<[u8]>), Vec<Arc<AtomicBool>>>;
-
 /// One part of the keyspace.
 #[derive(Default)]
 pub struct Shard {

@@ -23,7 +23,7 @@ const USAGE: &str = "\
 cargo xtask <chore>
 
   test [step...]   everything CI runs, or only the named steps; `cargo xtask test list` names them
-  demo             build in release, load real embeddings, search over RESP, gRPC and Python, restart, replicate
+  demo [step...]   build in release, load real embeddings, search over RESP, gRPC and Python, restart, replicate
   codegen          compile proto/ into crates/grpc/src/generated (`--check`: only compare)
   tidy             the checks of the project's own rules: dependency table, headers, forbidden leftovers
 ";
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         ["test", steps @ ..] => test::run_steps(&project, steps),
-        ["demo"] => demo::run_steps(&project),
+        ["demo", steps @ ..] => demo::run_steps(&project, steps),
         ["codegen"] => codegen::codegen(false),
         ["codegen", "--check"] => codegen::codegen(true),
         ["tidy"] => tidy::run(&project),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 use crate::project::Project;
 
@@ -20,8 +20,18 @@ pub(crate) struct Step {
     pub(crate) run: fn(&Project) -> Result<()>,
 }
 
+/// Runs all steps of a chore, or those named in `only`, in the chore's order.
+pub(crate) fn run_named(project: &Project, chore: &str, steps: &[Step], only: &[&str]) -> Result<()> {
+    if let Some(unknown) = only.iter().find(|name| steps.iter().all(|step| step.name != **name)) {
+        let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
+        bail!("no step `{unknown}`; there are: {}", names.join(" "));
+    }
+    let chosen: Vec<&Step> = steps.iter().filter(|step| only.is_empty() || only.contains(&step.name)).collect();
+    run_all(project, chore, &chosen)
+}
+
 /// Runs `steps` in order and stops at the first that fails; ends with a table of the times.
-pub(crate) fn run_all(project: &Project, chore: &str, steps: &[&Step]) -> Result<()> {
+fn run_all(project: &Project, chore: &str, steps: &[&Step]) -> Result<()> {
     let style = Style::detect();
     let mut times = Vec::new();
     for (index, step) in steps.iter().enumerate() {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::codegen;
 use crate::project::{Project, capture, run};
 use crate::python;
-use crate::steps::{Step, run_all};
+use crate::steps::{Step, run_named};
 use crate::tidy;
 
 const STEPS: &[Step] = &[
@@ -86,11 +86,7 @@ const SELECTION: [&str; 3] = ["--workspace", "--exclude", python::PACKAGE];
 
 /// Runs all steps, or those named in `only`, in the order of the table.
 pub(crate) fn run_steps(project: &Project, only: &[&str]) -> Result<()> {
-    if let Some(unknown) = only.iter().find(|name| STEPS.iter().all(|step| step.name != **name)) {
-        bail!("no step `{unknown}`; there are: {}", names().join(" "));
-    }
-    let chosen: Vec<&Step> = STEPS.iter().filter(|step| only.is_empty() || only.contains(&step.name)).collect();
-    run_all(project, "test", &chosen)
+    run_named(project, "test", STEPS, only)
 }
 
 /// Prints the steps and what they do.
@@ -98,10 +94,6 @@ pub(crate) fn list() {
     for step in STEPS {
         println!("{:<10} {}", step.name, step.what);
     }
-}
-
-fn names() -> Vec<&'static str> {
-    STEPS.iter().map(|step| step.name).collect()
 }
 
 /// With cargo-nextest where it is installed (each test in a process of its own), else with cargo's own runner.
