@@ -112,9 +112,6 @@ pub struct Shard {
     watched: Watched,
 }
 
-/// Who watches a key: database and name, and the flags of the sessions.
-type Watched = HashMap<(usize, Box<[u8]>), Vec<Arc<AtomicBool>>>;
-
 /// One database's part in a shard.
 pub struct Db {
     /// The entries.
