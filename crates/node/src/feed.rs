@@ -74,7 +74,7 @@ async fn serve(
             return output.write_all(b"-ERR this primary needs replicas with REPLCONF capa eof\r\n").await;
         }
         None => {
-            if replid != "?" {
+            if !matches!(replid, "" | "?") {
                 node.engine.stats.partial_syncs_refused.fetch_add(1, Relaxed);
             }
             node.engine.stats.full_syncs.fetch_add(1, Relaxed);
