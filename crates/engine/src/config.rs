@@ -80,7 +80,7 @@ pub const PARAMETERS: &[Parameter] = &[
     live("lazyfree-lazy-user-del", "yes", Kind::Bool),
     live("lazyfree-lazy-user-flush", "yes", Kind::Bool),
     live("list-max-listpack-size", "-2", Kind::Int(-5, i64::MAX)),
-    live("logfile", "", Kind::Text),
+    fixed("logfile", "", Kind::Text),
     live("loglevel", "notice", Kind::Word(&["debug", "verbose", "notice", "warning", "nothing"])),
     live("masterauth", "", Kind::Text),
     live("masteruser", "", Kind::Text),

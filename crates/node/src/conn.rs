@@ -138,27 +138,22 @@ pub(crate) async fn serve(mut stream: TcpStream, client: Arc<ClientInfo>) -> Opt
 
 /// Waits until somebody asks the connection to close.
 pub(crate) async fn killed(client: &ClientInfo) {
-    poll_fn(|cx| poll_killed(client, cx)).await;
+    let mut known = None;
+    poll_fn(|cx| poll_killed(client, &mut known, cx)).await;
 }
 
-/// The waker is left before the flag is looked at, so a kill in between is not missed.
-fn poll_killed(client: &ClientInfo, cx: &Context<'_>) -> Poll<()> {
-    let mut waker = client.waker.lock();
-    if waker.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
-        *waker = Some(cx.waker().clone());
+/// `known` is the waker left last time. It is left before the flag is looked at, so a kill in between is not missed.
+fn poll_killed(client: &ClientInfo, known: &mut Option<Waker>, cx: &Context<'_>) -> Poll<()> {
+    if known.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
+        *known = Some(cx.waker().clone());
+        client.waker.lock().clone_from(known);
     }
-    drop(waker);
     if client.killed.load(Acquire) { Poll::Ready(()) } else { Poll::Pending }
 }
 
 /// Waits for input: into the shared buffer, or behind what the connection already holds.
 fn poll_input(stream: &mut TcpStream, conn: &mut Conn, cx: &mut Context<'_>) -> Poll<Input> {
-    let client = &conn.session.shared;
-    if conn.waker.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
-        conn.waker = Some(cx.waker().clone());
-        client.waker.lock().clone_from(&conn.waker);
-    }
-    if client.killed.load(Acquire) {
+    if poll_killed(&conn.session.shared, &mut conn.waker, cx).is_ready() {
         return Poll::Ready(Input::End);
     }
     let stream = Pin::new(stream);
@@ -196,6 +191,8 @@ impl Conn {
 
     fn turn_with(&mut self, shared: &mut Shared, input: Input, stream: &TcpStream) -> Next {
         let Shared { engine, worker, input: buffer, output, requests } = shared;
+        // Empty, unless another connection's turn panicked: its replies are not for this client.
+        output.clear();
         let bytes: &[u8] = match input {
             Input::Shared(len) => {
                 worker.stats.net_in_bytes.add(len as u64);

@@ -10,12 +10,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use quiver_engine::session::Takeover;
-use quiver_engine::{ClientInfo, Session};
+use quiver_engine::{ClientInfo, Engine, Session};
 use quiver_persist::SnapshotStream;
 use quiver_resp::{Decoder, Limits, Requests};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
@@ -74,7 +75,7 @@ async fn serve(
             return output.write_all(b"-ERR this primary needs replicas with REPLCONF capa eof\r\n").await;
         }
         None => {
-            if replid != "?" {
+            if !matches!(replid, "" | "?") {
                 node.engine.stats.partial_syncs_refused.fetch_add(1, Relaxed);
             }
             node.engine.stats.full_syncs.fetch_add(1, Relaxed);
@@ -112,18 +113,18 @@ async fn full_sync(
     options.wait = SNAPSHOT_WAIT;
     tokio::task::spawn_blocking(move || {
         let mut cut = None;
-        let snapshot = SnapshotStream::begin(engine, &options, |_| {
+        let snapshot = SnapshotStream::begin(&*engine, &options, |_| {
             cut = Some(stream.cut());
             None
         });
         let (Some(mut snapshot), Some(cut)) = (snapshot, cut) else { return };
-        // When the receiver is gone the replica is: the snapshot is given up.
         if tell.send(cut).is_ok() {
             while let Some(piece) = snapshot.next_piece() {
-                if pieces.blocking_send(piece).is_err() {
-                    break;
+                if !piece.is_empty() && !hand_over(&engine, &pieces, piece) {
+                    return;
                 }
             }
+            hand_over(&engine, &pieces, Vec::new());
         }
     });
     let (stream_id, reader) =
@@ -135,11 +136,30 @@ async fn full_sync(
         output.write_all(format!("+FULLRESYNC {stream_id} {}\r\n", reader.offset).as_bytes()).await?;
     }
     output.write_all(format!("$EOF:{mark}\r\n").as_bytes()).await?;
-    while let Some(piece) = waiting.recv().await {
-        output.write_all(&piece).await?;
+    let patience = Duration::from_secs(node.engine.config.repl_timeout_s().max(1) as u64);
+    loop {
+        let piece = waiting.recv().await.ok_or_else(|| io::Error::other("the snapshot was given up"))?;
+        if piece.is_empty() {
+            break;
+        }
+        // A replica that does not read must not keep its snapshot, and with it all others, from ending.
+        tokio::time::timeout(patience, output.write_all(&piece)).await.map_err(io::Error::other)??;
     }
     output.write_all(mark.as_bytes()).await?;
     Ok(reader)
+}
+
+/// Hands a piece of a snapshot to the connection; an empty one is the end. `false`: the snapshot is given up, because
+/// the replica is gone or the server is ending and its last snapshot comes first.
+fn hand_over(engine: &Engine, pieces: &mpsc::Sender<Vec<u8>>, mut piece: Vec<u8>) -> bool {
+    loop {
+        piece = match pieces.try_send(piece) {
+            Ok(()) => return true,
+            Err(TrySendError::Full(piece)) if !engine.state.ending.load(Relaxed) => piece,
+            Err(_) => return false,
+        };
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Writes the stream from the reader's place on, as it grows.

@@ -57,7 +57,7 @@ async fn run(node: Node, mut receiver: mpsc::UnboundedReceiver<Handover>) {
     while let Some((stream, client)) = receiver.recv().await {
         let node = node.clone();
         tokio::spawn(async move {
-            let id = client.id;
+            let _registered = Registered { node: node.clone(), id: client.id };
             let _ = stream.set_nodelay(true);
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
             match stream {
@@ -68,7 +68,18 @@ async fn run(node: Node, mut receiver: mpsc::UnboundedReceiver<Handover>) {
                 }
                 Err(error) => warn!("a connection could not be registered: {error}"),
             }
-            node.engine.disconnect(id);
         });
+    }
+}
+
+/// A client in the engine's list. It leaves with its task, whether that ends or panics.
+struct Registered {
+    node: Node,
+    id: u64,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.node.engine.disconnect(self.id);
     }
 }

@@ -82,6 +82,8 @@ struct Follower {
     requests: Requests,
     pending: Vec<u8>,
     output: Vec<u8>,
+    /// Commands of the stream that could not be applied.
+    failed: u64,
 }
 
 /// A snapshot on its way.
@@ -104,6 +106,7 @@ impl Follower {
             requests: Requests::new(),
             pending: Vec::new(),
             output: Vec::new(),
+            failed: 0,
             engine,
         }
     }
@@ -225,6 +228,7 @@ impl Follower {
                 let is = |at: usize, word: &str| argv.get(at).is_some_and(|w| w.eq_ignore_ascii_case(word.as_bytes()));
                 asked |= is(0, "REPLCONF") && is(1, "GETACK");
             }
+            let errors = self.worker.stats.errors.get();
             let mut next = 0;
             while next < self.requests.len() {
                 let (worker, session) = (&mut self.worker, &mut self.session);
@@ -235,6 +239,7 @@ impl Follower {
                 session.close_after_reply = false;
                 session.takeover = None;
             }
+            self.note_failed(self.worker.stats.errors.get().saturating_sub(errors));
             self.host.stream.append_raw(&self.pending[..used]);
             self.pending.drain(..used);
             if asked {
@@ -243,6 +248,16 @@ impl Follower {
             if self.requests.len() < BATCH_MAX {
                 return Ok(());
             }
+        }
+    }
+
+    /// A primary sends only what it has done, so a command that fails here means that the data differ: a command this
+    /// server does not have, say. Logged at the first and then ever more rarely.
+    fn note_failed(&mut self, count: u64) {
+        let before = self.failed;
+        self.failed += count;
+        if self.failed.checked_ilog2() != before.checked_ilog2() {
+            warn!("{} commands of the primary could not be applied; the data differ from the primary's", self.failed);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use quiver_engine::keyspace::Keyspace;
 use quiver_engine::{CommandError, Engine};
-use quiver_persist::LoadOptions;
+use quiver_persist::{LoadOptions, SaveError};
 use tracing::{info, warn};
 
 use crate::clock::now_ms;
@@ -64,8 +64,11 @@ impl Saver {
         self.running.store(false, Relaxed);
         self.last_try_s.store(now_ms() / 1000, Relaxed);
         self.last_duration_s.store((now_ms() - started_ms) / 1000, Relaxed);
-        self.failed.store(result.is_err(), Relaxed);
-        engine.state.save_failed.store(result.is_err(), Relaxed);
+        // A snapshot that had to wait too long for another one says nothing about the disk.
+        if !matches!(result, Err(SaveError::Busy(_) | SaveError::Cancelled(_))) {
+            self.failed.store(result.is_err(), Relaxed);
+            engine.state.save_failed.store(result.is_err(), Relaxed);
+        }
         match result {
             Ok(saved) => {
                 engine.stats.dirty_at_save.store(dirty as i64, Relaxed);

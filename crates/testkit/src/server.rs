@@ -174,7 +174,12 @@ impl Server {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             let pong = self.connect().and_then(|mut connection| connection.call(&["PING"]));
-            if pong.is_ok_and(|reply| reply.value == Value::Simple(b"PONG".to_vec())) {
+            // A server that asks for a password is up; one that is loading is not.
+            let is_up = |value: &Value| match value {
+                Value::Error(text) => text.starts_with(b"NOAUTH"),
+                value => *value == Value::Simple(b"PONG".to_vec()),
+            };
+            if pong.is_ok_and(|reply| is_up(&reply.value)) {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {

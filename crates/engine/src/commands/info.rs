@@ -183,6 +183,7 @@ fn keyspace(ctx: &mut Ctx<'_>, out: &mut String) {
 fn mean_ttl_ms(ctx: &mut Ctx<'_>) -> i64 {
     let now_ms = ctx.ks.now_ms;
     let draws = (0..TTL_SAMPLES).filter_map(|_| ctx.ks.sample(ctx.rng.next())?.expire_at());
-    let ttls: Vec<i64> = draws.map(|at| (at - now_ms).max(0)).collect();
-    ttls.iter().sum::<i64>() / ttls.len().max(1) as i64
+    // Times near the largest there are add up to more than 64 bits hold; their mean is one of them at most.
+    let ttls: Vec<i128> = draws.map(|at| i128::from(at - now_ms).max(0)).collect();
+    (ttls.iter().sum::<i128>() / ttls.len().max(1) as i128) as i64
 }

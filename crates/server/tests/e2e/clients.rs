@@ -33,6 +33,23 @@ fn a_client_that_never_reads_costs_little_and_can_be_killed() {
 }
 
 #[test]
+fn a_stranger_that_never_reads_its_refusals_costs_little() {
+    let server = start(&["--requirepass", "secret"]);
+    let mut connection = connect(&server);
+    run(&mut connection, "AUTH secret");
+    let before = number(&mut connection, "used_memory");
+    let mut stream = TcpStream::connect(server.addr()).expect("the server accepts");
+    stream.set_write_timeout(Some(Duration::from_millis(100))).expect("a time that is not zero");
+    for _ in 0..100 {
+        if stream.write_all(&b"GET a\r\n".repeat(10_000)).is_err() {
+            break;
+        }
+    }
+    let grown = number(&mut connection, "used_memory") - before;
+    assert!(grown < 4 << 20, "{grown} bytes");
+}
+
+#[test]
 fn clients_that_leave_in_the_middle_of_a_command_leave_nothing_behind() {
     let server = start(&[]);
     let mut connection = connect(&server);

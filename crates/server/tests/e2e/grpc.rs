@@ -1,5 +1,9 @@
 //! gRPC and RESP over the same collections of the running server.
 
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
 use quiver_grpc::client::{SearchServiceClient, VectorServiceClient};
 use quiver_grpc::f32_vector;
 use quiver_grpc::pb::search_request::Query;
@@ -23,7 +27,12 @@ use crate::support::{connect, run, start};
 
 /// A server with both APIs, and a channel to the gRPC one.
 async fn serve(args: &[&str]) -> (Server, Channel) {
-    let port = free_port().expect("a free port").to_string();
+    let port = free_port().expect("a free port");
+    serve_at(port, args).await
+}
+
+async fn serve_at(port: u16, args: &[&str]) -> (Server, Channel) {
+    let port = port.to_string();
     let server = start(&[&["--grpc-port", &port], args].concat());
     let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).expect("an address");
     // RESP answers a moment before gRPC is up.
@@ -37,7 +46,7 @@ async fn serve(args: &[&str]) -> (Server, Channel) {
 }
 
 fn element(id: &str, vector: &[f32], attributes: Option<&str>) -> Element {
-    Element { id: id.into(), vector: Some(f32_vector(vector)), attributes: attributes.map(Into::into) }
+    Element { id: id.to_owned().into(), vector: Some(f32_vector(vector)), attributes: attributes.map(Into::into) }
 }
 
 fn upsert(elements: Vec<Element>) -> UpsertRequest {
@@ -84,7 +93,7 @@ async fn what_grpc_writes_resp_reads_and_the_other_way_round() {
 
     let over_resp = vsim(&mut connection, "VSIM films VALUES 3 1 0 0 WITHSCORES");
     let hits = searches.search(search(&[1.0, 0.0, 0.0], 10)).await.expect("a search").into_inner().hits;
-    let over_grpc: Vec<(Vec<u8>, f64)> = hits.into_iter().map(|hit| (hit.id, f64::from(hit.score))).collect();
+    let over_grpc: Vec<(Vec<u8>, f64)> = hits.into_iter().map(|hit| (hit.id.to_vec(), f64::from(hit.score))).collect();
     assert_eq!(over_grpc.len(), 3);
     assert_eq!(over_grpc[0].0, b"heat");
     for ((id, score), (other_id, other_score)) in over_resp.iter().zip(&over_grpc) {
@@ -92,13 +101,12 @@ async fn what_grpc_writes_resp_reads_and_the_other_way_round() {
         assert!((score - other_score).abs() < 1e-6, "{score} {other_score}");
     }
 
-    let filtered =
-        SearchRequest { filter: ".year > 1996".into(), with_attributes: true, ..search(&[1.0, 0.0, 0.0], 10) };
-    let hits = searches.search(filtered).await.expect("a search").into_inner().hits;
+    let request = SearchRequest { with_attributes: true, ..search(&[0.9, 0.2, 0.1], 1) };
+    let hits = searches.search(request).await.expect("a search").into_inner().hits;
     assert_eq!(hits.len(), 1);
     assert_eq!((&hits[0].id[..], hits[0].attributes.as_deref()), (&b"ronin"[..], Some(r#"{"year":1998}"#)));
 
-    let ids = vec![b"ronin".to_vec(), b"alien".to_vec()];
+    let ids: Vec<tonic::codegen::Bytes> = vec!["ronin".into(), "alien".into()];
     let get = GetRequest {
         collection: "films".into(),
         ids: ids.clone(),
@@ -141,8 +149,8 @@ async fn mistakes_have_the_status_that_says_whose_they_are() {
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
 
     run(&mut connection, "DEL films");
-    let status = searches.search(search(&[1.0, 2.0], 1)).await.expect_err("no collection");
-    assert_eq!(status.code(), Code::NotFound, "{status:?}");
+    let hits = searches.search(search(&[1.0, 2.0], 1)).await.expect("a search").into_inner().hits;
+    assert!(hits.is_empty(), "a missing collection is an empty one");
     run(&mut connection, "SET films text");
     let status = vectors.upsert(upsert(vec![element("a", &[1.0], None)])).await.expect_err("a string");
     assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
@@ -158,7 +166,7 @@ async fn a_replica_refuses_upserts_and_serves_searches() {
     let mut on_replica = connect(&replica);
     crate::support::eventually("the element", || run(&mut on_replica, "EXISTS films") == Value::Integer(1));
     let hits = SearchServiceClient::new(channel.clone()).search(search(&[1.0, 0.0], 1)).await.expect("a search");
-    assert_eq!(hits.into_inner().hits[0].id, b"heat");
+    assert_eq!(hits.into_inner().hits[0].id, &b"heat"[..]);
     let status = VectorServiceClient::new(channel).upsert(upsert(films)).await.expect_err("a write");
     assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
 }
@@ -199,4 +207,23 @@ async fn health_and_reflection_are_served() {
     let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else { panic!("no list") };
     let names: Vec<String> = list.service.into_iter().map(|service| service.name).collect();
     assert!(names.iter().any(|name| name == "quiver.v1.SearchService"), "{names:?}");
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_http2_end_only_their_own_connection() {
+    let port = free_port().expect("a free port");
+    let (_server, channel) = serve_at(port, &[]).await;
+    for bytes in [&b"PING\r\n"[..], b"POST / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\x00\x00"]
+    {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the server accepts");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time that is not zero");
+        stream.write_all(bytes).expect("the server reads");
+        stream.shutdown(Shutdown::Write).expect("the connection is open");
+        let mut rest = Vec::new();
+        match stream.read_to_end(&mut rest) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "the server closes"),
+        }
+    }
+    assert_eq!(VectorServiceClient::new(channel).count(count()).await.expect("a count").into_inner().count, 0);
 }

@@ -199,6 +199,26 @@ fn a_server_that_cannot_save_goes_on_unless_forced() {
     assert!(!server.wait().expect("it ends").success(), "not everything is on disk");
 }
 
+#[test]
+fn a_replica_that_does_not_read_its_snapshot_keeps_no_other_from_being_written() {
+    let folder = folder();
+    let mut server = start_in(folder.path(), &["--rdbcompression", "no"]);
+    let mut connection = connect(&server);
+    let value = vec![b'x'; 1 << 20];
+    for i in 0..40 {
+        connection.call(&[&b"SET"[..], format!("large:{i}").as_bytes(), &value]).expect("OK");
+    }
+    let mut replica = connect(&server);
+    replica.send_raw(b"REPLCONF capa eof capa psync2\r\nPSYNC ? -1\r\n").expect("the server reads");
+    eventually("the snapshot to be on its way", || {
+        number(&mut connection, "connected_slaves") == 1 && info(&mut connection, "slave0").contains("state=send_bulk")
+    });
+    connection.send(&["SHUTDOWN", "SAVE"]).expect("the server reads");
+    assert!(server.wait().expect("it ends").success());
+    let server = start_in(folder.path(), &[]);
+    assert_eq!(run(&mut connect(&server), "DBSIZE"), Value::Integer(40));
+}
+
 /// Writes pairs of keys that always have the same value, until told to stop. Gives the number of the last round whose
 /// every transaction was answered.
 fn write_pairs(mut connection: Connection, stop: &AtomicBool) -> i64 {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use quiver_resp::Value;
 use quiver_testkit::Server;
 
-use crate::support::{ask, connect, error, eventually, number, run, start};
+use crate::support::{ask, connect, error, eventually, info, number, run, start};
 
 /// What the server answers to bytes sent in two pieces, until it closes.
 fn answer(server: &Server, bytes: &[u8], split: usize) -> Vec<u8> {
@@ -171,7 +171,6 @@ fn vectors_that_cannot_be_are_refused() {
         "VADD vectors FP32 abc b",
         "VADD vectors REDUCE 0 VALUES 2 1 1 b",
         "VADD vectors REDUCE 4294967295 VALUES 2 1 1 b",
-        "VADD fresh REDUCE 3 VALUES 2 1 1 b",
         "VADD vectors VALUES 2 1 1 b M 0",
         "VADD vectors VALUES 2 1 1 b EF 99999999999",
         "VADD vectors VALUES 2 1 1 b SETATTR",
@@ -180,8 +179,9 @@ fn vectors_that_cannot_be_are_refused() {
         "VSIM vectors VALUES 2 nan 1",
         "VSIM vectors ELE a COUNT 0",
         "VSIM vectors ELE a COUNT -1",
-        "VSIM vectors ELE a EF 99999999999",
-        "VSIM vectors ELE a FILTER ((((",
+        "VSIM vectors ELE a EF 0",
+        "VRANDMEMBER vectors -9223372036854775807",
+        "VRANDMEMBER vectors -9223372036854775808",
     ] {
         error(&mut connection, line);
     }
@@ -189,14 +189,21 @@ fn vectors_that_cannot_be_are_refused() {
     for (line, reply) in [
         ("VEMB vectors missing", Value::Null),
         ("VREM vectors missing", Value::Integer(0)),
+        ("VSIM vectors ELE a EF 99999999999", Value::Array(vec![Value::Bulk(b"a".to_vec())])),
+        ("VSIM vectors ELE a COUNT 9223372036854775807", Value::Array(vec![Value::Bulk(b"a".to_vec())])),
         ("VSIM nothing VALUES 2 1 1", Value::Array(Vec::new())),
-        ("VRANDMEMBER nothing -9223372036854775807", Value::Array(Vec::new())),
     ] {
         assert_eq!(ask(&mut connection, line), reply, "{line}");
     }
-    let mut filter = b"VSIM vectors ELE a FILTER ".to_vec();
-    filter.extend("(".repeat(50_000).bytes().chain(*b"\r\n"));
-    connection.send_raw(&filter).expect("the server reads");
-    assert!(connection.receive().expect("a reply").value.is_error(), "a filter of 50,000 brackets");
     run(&mut connection, "PING");
+}
+
+#[test]
+fn times_as_late_as_there_can_be_do_not_disturb_info() {
+    let server = start(&[]);
+    let mut connection = connect(&server);
+    for i in 0..40 {
+        run(&mut connection, &format!("SET key:{i} v PXAT 9223372036854775806"));
+    }
+    assert!(info(&mut connection, "db0").starts_with("keys=40,expires=40,avg_ttl=922"));
 }

@@ -1,6 +1,8 @@
 //! Replicas: the same content, the same answers, and no more transfers than necessary.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use quiver_resp::Value;
 use quiver_testkit::{Connection, Server};
@@ -41,7 +43,6 @@ fn change(connection: &mut Connection) {
         "HSET hash:2 new 1",
         "HINCRBYFLOAT hash:2 new 0.25",
         "HDEL hash:3 other",
-        "HEXPIRE hash:5 1000 FIELDS 1 field",
         "VADD vectors VALUES 3 0.5 0.5 0.1 added",
         "VREM vectors element:9",
         "VSETATTR vectors element:10 {\"n\":1000}",
@@ -76,6 +77,43 @@ fn a_replica_gets_what_was_there_and_what_comes() {
     assert_eq!(fingerprint(&mut on_replica), fingerprint(&mut on_primary));
     assert_eq!(number(&mut on_primary, "sync_full"), 1);
     assert_eq!(number(&mut on_primary, "connected_slaves"), 1);
+}
+
+#[test]
+fn writes_during_full_synchronisations_are_neither_lost_nor_applied_twice() {
+    let (primary, replica) = (start(&[]), start(&[]));
+    let mut on_primary = connect(&primary);
+    fill(&mut on_primary);
+    run(&mut on_primary, "SET counter 0");
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = std::thread::spawn({
+        let (mut connection, stop) = (connect(&primary), Arc::clone(&stop));
+        move || {
+            let mut round = 0;
+            while !stop.load(Relaxed) {
+                for line in [
+                    "INCR counter".to_owned(),
+                    format!("SET string:{} {round}", round % 300),
+                    format!("HSET hash:{} f{} {round}", round % 60, round % 7),
+                    format!("VADD vectors VALUES 3 1 {round} 2 element:{}", round % 80),
+                    format!("DEL string:{}", round % 290),
+                ] {
+                    run(&mut connection, &line);
+                }
+                round += 1;
+            }
+        }
+    });
+    for _ in 0..4 {
+        run(&mut connect(&replica), "REPLICAOF NO ONE");
+        run(&mut connect(&replica), "SET own 1"); // So that it cannot go on where it was.
+        follow(&replica, &primary);
+    }
+    stop.store(true, Relaxed);
+    writer.join().expect("the writer does not panic");
+    let mut on_replica = connect(&replica);
+    caught_up(&mut on_primary, &mut on_replica);
+    assert_eq!(fingerprint(&mut on_replica), fingerprint(&mut on_primary));
 }
 
 #[test]
