@@ -30,6 +30,8 @@ pub enum Kind {
     Int(i64, i64),
     /// A number of bytes, units allowed (kb, mb, gb, k, m, g).
     Memory,
+    /// The same, and what is less counts as this much.
+    MemoryFrom(i64),
     /// Any text.
     Text,
     /// One of these words.
@@ -71,7 +73,7 @@ pub const PARAMETERS: &[Parameter] = &[
     fixed("enable-debug-command", "local", Kind::Word(&["no", "yes", "local"])),
     fixed("enable-protected-configs", "no", Kind::Word(&["no", "yes", "local"])),
     fixed("grpc-port", "0", Kind::Int(0, 65535)),
-    live("hash-max-listpack-entries", "128", Kind::Int(0, i64::MAX)),
+    live("hash-max-listpack-entries", "512", Kind::Int(0, i64::MAX)),
     live("hash-max-listpack-value", "64", Kind::Memory),
     live("hz", "10", Kind::Int(1, 500)),
     fixed("io-threads", "0", Kind::Int(0, 256)),
@@ -93,7 +95,7 @@ pub const PARAMETERS: &[Parameter] = &[
     live("protected-mode", "yes", Kind::Bool),
     live("rdbchecksum", "yes", Kind::Bool),
     live("rdbcompression", "yes", Kind::Bool),
-    live("repl-backlog-size", "1048576", Kind::Memory),
+    live("repl-backlog-size", "1048576", Kind::MemoryFrom(16384)),
     live("repl-timeout", "60", Kind::Int(1, i32::MAX as i64)),
     live("replica-announce-ip", "", Kind::Text),
     live("replica-announce-port", "0", Kind::Int(0, 65535)),
@@ -317,8 +319,9 @@ fn normalise(kind: Kind, text: &str) -> Result<String, String> {
             Ok(n) if (low..=high).contains(&n) => Ok(n.to_string()),
             Ok(_) => Err(format!("argument must be between {low} and {high} inclusive")),
         },
-        Kind::Memory => match parse_memory(text) {
-            Some(bytes) => Ok(bytes.to_string()),
+        Kind::Memory => normalise(Kind::MemoryFrom(0), text),
+        Kind::MemoryFrom(least) => match parse_memory(text) {
+            Some(bytes) => Ok(bytes.max(least).to_string()),
             None => Err("argument must be a memory value".to_owned()),
         },
         Kind::Word(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
@@ -356,7 +359,7 @@ pub fn parse_memory(text: &str) -> Option<i64> {
 fn number_of(kind: Kind, text: &str) -> i64 {
     match kind {
         Kind::Bool => i64::from(text == "yes"),
-        Kind::Int(..) | Kind::Memory => text.parse().unwrap_or(0),
+        Kind::Int(..) | Kind::Memory | Kind::MemoryFrom(_) => text.parse().unwrap_or(0),
         Kind::Text | Kind::Word(_) | Kind::SavePoints => 0,
     }
 }

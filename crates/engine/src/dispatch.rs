@@ -153,6 +153,7 @@ impl Engine {
         if session.role == Role::Primary {
             return Ok(entry);
         }
+        let flags = if entry.command.locks == Locks::Transaction { flags_with_queued(session, flags) } else { flags };
         let state = &self.state;
         if state.loading.load(Relaxed) && !flags.has(Flags::LOADING) {
             return Err(CommandError::Loading);
@@ -368,6 +369,15 @@ fn note_error(engine: &Engine, error: &CommandError) {
     if codes.len() < 128 {
         *codes.entry(error.code()).or_default() += 1;
     }
+}
+
+/// The flags of EXEC: it is refused where a command it would run is.
+fn flags_with_queued(session: &Session, exec: Flags) -> Flags {
+    let queued = session.multi.iter().flat_map(|multi| &multi.queue);
+    queued.map(|(entry, _)| entry.command.flags).fold(exec, |sum, flags| {
+        let refusable = [Flags::WRITE, Flags::DENYOOM].into_iter().filter(|flag| flags.has(*flag));
+        refusable.fold(sum, Flags::with)
+    })
 }
 
 /// Commands that act at once although a transaction is open.

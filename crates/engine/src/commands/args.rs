@@ -10,6 +10,13 @@ pub(crate) fn integer(text: &[u8]) -> Result<i64, CommandError> {
     parse_i64(text).ok_or(CommandError::NotInteger)
 }
 
+/// An integer argument that must also fit in 32 bits.
+pub(crate) fn integer_32(text: &[u8]) -> Result<i32, CommandError> {
+    const RANGE: CommandError =
+        CommandError::text("ERR value is out of range, value must between -2147483648 and 2147483647");
+    i32::try_from(integer(text)?).map_err(|_| RANGE)
+}
+
 /// A float argument; NaN is refused.
 pub(crate) fn float(text: &[u8]) -> Result<f64, CommandError> {
     parse_f64(text).ok_or(CommandError::NotFloat)

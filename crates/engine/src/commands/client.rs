@@ -214,7 +214,7 @@ fn client_setinfo(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         return Err(CommandError::owned(format!("ERR Unrecognized option '{attribute}'")));
     }
     let Some(value) = printable(argv.at(3)) else {
-        let attribute = if is_name { "LIB-NAME" } else { "LIB-VER" };
+        let attribute = String::from_utf8_lossy(attribute);
         return Err(CommandError::owned(format!(
             "ERR {attribute} cannot contain spaces, newlines or special characters."
         )));

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use quiver_resp::{Argv, Protocol};
 
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, Locks};
-use crate::commands::args::{Options, integer, is};
+use crate::commands::args::{Options, integer, integer_32, is};
 use crate::commands::transactions::forget_watches;
 use crate::context::Ctx;
 use crate::error::CommandError;
@@ -133,14 +133,14 @@ fn echo(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 }
 
 fn select(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let db = database(ctx, integer(argv.at(1))?).ok_or(CommandError::DbIndex)?;
+    let db = database(ctx, integer_32(argv.at(1))?).ok_or(CommandError::DbIndex)?;
     choose_database(ctx, db);
     ctx.reply.ok();
     Ok(())
 }
 
 /// A number as the index of a database that exists.
-pub(crate) fn database(ctx: &Ctx<'_>, index: i64) -> Option<usize> {
+pub(crate) fn database(ctx: &Ctx<'_>, index: i32) -> Option<usize> {
     usize::try_from(index).ok().filter(|db| *db < ctx.engine.config.databases())
 }
 

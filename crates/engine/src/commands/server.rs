@@ -3,7 +3,7 @@
 use quiver_resp::Argv;
 
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, Locks};
-use crate::commands::args::{integer, is};
+use crate::commands::args::{integer, integer_32, is};
 use crate::commands::connection::database;
 use crate::commands::help::help;
 use crate::context::Ctx;
@@ -208,8 +208,8 @@ fn flushdb(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 }
 
 fn swapdb(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let first = integer(argv.at(1)).map_err(|_| CommandError::text("ERR invalid first DB index"))?;
-    let second = integer(argv.at(2)).map_err(|_| CommandError::text("ERR invalid second DB index"))?;
+    let first = integer_32(argv.at(1)).map_err(|_| CommandError::text("ERR invalid first DB index"))?;
+    let second = integer_32(argv.at(2)).map_err(|_| CommandError::text("ERR invalid second DB index"))?;
     let (Some(first), Some(second)) = (database(ctx, first), database(ctx, second)) else {
         return Err(CommandError::DbIndex);
     };

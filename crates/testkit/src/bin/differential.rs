@@ -23,7 +23,7 @@ struct Arguments {
     /// Steps for each family.
     #[arg(long, default_value_t = 10_000)]
     count: usize,
-    /// Family of commands: string, generic, scan, hash, transactions, connection, vset; all when left out. May be repeated.
+    /// Family of commands: string, generic, scan, hash, transactions, connection, vset, filter; all but filter when left out. May be repeated.
     #[arg(long)]
     family: Vec<String>,
     /// Protocol version, 2 or 3; both in turn when left out.
@@ -95,7 +95,8 @@ fn chosen(names: &[String]) -> Result<Vec<Family>> {
     for name in names {
         ensure!(all.iter().any(|family| family.name == name), "there is no family {name:?}");
     }
-    Ok(all.into_iter().filter(|family| names.is_empty() || names.iter().any(|name| name == family.name)).collect())
+    let usual = |family: &Family| names.is_empty() && !family.on_request;
+    Ok(all.into_iter().filter(|family| usual(family) || names.iter().any(|name| name == family.name)).collect())
 }
 
 fn report(out: &mut impl Write, difference: &Difference) -> Result<()> {

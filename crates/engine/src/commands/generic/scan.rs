@@ -8,12 +8,11 @@
 use quiver_resp::Argv;
 
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Locks};
-use crate::commands::args::{Options, integer, is};
+use crate::commands::args::{Options, integer, is, scan_cursor};
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::glob;
 use crate::keyspace::{ExpiryRule, KeyEntry, SHARDS};
-use crate::number::parse_i64;
 use crate::object::type_name;
 
 /// The table entries.
@@ -155,20 +154,8 @@ struct Cursor {
 const SHARD_BITS: u32 = SHARDS.trailing_zeros();
 
 impl Cursor {
-    /// Reads a number as generously as Redis: leading spaces, a plus sign and zeros do not matter, and what is negative
-    /// wraps around unless it is plainly a negative integer.
     fn parse(text: &[u8]) -> Result<Self, CommandError> {
-        let wrong = CommandError::InvalidCursor;
-        if parse_i64(text).is_some_and(|number| number < 0) {
-            return Err(wrong);
-        }
-        let text = std::str::from_utf8(text.trim_ascii_start()).map_err(|_| wrong.clone())?;
-        let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-        if negative && digits.starts_with('+') {
-            return Err(wrong);
-        }
-        let number: u64 = digits.parse().map_err(|_| wrong)?;
-        let number = if negative { number.wrapping_neg() } else { number };
+        let number = scan_cursor(text)?;
         Ok(Self { shard: number as usize % SHARDS, place: number >> SHARD_BITS })
     }
 

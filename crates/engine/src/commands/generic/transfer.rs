@@ -7,7 +7,8 @@ use quiver_resp::Argv;
 use quiver_structures::{Value, ValueRef};
 
 use crate::command::{Acl, Arg, Begin, Command, CommandResult, Find, Flags, KeyFlags, KeySpec};
-use crate::commands::args::{Options, integer, is};
+use crate::commands::args::{Options, integer_32, is};
+use crate::commands::connection::database;
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::keyspace::{Key, KeyEntry};
@@ -162,13 +163,8 @@ fn renamenx(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 /// The database an argument names.
 fn db_index(ctx: &Ctx<'_>, text: &[u8]) -> Result<usize, CommandError> {
-    let number = i32::try_from(integer(text)?).map_err(|_| NOT_INT)?;
-    let index = usize::try_from(number).ok().filter(|index| *index < ctx.engine.config.databases());
-    index.ok_or(CommandError::DbIndex)
+    database(ctx, integer_32(text)?).ok_or(CommandError::DbIndex)
 }
-
-const NOT_INT: CommandError =
-    CommandError::text("ERR value is out of range, value must between -2147483648 and 2147483647");
 
 /// Works in another database for a moment. The shard of a key is the same in all of them.
 fn in_db<'a, T>(ctx: &mut Ctx<'a>, db: usize, work: impl FnOnce(&mut Ctx<'a>) -> T) -> T {

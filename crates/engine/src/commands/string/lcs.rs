@@ -17,6 +17,8 @@ struct Match {
 }
 
 pub(super) fn lcs(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    // As in Redis, a wrong type is told before a wrong option.
+    let (a, b) = (operand(ctx, argv.at(1))?, operand(ctx, argv.at(2))?);
     let (mut len_only, mut ranges, mut with_len, mut min_len) = (false, false, false, 0);
     let mut options = Options::new(argv, 3);
     while let Some(word) = options.next() {
@@ -35,7 +37,6 @@ pub(super) fn lcs(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if len_only && ranges {
         return Err(CommandError::text("ERR If you want both the length and indexes, please just use IDX."));
     }
-    let (a, b) = (operand(ctx, argv.at(1))?, operand(ctx, argv.at(2))?);
     if len_only {
         ctx.reply.integer(length(&a, &b) as i64);
         return Ok(());

@@ -36,7 +36,7 @@ thread_local! {
 /// Options of one VSIM.
 struct Options {
     effort: Effort,
-    /// Results must be nearer than this share of the greatest distance.
+    /// Greatest cosine distance (0 to 2) of a result.
     epsilon: Option<f64>,
     scores: bool,
     attributes: bool,
@@ -55,7 +55,7 @@ pub(super) fn vsim(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         set.search(query, options.effort, &mut warm.search).map_err(refused)?;
         let found = &mut warm.search.found;
         if let Some(epsilon) = options.epsilon {
-            found.truncate(found.partition_point(|neighbor| 1.0 - similarity(neighbor.distance) < epsilon));
+            found.truncate(found.partition_point(|neighbor| f64::from(neighbor.distance) <= epsilon));
         }
         write_reply(ctx, &set, found, &options);
         Ok(())

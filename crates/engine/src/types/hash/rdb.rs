@@ -10,7 +10,7 @@ use super::{Content, Hash, ItemText, Limits, pairs_of};
 use crate::codec::Result;
 
 /// What becomes a listpack when it was not one in the file: Redis' defaults.
-const LIMITS: Limits = Limits { entries: 128, value_bytes: 64 };
+const LIMITS: Limits = Limits { entries: 512, value_bytes: 64 };
 
 /// A listpack in a file stays one up to this length; every access to it is a search from its start.
 const LISTPACK_BYTES_MAX: usize = 64 * 1024;
