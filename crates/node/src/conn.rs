@@ -96,10 +96,7 @@ enum Input {
 }
 
 /// Serves a client until it leaves; gives the socket back when the client became a replica.
-pub(crate) async fn serve(
-    mut stream: TcpStream,
-    client: Arc<ClientInfo>,
-) -> Option<(TcpStream, Session, Takeover)> {
+pub(crate) async fn serve(mut stream: TcpStream, client: Arc<ClientInfo>) -> Option<(TcpStream, Session, Takeover)> {
     let authenticated = with_shared(|shared| shared.engine.config.get("requirepass").is_empty());
     let mut conn = Conn {
         session: Session::new(client, authenticated),

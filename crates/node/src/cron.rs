@@ -31,8 +31,15 @@ struct Cron {
 
 pub(crate) fn start(engine: Arc<Engine>, host: NodeHost) {
     let worker = engine.worker(random_seed(), now_ns);
-    let mut cron =
-        Cron { engine, host, worker, cursor: ExpireCursor::default(), commands: 0, sampled_ns: now_ns(), pinged_ns: now_ns() };
+    let mut cron = Cron {
+        engine,
+        host,
+        worker,
+        cursor: ExpireCursor::default(),
+        commands: 0,
+        sampled_ns: now_ns(),
+        pinged_ns: now_ns(),
+    };
     let thread = std::thread::Builder::new().name("quiver-cron".to_owned());
     let started = thread.spawn(move || {
         loop {

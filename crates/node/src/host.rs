@@ -369,7 +369,13 @@ impl Host for NodeHost {
             Some(Primary { host, port }) => {
                 let up = engine.is_some_and(|engine| engine.state.link_up.load(Relaxed));
                 let syncing = self.link.syncing.load(Relaxed);
-                let state = if up { "connected" } else if syncing { "sync" } else { "connect" };
+                let state = if up {
+                    "connected"
+                } else if syncing {
+                    "sync"
+                } else {
+                    "connect"
+                };
                 RoleReply::Replica(host, port, state, if up { offset as i64 } else { -1 })
             }
             None => {

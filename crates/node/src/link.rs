@@ -229,7 +229,8 @@ impl Follower {
             while next < self.requests.len() {
                 let (worker, session) = (&mut self.worker, &mut self.session);
                 self.output.clear();
-                next = self.engine.run(worker, session, &self.requests, &self.pending, next, &mut self.output, now_ms());
+                next =
+                    self.engine.run(worker, session, &self.requests, &self.pending, next, &mut self.output, now_ms());
                 // Nobody reads what a replica answers its primary.
                 session.close_after_reply = false;
                 session.takeover = None;

@@ -203,7 +203,9 @@ impl Link {
             State::Capa => self.send_psync(),
             State::Psync => self.psync_answer(line, events)?,
             State::SnapshotHeader => self.state = snapshot_header(line)?,
-            State::Sized(_) | State::Marked { .. } | State::Stream => unreachable!("these states take bytes, not lines"),
+            State::Sized(_) | State::Marked { .. } | State::Stream => {
+                unreachable!("these states take bytes, not lines")
+            }
         }
         Ok(())
     }
@@ -259,9 +261,7 @@ impl Link {
 fn snapshot_header(line: &str) -> Result<State, LinkError> {
     let header = line.strip_prefix('$').ok_or_else(|| unexpected("the snapshot", line))?;
     match header.strip_prefix("EOF:") {
-        Some(mark) if mark.len() == MARK_LEN => {
-            Ok(State::Marked { mark: mark.as_bytes().to_vec(), tail: Vec::new() })
-        }
+        Some(mark) if mark.len() == MARK_LEN => Ok(State::Marked { mark: mark.as_bytes().to_vec(), tail: Vec::new() }),
         Some(_) => Err(unexpected("the snapshot", line)),
         None => header.parse().map(State::Sized).map_err(|_| unexpected("the snapshot", line)),
     }
@@ -318,12 +318,8 @@ mod tests {
 
     #[test]
     fn a_link_that_was_cut_goes_on_and_logs_in_first() {
-        let login = Login {
-            user: "u".into(),
-            password: "p".into(),
-            resume: Some(("a".repeat(40), 99)),
-            ..Login::default()
-        };
+        let login =
+            Login { user: "u".into(), password: "p".into(), resume: Some(("a".repeat(40), 99)), ..Login::default() };
         let id = "b".repeat(40);
         let wire = format!("-NOAUTH Authentication required.\r\n+OK\r\n-ERR what\r\n+OK\r\n+CONTINUE {id}\r\nxyz");
         let (events, sent) = play(login, wire.as_bytes(), 3).unwrap();

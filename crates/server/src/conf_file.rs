@@ -43,7 +43,8 @@ pub(crate) fn apply(config: &Config, arguments: &[String]) -> Result<()> {
     }
     let mut save_given = false;
     for words in &directives {
-        apply_directive(config, words, 0, &mut save_given).with_context(|| format!("parameter --{}", words.join(" ")))?;
+        apply_directive(config, words, 0, &mut save_given)
+            .with_context(|| format!("parameter --{}", words.join(" ")))?;
     }
     Ok(())
 }
@@ -106,7 +107,8 @@ mod tests {
     #[test]
     fn parameters_of_the_command_line_apply_in_order() {
         let config = Config::default();
-        apply(&config, &words("--port 7000 --save 60 1 --save 30 2 --replicaof 127.0.0.1 6379 --maxmemory=1mb")).unwrap();
+        apply(&config, &words("--port 7000 --save 60 1 --save 30 2 --replicaof 127.0.0.1 6379 --maxmemory=1mb"))
+            .unwrap();
         assert_eq!(config.get("port"), "7000");
         assert_eq!(config.save_points(), [(60, 1), (30, 2)]);
         assert_eq!(config.get("replicaof"), "127.0.0.1 6379");

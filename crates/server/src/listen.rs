@@ -10,7 +10,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-const PROTECTED: &[u8] = b"-DENIED Redis is running in protected mode because protected mode is enabled and no password \
+const PROTECTED: &[u8] =
+    b"-DENIED Redis is running in protected mode because protected mode is enabled and no password \
 is set for the default user. In this mode connections are only accepted from the loopback interface. Set a password \
 (requirepass), or turn protected mode off (protected-mode no) if every client that can reach this port is trusted.\r\n";
 const FULL: &[u8] = b"-ERR max number of clients reached\r\n";

@@ -21,7 +21,11 @@ use tracing::{error, info, warn};
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--version" || argument == "-v") {
-        return logs::say(&format!("quiver-server {} (speaks Redis {})", env!("CARGO_PKG_VERSION"), quiver_node::REDIS_VERSION));
+        return logs::say(&format!(
+            "quiver-server {} (speaks Redis {})",
+            env!("CARGO_PKG_VERSION"),
+            quiver_node::REDIS_VERSION
+        ));
     }
     if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
         return logs::say(conf_file::HELP);
