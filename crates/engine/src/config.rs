@@ -28,6 +28,8 @@ pub enum Kind {
     Bool,
     /// A number within bounds.
     Int(i64, i64),
+    /// A number from 0 on that is brought within bounds.
+    Near(i64, i64),
     /// A number of bytes, units allowed (kb, mb, gb, k, m, g).
     Memory,
     /// The same, and what is less counts as this much.
@@ -75,10 +77,10 @@ pub const PARAMETERS: &[Parameter] = &[
     fixed("grpc-port", "0", Kind::Int(0, 65535)),
     live("hash-max-listpack-entries", "512", Kind::Int(0, i64::MAX)),
     live("hash-max-listpack-value", "64", Kind::Memory),
-    live("hz", "10", Kind::Int(1, 500)),
+    live("hz", "10", Kind::Near(1, 500)),
     fixed("io-threads", "0", Kind::Int(0, 256)),
-    live("lazyfree-lazy-user-del", "yes", Kind::Bool),
-    live("lazyfree-lazy-user-flush", "yes", Kind::Bool),
+    live("lazyfree-lazy-user-del", "no", Kind::Bool),
+    live("lazyfree-lazy-user-flush", "no", Kind::Bool),
     live("list-max-listpack-size", "-2", Kind::Int(-5, i64::MAX)),
     fixed("logfile", "", Kind::Text),
     live("loglevel", "notice", Kind::Word(&["debug", "verbose", "notice", "warning", "nothing"])),
@@ -319,6 +321,10 @@ fn normalise(kind: Kind, text: &str) -> Result<String, String> {
             Ok(n) if (low..=high).contains(&n) => Ok(n.to_string()),
             Ok(_) => Err(format!("argument must be between {low} and {high} inclusive")),
         },
+        Kind::Near(low, high) => {
+            let text = normalise(Kind::Int(0, i32::MAX.into()), text)?;
+            Ok(text.parse::<i64>().map_or(low, |n| n.clamp(low, high)).to_string())
+        }
         Kind::Memory => normalise(Kind::MemoryFrom(0), text),
         Kind::MemoryFrom(least) => match parse_memory(text) {
             Some(bytes) => Ok(bytes.max(least).to_string()),
@@ -359,7 +365,7 @@ pub fn parse_memory(text: &str) -> Option<i64> {
 fn number_of(kind: Kind, text: &str) -> i64 {
     match kind {
         Kind::Bool => i64::from(text == "yes"),
-        Kind::Int(..) | Kind::Memory | Kind::MemoryFrom(_) => text.parse().unwrap_or(0),
+        Kind::Int(..) | Kind::Near(..) | Kind::Memory | Kind::MemoryFrom(_) => text.parse().unwrap_or(0),
         Kind::Text | Kind::Word(_) | Kind::SavePoints => 0,
     }
 }
@@ -382,7 +388,7 @@ mod tests {
         let config = Config::default();
         assert!(config.set("maxmemory", "12xb", true).is_err());
         assert!(config.set("port", "1", true).is_err());
-        assert!(config.set("hz", "0", true).is_err());
+        assert!(config.set("hz", "-1", true).is_err());
         assert_eq!((config.maxmemory(), config.hz()), (0, 10));
         config.set("maxmemory", "2mb", true).unwrap();
         assert_eq!(config.maxmemory(), 2 << 20);

@@ -123,7 +123,14 @@ impl CommandError {
     }
 }
 
-/// Words of the client quoted in an error: at most 128 bytes, control characters blanked as Redis does.
+/// A word of the client quoted in an error: at most 128 bytes and nothing behind a NUL, as Redis does. What is no UTF-8
+/// becomes a replacement character.
 pub fn quote_word(word: &[u8]) -> String {
-    String::from_utf8_lossy(&word[..word.len().min(128)]).into_owned()
+    quote_within(word, 128)
+}
+
+/// [`quote_word`] with another limit.
+pub fn quote_within(word: &[u8], bytes_max: usize) -> String {
+    let end = word.iter().take(bytes_max).position(|byte| *byte == 0).unwrap_or(word.len().min(bytes_max));
+    String::from_utf8_lossy(&word[..end]).into_owned()
 }

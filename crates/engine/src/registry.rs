@@ -6,7 +6,7 @@ use quiver_resp::Argv;
 
 use crate::command::{Begin, Command, Find, Flags, Group, Locks};
 use crate::commands::TABLES;
-use crate::error::{CommandError, quote_word};
+use crate::error::{CommandError, quote_within, quote_word};
 
 /// A command or subcommand with what is derived from its entry.
 #[derive(Debug)]
@@ -191,7 +191,7 @@ fn unknown(argv: Argv<'_>) -> CommandError {
             break;
         }
         let room = 128 - args.len();
-        args.push_str(&format!("'{}' ", String::from_utf8_lossy(&word[..word.len().min(room)])));
+        args.push_str(&format!("'{}' ", quote_within(word, room)));
     }
     CommandError::UnknownCommand { name: quote_word(argv.at(0)), args }
 }

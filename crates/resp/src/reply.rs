@@ -67,7 +67,7 @@ impl<'a> Encoder<'a> {
 
     /// An error: code, space, text. CR and LF become spaces.
     pub fn error(&mut self, text: &str) {
-        self.line(b'-', text.as_bytes());
+        self.line(b'-', text.trim_matches(['\r', '\n']).as_bytes());
     }
 
     /// An error whose text quotes a client's bytes.

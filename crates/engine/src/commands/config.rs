@@ -107,7 +107,7 @@ fn config_set(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     check_names(ctx, pairs)?;
     let config = &ctx.engine.config;
     for [name, value] in pairs {
-        config.check(name, value, true).map_err(|reason| refused(name, &reason))?;
+        config.check(name, value, true).map_err(|reason| refused(&name.to_ascii_lowercase(), &reason))?;
     }
     let mut changed = Vec::new();
     for [name, value] in pairs {

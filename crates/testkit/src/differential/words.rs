@@ -118,10 +118,12 @@ const ATTRIBUTES: &[&str] = &[
     "{\"year\":2010}",
     "{\"ok\":true}",
     "{}",
-    "",
     "not json",
     "{\"year\":\"x\"}",
+    "",
 ];
+/// Without the empty one, which is the last.
+const ATTRIBUTES_NOT_EMPTY: usize = ATTRIBUTES.len() - 1;
 const FILTERS: &[&str] = &[
     ".year > 1985",
     ".year >= 1980 and .year < 2000",
@@ -279,6 +281,7 @@ pub fn push(pool: &str, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
         "type" => or_odd(rng, &["string", "hash", "STRING", "vectorset"], &["list", "nosuchtype", ""], 6),
         "element" => rng.pick(ELEMENTS).as_bytes().to_vec(),
         "attributes" => rng.pick(ATTRIBUTES).as_bytes().to_vec(),
+        "json" => rng.pick(&ATTRIBUTES[..ATTRIBUTES_NOT_EMPTY]).as_bytes().to_vec(),
         "filter" => rng.pick(FILTERS).as_bytes().to_vec(),
         "name" => rng.pick(NAMES).as_bytes().to_vec(),
         "protover" => or_odd(rng, &["2", "3"], &["1", "4", "x", "", "99999999999999999999"], 4),

@@ -14,7 +14,7 @@ use super::args::{clip_range, integer};
 use crate::command::{Acl, Arg, Begin, Command, CommandResult, Find, Flags, Group, KeyFlags, KeySpec};
 use crate::context::Ctx;
 use crate::error::CommandError;
-use crate::keyspace::{Text, expect_string};
+use crate::keyspace::{Text, expect_string, string_value};
 use counter::{decr, decrby, incr, incrby, incrbyfloat};
 use lcs::lcs;
 use set::{delex, digest, getdel, getex, getset, mset, msetex, msetnx, psetex, set, setex, setnx};
@@ -502,7 +502,7 @@ fn append(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let limit = ctx.engine.config.proto_max_bulk_len();
     let len = match ctx.ks.string(key)? {
         None => {
-            ctx.ks.set(key, Value::Bytes(tail), None);
+            ctx.ks.set(key, string_value(tail), None);
             tail.len()
         }
         Some(text) => {

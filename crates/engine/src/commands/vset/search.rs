@@ -114,7 +114,7 @@ impl Options {
         } else if is(word, "EF") {
             self.effort.ef = positive(value).ok_or(CommandError::text("ERR invalid EF"))?;
         } else if is(word, "EPSILON") {
-            let epsilon = parse_f64(value).filter(|epsilon| *epsilon > 0.0 && epsilon.is_finite());
+            let epsilon = parse_f64(value).filter(|epsilon| *epsilon > 0.0);
             self.epsilon = Some(epsilon.ok_or(CommandError::text("ERR invalid EPSILON"))?);
         } else if is(word, "FILTER") || is(word, "FILTER-EF") {
             return Err(CommandError::text("ERR VSIM does not support FILTER yet"));
