@@ -102,6 +102,9 @@ pub const fn shard_of_slot(slot: u16) -> usize {
     slot as usize / (SLOTS / SHARDS)
 }
 
+/// Who watches a key: database and name, and the flags of the sessions.
+type Watched = HashMap<(usize, Box<[u8]>), Vec<Arc<AtomicBool>>>;
+
 /// One part of the keyspace.
 #[derive(Default)]
 pub struct Shard {
