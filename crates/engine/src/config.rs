@@ -302,6 +302,11 @@ pub fn is_protected(name: &str) -> bool {
     find(name).is_some_and(|index| matches!(PARAMETERS[index].name, "dir" | "dbfilename"))
 }
 
+/// Whether the parameter is set at the start for good.
+pub fn is_fixed(name: &str) -> bool {
+    find(name).is_some_and(|index| !PARAMETERS[index].at_run_time)
+}
+
 fn find(name: &str) -> Option<usize> {
     let lower = name.to_ascii_lowercase();
     let name = ALIASES.iter().find(|(old, _)| *old == lower).map_or(lower.as_str(), |(_, new)| new);

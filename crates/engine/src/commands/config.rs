@@ -128,6 +128,9 @@ fn check_names(ctx: &Ctx<'_>, pairs: &[[String; 2]]) -> CommandResult {
         )));
     }
     for (i, [name, _]) in pairs.iter().enumerate() {
+        if config::is_fixed(name) {
+            return Err(refused(&name.to_ascii_lowercase(), "can't set immutable config"));
+        }
         if config::is_protected(name) && !allowed(ctx, "enable-protected-configs") {
             return Err(refused(name, "can't set protected config"));
         }

@@ -10,7 +10,7 @@ use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, Locks};
 use crate::commands::args::{Options, integer, integer_32, is};
 use crate::commands::transactions::forget_watches;
 use crate::context::Ctx;
-use crate::error::CommandError;
+use crate::error::{CommandError, quote_word};
 use crate::host::RoleReply;
 use crate::session::ReplyMode;
 
@@ -248,7 +248,7 @@ fn parse_hello(argv: Argv<'_>) -> Result<Hello<'_>, CommandError> {
             wanted.name = options.next().map(client_name).transpose()?;
         }
         if !(is(option, "auth") && wanted.auth.is_some() || is(option, "setname") && wanted.name.is_some()) {
-            let option = String::from_utf8_lossy(option);
+            let option = quote_word(option);
             return Err(CommandError::owned(format!("ERR Syntax error in HELLO option '{option}'")));
         }
     }

@@ -235,7 +235,10 @@ fn same_step(step: &Step, queued: &mut [Vec<Vec<Vec<u8>>>], a: &Reply, b: &Reply
             }
         }
         b"multi" | b"discard" => {
-            queue.clear();
+            // A MULTI within another is refused and changes nothing.
+            if a.value == Value::Simple(b"OK".to_vec()) {
+                queue.clear();
+            }
             a.raw == b.raw
         }
         _ => allow::same(words, a, b),

@@ -23,6 +23,11 @@ pub(super) fn vrandmember(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if count.is_some_and(|count| count < -PICKS_MAX) {
         return Err(CommandError::OutOfRange);
     }
+    if count == Some(0) {
+        // As in Redis, whatever the key holds.
+        ctx.reply.array(0);
+        return Ok(());
+    }
     let set = set_at(ctx, argv)?;
     match (set, count) {
         (None, None) => ctx.reply.null(),
