@@ -114,7 +114,8 @@ impl Options {
         } else if is(word, "EF") {
             self.effort.ef = positive(value).ok_or(CommandError::text("ERR invalid EF"))?;
         } else if is(word, "EPSILON") {
-            let epsilon = parse_f64(value).filter(|epsilon| *epsilon > 0.0);
+            let epsilon = parse_f64(value)
+                .filter(|epsilon| *epsilon > 0.0 && (epsilon.is_finite() || is_spelled_infinity(value)));
             self.epsilon = Some(epsilon.ok_or(CommandError::text("ERR invalid EPSILON"))?);
         } else if is(word, "FILTER") || is(word, "FILTER-EF") {
             return Err(CommandError::text("ERR VSIM does not support FILTER yet"));
@@ -154,4 +155,9 @@ fn write_reply(ctx: &mut Ctx<'_>, set: &VectorSet, found: &[Neighbor], options: 
             }
         }
     }
+}
+
+/// Tells "inf" from a number too great for a double, which Redis refuses.
+fn is_spelled_infinity(text: &[u8]) -> bool {
+    text.iter().any(u8::is_ascii_alphabetic) && !text.iter().any(u8::is_ascii_digit)
 }
