@@ -1,7 +1,7 @@
 //! Numbers as Redis reads and prints them.
 //!
 //! Integers are canonical decimal (no plus sign, no leading zeros, no spaces), as `string2ll` demands; anything else
-//! stays a string. Floats print with 17 significant digits, trailing zeros removed.
+//! stays a string. Sums of floats are `extended.rs`'s, replies with floats crate `resp`'s.
 
 pub use quiver_resp::{IntText, parse_i64};
 
@@ -54,23 +54,6 @@ fn parse_hex_float(text: &str) -> Option<f64> {
     Some(sign * value * 2f64.powi(exponent))
 }
 
-/// Writes a float as `INCRBYFLOAT` stores it: fixed notation, at most 17 digits after the point, no trailing zeros.
-///
-/// Redis computes with an 80-bit long double and prints `%.17Lf`; the shortest decimal that reads back as the same f64
-/// gives the same text for every sum that a user writes with up to 15 significant digits.
-pub fn format_human(value: f64) -> String {
-    if value == 0.0 {
-        return "0".to_owned();
-    }
-    let text = format!("{value}");
-    match text.split_once('.') {
-        Some((_, fraction)) if fraction.len() > 17 => {
-            format!("{value:.17}").trim_end_matches('0').trim_end_matches('.').to_owned()
-        }
-        _ => text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,12 +67,5 @@ mod tests {
         for text in ["nan", "", "1 ", " 1", "abc", "0x"] {
             assert_eq!(parse_f64(text.as_bytes()), None, "{text}");
         }
-    }
-
-    #[test]
-    fn human_floats_have_no_trailing_zeros() {
-        assert_eq!(format_human(10.5 + 0.1), "10.6");
-        assert_eq!(format_human(5.0e3), "5000");
-        assert_eq!(format_human(-0.0), "0");
     }
 }
