@@ -7,8 +7,6 @@ use quiver_structures::{Value, ValueRef};
 use crate::keyspace::KeyEntry;
 use crate::number::IntText;
 use crate::object::Object;
-use crate::types::hash::Hash;
-use crate::types::vset::VectorSet;
 
 /// Why a value could not be read: the place and the reason.
 pub type Result<T> = std::result::Result<T, quiver_rdb::Error>;
@@ -28,8 +26,7 @@ pub fn write_entry(writer: &mut Writer<'_>, entry: &KeyEntry<'_>) {
 pub fn type_byte(value: &ValueRef<'_, Object>) -> u8 {
     match value {
         ValueRef::Int(_) | ValueRef::Bytes(_) => code::STRING,
-        ValueRef::Object(Object::Hash(hash)) => hash.rdb_kind(),
-        ValueRef::Object(Object::VectorSet(_)) => code::MODULE_2,
+        ValueRef::Object(object) => object.rdb_kind(),
     }
 }
 
@@ -38,29 +35,23 @@ pub fn write_value(writer: &mut Writer<'_>, value: &ValueRef<'_, Object>) {
     match value {
         ValueRef::Int(number) => writer.string(IntText::new(*number).as_bytes()),
         ValueRef::Bytes(bytes) => writer.string(bytes),
-        ValueRef::Object(Object::Hash(hash)) => hash.write(writer),
-        ValueRef::Object(Object::VectorSet(set)) => set.read().write(writer),
+        ValueRef::Object(object) => object.write(writer),
     }
 }
 
 /// Whether [`read_value`] knows the type. Of module values only the vector set is known, which shows inside.
 pub fn supports(kind_byte: u8) -> bool {
-    matches!(kind_byte, code::STRING | code::MODULE_2) || Hash::reads(kind_byte)
+    kind_byte == code::STRING || Object::reads(kind_byte)
 }
 
 /// Reads a value of the given type.
 pub fn read_value(reader: &mut Reader<'_>, kind_byte: u8) -> Result<Value<'static, Object>> {
-    let object = match kind_byte {
-        code::STRING => {
-            let bytes = reader.string()?;
-            return Ok(match crate::number::parse_i64(&bytes) {
-                Some(number) => Value::Int(number),
-                None => Value::Owned(bytes),
-            });
-        }
-        code::MODULE_2 => Object::VectorSet(VectorSet::read(reader)?.into_shared()),
-        hash if Hash::reads(hash) => Object::Hash(Hash::read(reader, hash)?),
-        _ => return Err(reader.invalid("value of a type that is not supported")),
-    };
-    Ok(Value::Object(Box::new(object)))
+    if kind_byte == code::STRING {
+        let bytes = reader.string()?;
+        return Ok(match crate::number::parse_i64(&bytes) {
+            Some(number) => Value::Int(number),
+            None => Value::Owned(bytes),
+        });
+    }
+    Ok(Value::Object(Box::new(Object::read(reader, kind_byte)?)))
 }

@@ -60,8 +60,7 @@ pub fn of_value(value: &ValueRef<'_, Object>) -> Digest {
     match value {
         ValueRef::Int(number) => Digest::of(&[b"string", IntText::new(*number).as_bytes()]),
         ValueRef::Bytes(bytes) => Digest::of(&[b"string", bytes]),
-        ValueRef::Object(Object::Hash(hash)) => hash.digest(),
-        ValueRef::Object(Object::VectorSet(set)) => set.read().digest(),
+        ValueRef::Object(object) => object.digest(),
     }
 }
 

@@ -12,19 +12,17 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::RwLock;
 use quiver_structures::table::{KeyHash, Lookup, Owned, Stored};
 use quiver_structures::{EntryMut, EntryRef, Locked, Stripes, Table, Value, ValueRef};
 
 use crate::command::CommandResult;
 use crate::effects::Effects;
 use crate::error::CommandError;
+use crate::notify::{Class, Event};
 use crate::number::IntText;
-use crate::object::Object;
+use crate::object::{Collection, Object};
 use crate::slot::{SLOTS, slot_of};
 use crate::snapshot::{Cut, DbCut};
-use crate::types::hash::Hash;
-use crate::types::vset::VectorSet;
 
 /// Shards of the keyspace: a power of two, at most 64 so that a set of shards is one word.
 pub const SHARDS: usize = 64;
@@ -209,6 +207,10 @@ pub struct Keyspace<'a> {
     pub garbage: Vec<Garbage>,
     /// Inside EXEC the locks stay until its end.
     pub in_transaction: bool,
+    /// Classes of events that somebody wants to hear of.
+    pub notify_classes: Class,
+    /// What happened, in order, as far as somebody wants to hear of it.
+    pub events: Vec<Event>,
 }
 
 /// Something large to be freed elsewhere.
@@ -237,6 +239,8 @@ impl<'a> Keyspace<'a> {
             no_touch: false,
             garbage: Vec::new(),
             in_transaction: false,
+            notify_classes: Class::NONE,
+            events: Vec::new(),
         }
     }
 
@@ -404,6 +408,14 @@ impl<'a> Keyspace<'a> {
         self.shards.get_mut(key.shard).tell_watchers(db, key.name);
     }
 
+    /// Says what happened to a key, for keyspace notifications. Free while nobody listens.
+    #[inline]
+    pub fn notify(&mut self, class: Class, name: &'static str, key: &[u8]) {
+        if self.notify_classes.any(class) {
+            self.events.push(Event { class, name, db: self.db, key: key.into() });
+        }
+    }
+
     /// Stores a value under a key, whatever was there, with this expiry; a change.
     #[inline]
     pub fn set(&mut self, key: Key<'_>, value: Value<'_, Object>, expire_at_ms: Option<i64>) {
@@ -480,17 +492,29 @@ impl<'a> Keyspace<'a> {
         self.get(key).map(|entry| Text::of(entry.value())).transpose()
     }
 
-    /// The hash under a key.
-    pub fn hash(&mut self, key: Key<'_>) -> Result<Option<&Hash>, CommandError> {
+    /// The collection of type `T` under a key, for reading.
+    ///
+    /// # Errors
+    /// The key holds another type (as for the two below).
+    pub fn value<T: Collection>(&mut self, key: Key<'_>) -> Result<Option<&T>, CommandError> {
         match self.get(key).map(|entry| entry.value()) {
             None => Ok(None),
-            Some(ValueRef::Object(Object::Hash(hash))) => Ok(Some(hash)),
+            Some(ValueRef::Object(object)) => T::of(object).map(Some).ok_or(CommandError::WrongType),
             Some(_) => Err(CommandError::WrongType),
         }
     }
 
-    /// The hash under a key, for changing, created when missing. The handler must leave it non-empty or delete the key.
-    pub fn hash_or_new(&mut self, key: Key<'_>) -> Result<&mut Hash, CommandError> {
+    /// The collection under a key, for changing. Call [`Keyspace::changed`] when something did change.
+    pub fn value_mut<T: Collection>(&mut self, key: Key<'_>) -> Result<Option<&mut T>, CommandError> {
+        match self.get_mut(key).map(KeyEntryMut::into_object_mut) {
+            None => Ok(None),
+            Some(object) => object.and_then(T::of_mut).map(Some).ok_or(CommandError::WrongType),
+        }
+    }
+
+    /// The collection under a key, for changing, made anew when there is none. The handler must leave it non-empty or
+    /// delete the key.
+    pub fn value_or_new<T: Collection + Default>(&mut self, key: Key<'_>) -> Result<&mut T, CommandError> {
         if self.expired(&key) {
             // Only a replica still has it: what is written there anew must not meet the old content.
             self.delete_quiet(&key);
@@ -502,41 +526,11 @@ impl<'a> Keyspace<'a> {
                 entry.into_object_mut()
             }
             Lookup::Vacant(vacant) => {
-                let new = Value::Object(Box::new(Object::Hash(Hash::new())));
+                let new = Value::Object(Box::new(T::default().into_object()));
                 vacant.insert(new, None, clock).into_object_mut()
             }
         };
-        match object {
-            Some(Object::Hash(hash)) => Ok(hash),
-            _ => Err(CommandError::WrongType),
-        }
-    }
-
-    /// The hash under a key, for changing.
-    pub fn hash_mut(&mut self, key: Key<'_>) -> Result<Option<&mut Hash>, CommandError> {
-        match self.get_mut(key).map(KeyEntryMut::into_object_mut) {
-            None => Ok(None),
-            Some(Some(Object::Hash(hash))) => Ok(Some(hash)),
-            Some(_) => Err(CommandError::WrongType),
-        }
-    }
-
-    /// A handle to the vector set under a key, for reading.
-    pub fn vector_set(&mut self, key: Key<'_>) -> Result<Option<Arc<RwLock<VectorSet>>>, CommandError> {
-        match self.get(key).map(|entry| entry.value()) {
-            None => Ok(None),
-            Some(ValueRef::Object(Object::VectorSet(set))) => Ok(Some(Arc::clone(set))),
-            Some(_) => Err(CommandError::WrongType),
-        }
-    }
-
-    /// A handle to the vector set under a key, for changing under the shard's lock.
-    pub fn vector_set_mut(&mut self, key: Key<'_>) -> Result<Option<Arc<RwLock<VectorSet>>>, CommandError> {
-        match self.get_mut(key).map(KeyEntryMut::into_object_mut) {
-            None => Ok(None),
-            Some(Some(Object::VectorSet(set))) => Ok(Some(Arc::clone(set))),
-            Some(_) => Err(CommandError::WrongType),
-        }
+        object.and_then(T::of_mut).ok_or(CommandError::WrongType)
     }
 
     /// Deletes the key when the object in it became empty; call after taking elements out.

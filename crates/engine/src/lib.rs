@@ -21,6 +21,7 @@ pub mod extended;
 pub mod glob;
 pub mod host;
 pub mod keyspace;
+pub mod notify;
 pub mod number;
 pub mod object;
 pub mod registry;

@@ -1,70 +1,199 @@
 //! The values behind keys that are more than a string.
+//!
+//! Each collection implements [`Collection`] once, beside its own code; the enum, its dispatch, the RDB codec and the
+//! digest follow from the one list at the end of this file.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use quiver_rdb::{Reader, Writer, code};
 use quiver_structures::ValueRef;
 
+use crate::codec;
+use crate::digest::Digest;
 use crate::keyspace::KeyEntry;
 use crate::types::hash::Hash;
 use crate::types::vset::VectorSet;
 
-/// A collection. Strings live in the table entry itself.
-#[derive(Debug)]
-pub enum Object {
-    /// Field-value map.
-    Hash(Hash),
-    /// Vectors with names and attributes. Changed only under the shard's lock; the inner lock lets a search go on
-    /// with a handle after the shard was released.
-    VectorSet(Arc<RwLock<VectorSet>>),
-}
-
-impl Object {
+/// What the keyspace asks of a type of value. An implementation knows nothing of commands.
+pub trait Collection: Sized + Debug {
     /// The name TYPE prints.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            Self::Hash(_) => "hash",
-            Self::VectorSet(_) => "vectorset",
-        }
-    }
+    const TYPE_NAME: &'static str;
 
     /// The name OBJECT ENCODING prints.
-    pub fn encoding(&self) -> &'static str {
-        match self {
-            Self::Hash(hash) => hash.encoding(),
-            Self::VectorSet(_) => "raw",
-        }
-    }
-
-    /// Heap bytes, this value included.
-    pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>()
-            + match self {
-                Self::Hash(hash) => hash.memory_bytes(),
-                Self::VectorSet(set) => set.read().memory_bytes(),
-            }
-    }
-
+    fn encoding(&self) -> &'static str;
+    /// Heap bytes.
+    fn memory_bytes(&self) -> usize;
     /// Elements inside; decides whether freeing is left to the background.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Hash(hash) => hash.len(),
-            Self::VectorSet(set) => set.read().len(),
-        }
-    }
-
+    fn len(&self) -> usize;
     /// Whether nothing is inside.
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.len() == 0
     }
-
     /// A deep copy, for COPY.
-    pub fn duplicate(&self) -> Self {
-        match self {
-            Self::Hash(hash) => Self::Hash(hash.clone()),
-            Self::VectorSet(set) => Self::VectorSet(Arc::new(RwLock::new(set.read().clone()))),
+    fn duplicate(&self) -> Self;
+    /// Digest of the content, independent of encoding and order of insertion.
+    fn digest(&self) -> Digest;
+    /// The RDB type byte [`Self::write`] writes after.
+    fn rdb_kind(&self) -> u8;
+    /// Writes the value without its type byte.
+    fn write(&self, writer: &mut Writer<'_>);
+    /// Whether [`Self::read`] takes values of this RDB type.
+    fn reads(kind: u8) -> bool;
+    /// Reads a value of an RDB type that [`Self::reads`] takes.
+    ///
+    /// # Errors
+    /// The bytes are no such value; names place and reason.
+    fn read(reader: &mut Reader<'_>, kind: u8) -> codec::Result<Self>;
+
+    /// This type in an object.
+    fn of(object: &Object) -> Option<&Self>;
+    /// This type in an object, for changing.
+    fn of_mut(object: &mut Object) -> Option<&mut Self>;
+    /// As an object.
+    fn into_object(self) -> Object;
+}
+
+/// A vector set is changed only under its shard's lock; the inner lock lets a search go on with a handle after the
+/// shard was released.
+pub type SharedVectorSet = Arc<RwLock<VectorSet>>;
+
+/// Implements the conversions between a collection and its variant of [`Object`].
+macro_rules! in_object {
+    ($variant:ident) => {
+        fn of(object: &Object) -> Option<&Self> {
+            match object {
+                Object::$variant(value) => Some(value),
+                #[allow(unreachable_patterns, reason = "with a single type there is no other variant")]
+                _ => None,
+            }
         }
+        fn of_mut(object: &mut Object) -> Option<&mut Self> {
+            match object {
+                Object::$variant(value) => Some(value),
+                #[allow(unreachable_patterns, reason = "with a single type there is no other variant")]
+                _ => None,
+            }
+        }
+        fn into_object(self) -> Object {
+            Object::$variant(self)
+        }
+    };
+}
+pub(crate) use in_object;
+
+impl Collection for SharedVectorSet {
+    const TYPE_NAME: &'static str = "vectorset";
+
+    fn encoding(&self) -> &'static str {
+        "raw"
     }
+    fn memory_bytes(&self) -> usize {
+        RwLock::read(self).memory_bytes()
+    }
+    fn len(&self) -> usize {
+        RwLock::read(self).len()
+    }
+    fn duplicate(&self) -> Self {
+        Arc::new(RwLock::new(RwLock::read(self).clone()))
+    }
+    fn digest(&self) -> Digest {
+        RwLock::read(self).digest()
+    }
+    fn rdb_kind(&self) -> u8 {
+        code::MODULE_2
+    }
+    fn write(&self, writer: &mut Writer<'_>) {
+        RwLock::read(self).write(writer);
+    }
+    fn reads(kind: u8) -> bool {
+        kind == code::MODULE_2
+    }
+    fn read(reader: &mut Reader<'_>, _: u8) -> codec::Result<Self> {
+        Ok(VectorSet::read(reader)?.into_shared())
+    }
+    in_object!(VectorSet);
+}
+
+macro_rules! objects {
+    ($($(#[$doc:meta])* $variant:ident($type:ty);)+) => {
+        /// A collection. Strings live in the table entry itself.
+        #[derive(Debug)]
+        pub enum Object {
+            $($(#[$doc])* $variant($type),)+
+        }
+
+        impl Object {
+            /// The name TYPE prints.
+            pub fn type_name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => <$type as Collection>::TYPE_NAME,)+ }
+            }
+
+            /// The name OBJECT ENCODING prints.
+            pub fn encoding(&self) -> &'static str {
+                match self { $(Self::$variant(value) => Collection::encoding(value),)+ }
+            }
+
+            /// Heap bytes, this value included.
+            pub fn memory_bytes(&self) -> usize {
+                size_of::<Self>() + match self { $(Self::$variant(value) => Collection::memory_bytes(value),)+ }
+            }
+
+            /// Elements inside.
+            pub fn len(&self) -> usize {
+                match self { $(Self::$variant(value) => Collection::len(value),)+ }
+            }
+
+            /// Whether nothing is inside.
+            pub fn is_empty(&self) -> bool {
+                match self { $(Self::$variant(value) => Collection::is_empty(value),)+ }
+            }
+
+            /// A deep copy, for COPY.
+            pub fn duplicate(&self) -> Self {
+                match self { $(Self::$variant(value) => Self::$variant(Collection::duplicate(value)),)+ }
+            }
+
+            /// Digest of the content.
+            pub fn digest(&self) -> Digest {
+                match self { $(Self::$variant(value) => Collection::digest(value),)+ }
+            }
+
+            /// The RDB type byte.
+            pub fn rdb_kind(&self) -> u8 {
+                match self { $(Self::$variant(value) => Collection::rdb_kind(value),)+ }
+            }
+
+            /// Writes the value without its type byte.
+            pub fn write(&self, writer: &mut Writer<'_>) {
+                match self { $(Self::$variant(value) => Collection::write(value, writer),)+ }
+            }
+
+            /// Whether [`Self::read`] knows an RDB type.
+            pub fn reads(kind: u8) -> bool {
+                $(<$type as Collection>::reads(kind))||+
+            }
+
+            /// Reads a value of an RDB type.
+            ///
+            /// # Errors
+            /// The type is not known, or the bytes are no such value.
+            pub fn read(reader: &mut Reader<'_>, kind: u8) -> codec::Result<Self> {
+                $(if <$type as Collection>::reads(kind) {
+                    return Ok(Self::$variant(<$type as Collection>::read(reader, kind)?));
+                })+
+                Err(reader.invalid("value of a type that is not supported"))
+            }
+        }
+    };
+}
+
+objects! {
+    /// Field-value map.
+    Hash(Hash);
+    /// Vectors with names and attributes.
+    VectorSet(SharedVectorSet);
 }
 
 /// The name OBJECT ENCODING prints for an entry: that of Redis for what the client would see there.

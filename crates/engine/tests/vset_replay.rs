@@ -3,14 +3,11 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use common::Replicated;
-use parking_lot::RwLock;
 use proptest::prelude::*;
 use quiver_engine::effects::Effects;
 use quiver_engine::keyspace::{ALL_SHARDS, KeyHasher};
-use quiver_engine::types::vset::VectorSet;
+use quiver_engine::object::SharedVectorSet;
 
 /// One step: a command of the family with arguments from small ranges, so that they meet.
 #[derive(Clone, Debug)]
@@ -77,10 +74,10 @@ fn words(step: &Step) -> Vec<Vec<u8>> {
     }
 }
 
-fn set(side: &common::Harness, key: &[u8]) -> Option<Arc<RwLock<VectorSet>>> {
+fn set(side: &common::Harness, key: &[u8]) -> Option<SharedVectorSet> {
     let mut effects = Effects::default();
     let mut keyspace = side.engine.lock(ALL_SHARDS, &mut effects, side.now_ms);
-    keyspace.vector_set(KeyHasher.key(key)).unwrap()
+    keyspace.value::<SharedVectorSet>(KeyHasher.key(key)).unwrap().cloned()
 }
 
 proptest! {

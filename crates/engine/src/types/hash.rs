@@ -17,14 +17,17 @@ mod tests;
 
 use std::convert::Infallible;
 
+use quiver_rdb::{Reader, Writer};
 use quiver_structures::listpack::{Item, ListPack};
 use quiver_structures::table::Stored;
 use quiver_structures::{Table, Value, ValueRef};
 use smallvec::SmallVec;
 
+use crate::codec;
 use crate::digest::Digest;
 use crate::keyspace::KeyHasher;
 use crate::number::{IntText, parse_i64};
+use crate::object::{Collection, Object, in_object};
 
 /// Most that is kept as a listpack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +205,39 @@ impl Hash {
             }
         }
     }
+}
+
+impl Collection for Hash {
+    const TYPE_NAME: &'static str = "hash";
+
+    fn encoding(&self) -> &'static str {
+        self.encoding()
+    }
+    fn memory_bytes(&self) -> usize {
+        self.memory_bytes()
+    }
+    fn len(&self) -> usize {
+        self.len()
+    }
+    fn duplicate(&self) -> Self {
+        self.clone()
+    }
+    fn digest(&self) -> Digest {
+        self.digest()
+    }
+    fn rdb_kind(&self) -> u8 {
+        self.rdb_kind()
+    }
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.write(writer);
+    }
+    fn reads(kind: u8) -> bool {
+        Self::reads(kind)
+    }
+    fn read(reader: &mut Reader<'_>, kind: u8) -> codec::Result<Self> {
+        Self::read(reader, kind)
+    }
+    in_object!(Hash);
 }
 
 impl Clone for Hash {

@@ -256,7 +256,7 @@ pub const COMMANDS: &[Command] = &[
 
 fn hget(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    match ctx.ks.hash(key)?.and_then(|hash| hash.get(argv.at(2))) {
+    match ctx.ks.value::<Hash>(key)?.and_then(|hash| hash.get(argv.at(2))) {
         Some(value) => bulk(&mut ctx.reply, value),
         None => ctx.reply.null(),
     }
@@ -265,7 +265,7 @@ fn hget(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn hmget(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    let hash = ctx.ks.hash(key)?;
+    let hash = ctx.ks.value::<Hash>(key)?;
     ctx.reply.array(argv.len() - 2);
     for field in argv.from(2) {
         match hash.and_then(|hash| hash.get(field)) {
@@ -278,7 +278,7 @@ fn hmget(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn hgetall(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    let hash = ctx.ks.hash(key)?;
+    let hash = ctx.ks.value::<Hash>(key)?;
     ctx.reply.map(hash.map_or(0, Hash::len));
     for (field, value) in hash.iter().flat_map(|hash| hash.iter()) {
         bulk(&mut ctx.reply, field);
@@ -289,7 +289,7 @@ fn hgetall(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn hkeys(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    let hash = ctx.ks.hash(key)?;
+    let hash = ctx.ks.value::<Hash>(key)?;
     ctx.reply.array(hash.map_or(0, Hash::len));
     hash.iter().flat_map(|hash| hash.iter()).for_each(|(field, _)| bulk(&mut ctx.reply, field));
     Ok(())
@@ -297,7 +297,7 @@ fn hkeys(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn hvals(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    let hash = ctx.ks.hash(key)?;
+    let hash = ctx.ks.value::<Hash>(key)?;
     ctx.reply.array(hash.map_or(0, Hash::len));
     hash.iter().flat_map(|hash| hash.iter()).for_each(|(_, value)| bulk(&mut ctx.reply, value));
     Ok(())
@@ -305,14 +305,14 @@ fn hvals(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn hlen(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    let len = ctx.ks.hash(key)?.map_or(0, Hash::len);
+    let len = ctx.ks.value::<Hash>(key)?.map_or(0, Hash::len);
     ctx.reply.integer(len as i64);
     Ok(())
 }
 
 fn hstrlen(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    let value = ctx.ks.hash(key)?.and_then(|hash| hash.get(argv.at(2)));
+    let value = ctx.ks.value::<Hash>(key)?.and_then(|hash| hash.get(argv.at(2)));
     let len = value.map_or(0, |value| ItemText::new(value).as_bytes().len());
     ctx.reply.integer(len as i64);
     Ok(())
@@ -320,7 +320,7 @@ fn hstrlen(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn hexists(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    let there = ctx.ks.hash(key)?.is_some_and(|hash| hash.contains(argv.at(2)));
+    let there = ctx.ks.value::<Hash>(key)?.is_some_and(|hash| hash.contains(argv.at(2)));
     ctx.reply.integer(there.into());
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::bulk;
 use crate::command::CommandResult;
 use crate::context::Ctx;
 use crate::error::CommandError;
+use crate::types::hash::Hash;
 
 /// Most draws with repetition: the reply grows with what the client claims, not with the hash, and the shard is locked.
 const DRAWS_MAX: u64 = 4 << 20;
@@ -38,7 +39,7 @@ pub(super) fn hrandfield(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn one_field(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    match ctx.ks.hash(key)?.and_then(|hash| hash.random_pair(ctx.rng)) {
+    match ctx.ks.value::<Hash>(key)?.and_then(|hash| hash.random_pair(ctx.rng)) {
         Some((field, _)) => bulk(&mut ctx.reply, field),
         None => ctx.reply.null(),
     }
@@ -47,7 +48,7 @@ fn one_field(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn distinct_fields(ctx: &mut Ctx<'_>, argv: Argv<'_>, count: usize, with_values: bool) -> CommandResult {
     let key = ctx.first_key(argv);
-    let pairs = ctx.ks.hash(key)?.map_or_else(Vec::new, |hash| hash.random_distinct(count, ctx.rng));
+    let pairs = ctx.ks.value::<Hash>(key)?.map_or_else(Vec::new, |hash| hash.random_distinct(count, ctx.rng));
     header(&mut ctx.reply, pairs.len(), with_values);
     for pair in pairs {
         write_pair(&mut ctx.reply, pair, with_values);
@@ -57,7 +58,7 @@ fn distinct_fields(ctx: &mut Ctx<'_>, argv: Argv<'_>, count: usize, with_values:
 
 fn drawn_fields(ctx: &mut Ctx<'_>, argv: Argv<'_>, count: usize, with_values: bool) -> CommandResult {
     let key = ctx.first_key(argv);
-    let Some(hash) = ctx.ks.hash(key)? else {
+    let Some(hash) = ctx.ks.value::<Hash>(key)? else {
         ctx.reply.array(0);
         return Ok(());
     };

@@ -7,13 +7,14 @@ use super::bulk;
 use crate::command::CommandResult;
 use crate::context::Ctx;
 use crate::glob;
+use crate::types::hash::Hash;
 use crate::types::hash::ItemText;
 
 pub(super) fn hscan(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let mut cursor = scan_cursor(argv.at(2))?;
     let key = ctx.first_key(argv);
     // As in Redis, the options of a scan of nothing are not looked at.
-    let Some(hash) = ctx.ks.hash(key)? else {
+    let Some(hash) = ctx.ks.value::<Hash>(key)? else {
         write_reply(&mut ctx.reply, 0, 0, &[]);
         return Ok(());
     };

@@ -10,6 +10,7 @@ use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::extended::Extended;
 use crate::number::{IntText, parse_i64};
+use crate::types::hash::Hash;
 use crate::types::hash::Limits;
 
 pub(super) fn hset(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
@@ -32,7 +33,7 @@ fn set_pairs(ctx: &mut Ctx<'_>, argv: Argv<'_>, name: &'static str) -> Result<us
     let (key, limits) = (ctx.first_key(argv), limits(ctx));
     let pairs: SmallVec<[(&[u8], &[u8]); 16]> =
         (2..argv.len()).step_by(2).map(|i| (argv.at(i), argv.at(i + 1))).collect();
-    let added = ctx.ks.hash_or_new(key)?.set_all(&pairs, limits);
+    let added = ctx.ks.value_or_new::<Hash>(key)?.set_all(&pairs, limits);
     ctx.ks.changed(&key);
     ctx.ks.dirty += pairs.len() as u64 - 1;
     Ok(added)
@@ -40,7 +41,7 @@ fn set_pairs(ctx: &mut Ctx<'_>, argv: Argv<'_>, name: &'static str) -> Result<us
 
 pub(super) fn hsetnx(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let (key, limits) = (ctx.first_key(argv), limits(ctx));
-    let hash = ctx.ks.hash_or_new(key)?;
+    let hash = ctx.ks.value_or_new::<Hash>(key)?;
     let is_new = !hash.contains(argv.at(2));
     if is_new {
         hash.set(argv.at(2), argv.at(3), limits);
@@ -52,7 +53,7 @@ pub(super) fn hsetnx(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 pub(super) fn hdel(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    let removed = match ctx.ks.hash_mut(key)? {
+    let removed = match ctx.ks.value_mut::<Hash>(key)? {
         Some(hash) => argv.from(2).iter().filter(|field| hash.remove(field)).count(),
         None => 0,
     };
@@ -69,7 +70,7 @@ pub(super) fn hincrby(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let by = integer(argv.at(3))?;
     let (key, limits) = (ctx.first_key(argv), limits(ctx));
     // A hash made here has no such field, so whatever is refused below was there before and stays as it was.
-    let hash = ctx.ks.hash_or_new(key)?;
+    let hash = ctx.ks.value_or_new::<Hash>(key)?;
     let old = match hash.get(argv.at(2)) {
         None => 0,
         Some(Item::Int(number)) => number,
@@ -88,7 +89,7 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         return Err(CommandError::text("ERR value is NaN or Infinity"));
     }
     let (key, limits) = (ctx.first_key(argv), limits(ctx));
-    let hash = ctx.ks.hash_or_new(key)?;
+    let hash = ctx.ks.value_or_new::<Hash>(key)?;
     let old = match hash.get(argv.at(2)) {
         None => Extended::ZERO,
         Some(Item::Int(number)) => Extended::from(number),

@@ -14,6 +14,7 @@ use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::number::parse_i64;
 use crate::object::Object;
+use crate::object::SharedVectorSet;
 use crate::types::vset::{EF_ADD_DEFAULT, M_DEFAULT, Projection, Shape, VectorSet};
 
 /// Bounds of the options, as Redis has them.
@@ -37,7 +38,7 @@ struct Add<'a> {
 pub(super) fn vadd(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let add = Add::parse(argv)?;
     let key = ctx.first_key(argv);
-    let new = match ctx.ks.vector_set_mut(key)? {
+    let new = match ctx.ks.value_mut::<SharedVectorSet>(key)?.cloned() {
         Some(set) => {
             let mut set = set.write();
             add.check(&set)?;

@@ -10,9 +10,6 @@ mod names;
 mod search;
 mod vector;
 
-use std::sync::Arc;
-
-use parking_lot::RwLock;
 use quiver_rdb::vectorset::Quantisation;
 use quiver_resp::Argv;
 
@@ -20,7 +17,7 @@ use super::args::is;
 use crate::command::{Arg, Command, CommandResult, Flags, Group, KeyFlags, KeySpec, Locks};
 use crate::context::Ctx;
 use crate::error::CommandError;
-use crate::types::vset::VectorSet;
+use crate::object::SharedVectorSet;
 use add::vadd;
 use names::{vrandmember, vrange};
 use search::vsim;
@@ -224,9 +221,9 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// The set under the key at `argv[1]`.
-fn set_at(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> Result<Option<Arc<RwLock<VectorSet>>>, CommandError> {
+fn set_at(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> Result<Option<SharedVectorSet>, CommandError> {
     let key = ctx.first_key(argv);
-    ctx.ks.vector_set(key)
+    Ok(ctx.ks.value::<SharedVectorSet>(key)?.cloned())
 }
 
 /// The error of a command with too many or unknown words.
@@ -294,7 +291,7 @@ fn vgetattr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn vsetattr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    let done = ctx.ks.vector_set_mut(key)?.is_some_and(|set| {
+    let done = ctx.ks.value_mut::<SharedVectorSet>(key)?.is_some_and(|set| {
         let mut set = set.write();
         let slot = set.slot(argv.at(2));
         slot.inspect(|slot| set.set_attributes(*slot, argv.at(3))).is_some()
@@ -309,7 +306,7 @@ fn vsetattr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 fn vrem(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
     let (mut removed, mut empty) = (false, false);
-    if let Some(set) = ctx.ks.vector_set_mut(key)? {
+    if let Some(set) = ctx.ks.value_mut::<SharedVectorSet>(key)? {
         let mut set = set.write();
         removed = set.remove(argv.at(2));
         empty = set.is_empty();
