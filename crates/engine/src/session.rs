@@ -190,6 +190,11 @@ impl ClientInfo {
     /// Asks the connection to close.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Wakes the connection's task to look at what changed.
+    pub fn wake(&self) {
         if let Some(wake) = self.waker.lock().as_ref() {
             wake.wake_by_ref();
         }

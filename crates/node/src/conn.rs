@@ -1,6 +1,6 @@
-//! One connection: read, cut into commands, run the batch, write once.
+//! One connection: read, cut into commands, run the batch, leave the replies in the thread's outbox.
 //!
-//! The thread's connections share one input and one output buffer; a connection owns memory only for what is left over:
+//! The thread's connections share one input buffer and one outbox; a connection owns memory only for what is left over:
 //! an incomplete command, or replies the client has not read yet. While such replies wait nothing is read, so a client
 //! that does not read cannot make the server buffer more than one batch for it.
 
@@ -14,10 +14,12 @@ use std::task::{Context, Poll, Waker};
 use quiver_engine::session::{ClientInfo, Takeover};
 use quiver_engine::{Engine, Session, Worker};
 use quiver_resp::{Decoder, Encoder, Limits, Requests};
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
 
 use crate::clock::now_ms;
+use crate::outbox::{Outbox, Peer};
 
 /// Bytes read at once into the shared buffer.
 const SHARED_INPUT_BYTES: usize = 64 * 1024;
@@ -25,15 +27,13 @@ const SHARED_INPUT_BYTES: usize = 64 * 1024;
 const OWN_INPUT_STEP: usize = 16 * 1024;
 /// Commands decoded at once.
 const BATCH_MAX: usize = 1024;
-/// A shared output buffer larger than this is given back.
-const SHARED_OUTPUT_KEEP: usize = 256 * 1024;
 
 /// What the connections of one thread share.
 pub(crate) struct Shared {
     engine: Arc<Engine>,
     worker: Worker,
     input: Box<[u8]>,
-    output: Vec<u8>,
+    outbox: Outbox,
     requests: Requests,
 }
 
@@ -43,7 +43,7 @@ impl Shared {
             engine,
             worker,
             input: vec![0; SHARED_INPUT_BYTES].into_boxed_slice(),
-            output: Vec::new(),
+            outbox: Outbox::default(),
             requests: Requests::new(),
         }
     }
@@ -65,14 +65,19 @@ fn with_shared<T>(use_it: impl FnOnce(&mut Shared) -> T) -> T {
     SHARED.with_borrow_mut(|shared| use_it(shared.as_mut().expect("an I/O thread installs it before its first task")))
 }
 
+/// Writes the replies of this thread's connections for as long as it runs.
+pub(crate) async fn flush_replies() {
+    poll_fn(|cx| with_shared(|shared| shared.outbox.poll_flush(cx))).await;
+}
+
 /// A connection.
 struct Conn {
     session: Session,
+    /// Where replies go.
+    peer: Arc<Peer>,
     decoder: Decoder,
     /// Input that is not a whole command yet; empty most of the time.
     pending: Vec<u8>,
-    /// Replies not written yet.
-    unsent: Vec<u8>,
     /// The waker that CLIENT KILL knows.
     waker: Option<Waker>,
 }
@@ -92,47 +97,46 @@ enum Next {
 enum Input {
     Shared(usize),
     Pending,
+    /// None: replies must be written first.
+    Stuck,
     End,
 }
 
 /// Serves a client until it leaves; gives the socket back when the client became a replica.
-pub(crate) async fn serve(mut stream: TcpStream, client: Arc<ClientInfo>) -> Option<(TcpStream, Session, Takeover)> {
+pub(crate) async fn serve(stream: TcpStream, client: Arc<ClientInfo>) -> Option<(TcpStream, Session, Takeover)> {
     let authenticated = with_shared(|shared| shared.engine.config.get("requirepass").is_empty());
+    let (mut read_half, write_half) = stream.into_split();
     let mut conn = Conn {
+        peer: Arc::new(Peer::new(write_half, Arc::clone(&client))),
         session: Session::new(client, authenticated),
         decoder: Decoder::new(),
         pending: Vec::new(),
-        unsent: Vec::new(),
         waker: None,
     };
+    let mut next = Next::Read;
     loop {
-        let input = poll_fn(|cx| poll_input(&mut stream, &mut conn, cx)).await;
-        let mut next = conn.turn(input, &stream);
-        loop {
-            if !conn.unsent.is_empty() {
-                // A client that never reads can only be got rid of here.
-                let written = tokio::select! {
-                    written = stream.write_all(&conn.unsent) => written.is_ok(),
-                    () = killed(&conn.session.shared) => false,
-                };
-                if !written {
-                    return None;
-                }
-                conn.unsent = Vec::new();
+        if next != Next::Read || conn.peer.is_stuck() {
+            with_shared(|shared| shared.outbox.flush());
+            if !conn.peer.finish().await {
+                return None;
             }
-            if next != Next::More {
-                break;
-            }
-            tokio::task::yield_now().await;
-            next = conn.turn(Input::Pending, &stream);
         }
         if let Some(takeover) = conn.session.takeover.take() {
+            let write_half = Arc::into_inner(conn.peer).expect("the outbox was flushed").into_half();
+            let stream = read_half.reunite(write_half).expect("they were split above");
             return Some((stream, conn.session, takeover));
         }
-        if next == Next::Close {
-            let _ = stream.shutdown().await;
-            return None;
-        }
+        next = match next {
+            Next::Close => return None,
+            Next::More => {
+                tokio::task::yield_now().await;
+                conn.turn(Input::Pending)
+            }
+            Next::Read => {
+                let input = poll_fn(|cx| poll_input(&mut read_half, &mut conn, cx)).await;
+                conn.turn(input)
+            }
+        };
     }
 }
 
@@ -152,9 +156,12 @@ fn poll_killed(client: &ClientInfo, known: &mut Option<Waker>, cx: &Context<'_>)
 }
 
 /// Waits for input: into the shared buffer, or behind what the connection already holds.
-fn poll_input(stream: &mut TcpStream, conn: &mut Conn, cx: &mut Context<'_>) -> Poll<Input> {
+fn poll_input(stream: &mut OwnedReadHalf, conn: &mut Conn, cx: &mut Context<'_>) -> Poll<Input> {
     if poll_killed(&conn.session.shared, &mut conn.waker, cx).is_ready() {
         return Poll::Ready(Input::End);
+    }
+    if conn.peer.is_stuck() {
+        return Poll::Ready(Input::Stuck);
     }
     let stream = Pin::new(stream);
     let (read, input) = if conn.pending.is_empty() {
@@ -184,61 +191,42 @@ fn poll_input(stream: &mut TcpStream, conn: &mut Conn, cx: &mut Context<'_>) -> 
 }
 
 impl Conn {
-    /// Runs what the input holds and writes what can be written at once.
-    fn turn(&mut self, input: Input, stream: &TcpStream) -> Next {
-        with_shared(|shared| self.turn_with(shared, input, stream))
+    /// Runs what the input holds; replies go to the outbox.
+    fn turn(&mut self, input: Input) -> Next {
+        with_shared(|shared| self.turn_with(shared, input))
     }
 
-    fn turn_with(&mut self, shared: &mut Shared, input: Input, stream: &TcpStream) -> Next {
-        let Shared { engine, worker, input: buffer, output, requests } = shared;
-        // Empty, unless another connection's turn panicked: its replies are not for this client.
-        output.clear();
+    fn turn_with(&mut self, shared: &mut Shared, input: Input) -> Next {
+        let Shared { engine, worker, input: buffer, outbox, requests } = shared;
         let bytes: &[u8] = match input {
             Input::Shared(len) => {
                 worker.stats.net_in_bytes.add(len as u64);
                 &buffer[..len]
             }
             Input::Pending => &self.pending,
+            Input::Stuck => return Next::Read,
             Input::End => return Next::Close,
         };
+        let (output, start) = outbox.begin();
         let (consumed, mut next) =
             run_all(engine, worker, &mut self.session, &mut self.decoder, requests, bytes, output);
+        let output_bytes = output.len() - start;
+        outbox.end(&self.peer);
         match input {
             Input::Shared(len) => self.pending.extend_from_slice(&buffer[consumed..len]),
-            Input::Pending | Input::End => {
+            Input::Pending | Input::Stuck | Input::End => {
                 self.pending.drain(..consumed);
                 if self.pending.is_empty() && self.pending.capacity() > OWN_INPUT_STEP {
                     self.pending = Vec::new();
                 }
             }
         }
-        self.session.shared.buffer_bytes.store((self.pending.len() + output.len()) as u64, Relaxed);
-        worker.stats.net_out_bytes.add(output.len() as u64);
-        if !self.send(output, stream) || self.pending.len() > engine.config.client_query_buffer_limit() {
+        self.session.shared.buffer_bytes.store((self.pending.len() + output_bytes) as u64, Relaxed);
+        worker.stats.net_out_bytes.add(output_bytes as u64);
+        if self.pending.len() > engine.config.client_query_buffer_limit() {
             next = Next::Close;
         }
-        if output.capacity() > SHARED_OUTPUT_KEEP {
-            *output = Vec::new();
-        }
         next
-    }
-
-    /// Writes without waiting; what the socket does not take stays with the connection. `false`: it is broken.
-    fn send(&mut self, output: &mut Vec<u8>, stream: &TcpStream) -> bool {
-        let mut sent = 0;
-        while sent < output.len() {
-            match stream.try_write(&output[sent..]) {
-                Ok(n) => sent += n,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
-                Err(_) => {
-                    output.clear();
-                    return false;
-                }
-            }
-        }
-        self.unsent.extend_from_slice(&output[sent..]);
-        output.clear();
-        true
     }
 }
 

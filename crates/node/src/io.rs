@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::Node;
 use crate::clock::{now_ns, random_seed};
-use crate::conn::{Shared, serve};
+use crate::conn::{Shared, flush_replies, serve};
 
 /// A connection on its way to a thread. Their number is bounded by `maxclients`.
 type Handover = (StdTcpStream, Arc<ClientInfo>);
@@ -54,6 +54,7 @@ impl IoThreads {
 async fn run(node: Node, mut receiver: mpsc::UnboundedReceiver<Handover>) {
     let worker = node.engine.worker(random_seed(), now_ns);
     Shared::new(Arc::clone(&node.engine), worker).install();
+    tokio::spawn(flush_replies());
     while let Some((stream, client)) = receiver.recv().await {
         let node = node.clone();
         tokio::spawn(async move {

@@ -21,6 +21,7 @@ mod handle;
 mod host;
 mod io;
 mod link;
+mod outbox;
 mod saver;
 mod stream;
 

@@ -54,10 +54,20 @@ fn bind(address: SocketAddr, backlog: i32) -> std::io::Result<TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    if address.ip().is_loopback() {
+        spare_congestion_control(&socket);
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
     TcpListener::from_std(socket.into())
+}
+
+/// Nothing is congested between processes of one machine, but where BBR is the system's default, it paces every reply
+/// with a timer. Connections inherit the choice from their listener. A system that lacks Reno keeps what it has.
+fn spare_congestion_control(listener: &Socket) {
+    #[cfg(target_os = "linux")]
+    let _ = listener.set_tcp_congestion(b"reno");
 }
 
 async fn accept(node: Node, io: Arc<IoThreads>, listener: TcpListener) {
