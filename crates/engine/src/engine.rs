@@ -18,7 +18,7 @@ use crate::stats::{Stats, ThreadStats};
 
 /// The engine: shards behind their locks, configuration, statistics, clients, and the host around it.
 pub struct Engine {
-    stripes: Stripes<Shard>,
+    pub(crate) stripes: Stripes<Shard>,
     /// Parameters.
     pub config: Config,
     /// Counters.

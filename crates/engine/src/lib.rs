@@ -19,6 +19,7 @@ pub mod error;
 pub mod expire;
 pub mod extended;
 pub mod glob;
+pub mod hint;
 pub mod host;
 pub mod keyspace;
 pub mod notify;

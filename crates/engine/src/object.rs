@@ -65,14 +65,12 @@ macro_rules! in_object {
         fn of(object: &Object) -> Option<&Self> {
             match object {
                 Object::$variant(value) => Some(value),
-                #[allow(unreachable_patterns, reason = "with a single type there is no other variant")]
                 _ => None,
             }
         }
         fn of_mut(object: &mut Object) -> Option<&mut Self> {
             match object {
                 Object::$variant(value) => Some(value),
-                #[allow(unreachable_patterns, reason = "with a single type there is no other variant")]
                 _ => None,
             }
         }
@@ -96,7 +94,7 @@ impl Collection for SharedVectorSet {
         RwLock::read(self).len()
     }
     fn duplicate(&self) -> Self {
-        Arc::new(RwLock::new(RwLock::read(self).clone()))
+        Self::new(RwLock::new(RwLock::read(self).clone()))
     }
     fn digest(&self) -> Digest {
         RwLock::read(self).digest()

@@ -12,7 +12,8 @@ use tracing::warn;
 
 use crate::Node;
 use crate::clock::{now_ns, random_seed};
-use crate::conn::{Shared, flush_replies, serve};
+use crate::conn::serve;
+use crate::turns::{Shared, run_turns};
 
 /// A connection on its way to a thread. Their number is bounded by `maxclients`.
 type Handover = (StdTcpStream, Arc<ClientInfo>);
@@ -54,7 +55,7 @@ impl IoThreads {
 async fn run(node: Node, mut receiver: mpsc::UnboundedReceiver<Handover>) {
     let worker = node.engine.worker(random_seed(), now_ns);
     Shared::new(Arc::clone(&node.engine), worker).install();
-    tokio::spawn(flush_replies());
+    tokio::spawn(run_turns());
     while let Some((stream, client)) = receiver.recv().await {
         let node = node.clone();
         tokio::spawn(async move {

@@ -24,6 +24,7 @@ mod link;
 mod outbox;
 mod saver;
 mod stream;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

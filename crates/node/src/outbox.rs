@@ -2,8 +2,7 @@
 //! connection that had input has run.
 //!
 //! Nothing is saved in system calls, but the kernel's send path, which is most of what a small command costs, then stays
-//! in the caches from one reply to the next, instead of taking turns with the receive path and the engine. The flusher is
-//! a task like the connections: woken by the first reply, it is queued behind all connections that were ready with it.
+//! in the caches from one reply to the next, instead of taking turns with the receive path and the engine.
 //!
 //! Invariants: replies of one connection leave in order; what a socket does not take stays with the connection's
 //! [`Peer`], which runs nothing more until it is written.
@@ -11,7 +10,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
-use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 use quiver_engine::session::ClientInfo;
@@ -31,8 +29,6 @@ pub(crate) struct Outbox {
     bytes: Vec<u8>,
     /// Whose they are, and where each one's end.
     ends: Vec<(Arc<Peer>, usize)>,
-    /// Wakes the flusher.
-    flusher: Option<Waker>,
 }
 
 impl Outbox {
@@ -47,11 +43,6 @@ impl Outbox {
     pub(crate) fn end(&mut self, peer: &Arc<Peer>) {
         if self.ends.last().map_or(0, |(_, end)| *end) == self.bytes.len() {
             return;
-        }
-        if self.ends.is_empty()
-            && let Some(flusher) = &self.flusher
-        {
-            flusher.wake_by_ref();
         }
         self.ends.push((Arc::clone(peer), self.bytes.len()));
         if self.bytes.len() > FLUSH_BYTES {
@@ -70,15 +61,6 @@ impl Outbox {
         if self.bytes.capacity() > KEEP_BYTES {
             self.bytes = Vec::new();
         }
-    }
-
-    /// One step of the flusher task.
-    pub(crate) fn poll_flush(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if self.flusher.as_ref().is_none_or(|flusher| !flusher.will_wake(cx.waker())) {
-            self.flusher = Some(cx.waker().clone());
-        }
-        self.flush();
-        Poll::Pending
     }
 }
 

@@ -1,0 +1,349 @@
+//! The turns of one thread's connections: read from all that are ready, run all, write to all.
+//!
+//! A connection's task reads and then waits until its turn has run. The turns run one after the other in a task of
+//! their own, which is queued behind the connections that became ready with the first one. That way the receive path,
+//! the engine and the send path each stay in the caches for a while, and the keys of commands that different
+//! connections sent can be prefetched together.
+//!
+//! Invariants: a connection has at most one turn waiting, and does nothing else meanwhile; a turn that panics closes its
+//! own connection only.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, Waker};
+
+use quiver_engine::hint::Hint;
+use quiver_engine::{Engine, Session, Worker};
+use quiver_resp::{Decoder, Encoder, Limits, ProtocolError, Requests};
+use slab::Slab;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::tcp::OwnedReadHalf;
+use tracing::error;
+
+use crate::clock::now_ms;
+use crate::conn::{Conn, Next, poll_killed};
+use crate::outbox::Outbox;
+
+/// Bytes that all connections of a thread together may have read and not run.
+const INPUT_BYTES: usize = 128 * 1024;
+/// A connection that finds less room than this lets the waiting turns run first.
+const INPUT_STEP: usize = 16 * 1024;
+/// Commands decoded at once.
+const BATCH_MAX: usize = 1024;
+/// A connection with at least this many commands overlaps its cache misses by itself.
+const HINT_BELOW: usize = 4;
+
+thread_local! {
+    /// This thread's shared part. In the thread and not in the tasks, so that tasks stay `Send` and run on the plain
+    /// scheduler, which is cheaper per wake-up than a `LocalSet`.
+    static SHARED: RefCell<Option<Shared>> = const { RefCell::new(None) };
+}
+
+/// Runs `use_it` with this thread's shared part.
+pub(crate) fn with_shared<T>(use_it: impl FnOnce(&mut Shared) -> T) -> T {
+    SHARED.with_borrow_mut(|shared| use_it(shared.as_mut().expect("an I/O thread installs it before its first task")))
+}
+
+/// Runs the turns of this thread's connections and writes their replies, for as long as the thread lives.
+pub(crate) async fn run_turns() {
+    poll_fn(|cx| with_shared(|shared| shared.poll_run(cx))).await;
+}
+
+/// What the connections of one thread share.
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) outbox: Outbox,
+    pub(crate) conns: Slab<Conn>,
+    worker: Worker,
+    input: Box<[u8]>,
+    input_used: usize,
+    /// The waiting turns are the first `waiting` of these; the rest is kept for its memory.
+    turns: Vec<Turn>,
+    waiting: usize,
+    /// Wakes the task of [`run_turns`].
+    runner: Option<Waker>,
+}
+
+/// A turn that waits.
+struct Turn {
+    conn: usize,
+    input: Input,
+    requests: Requests,
+    decoded: Result<usize, ProtocolError>,
+    /// How many commands were to be decoded at most.
+    batch: usize,
+    hint: Option<Hint>,
+}
+
+/// Where the input of a turn lies.
+enum Input {
+    /// In the thread's buffer.
+    Shared(Range<usize>),
+    /// In the connection's own.
+    Pending,
+}
+
+impl Shared {
+    pub(crate) fn new(engine: Arc<Engine>, worker: Worker) -> Self {
+        Self {
+            engine,
+            outbox: Outbox::default(),
+            conns: Slab::new(),
+            worker,
+            input: vec![0; INPUT_BYTES].into_boxed_slice(),
+            input_used: 0,
+            turns: Vec::new(),
+            waiting: 0,
+            runner: None,
+        }
+    }
+
+    /// Makes this the shared part of the calling thread.
+    pub(crate) fn install(self) {
+        SHARED.set(Some(self));
+    }
+
+    /// One step of a connection's task: what its last turn asks for, or a read and then a wait for the next turn.
+    pub(crate) fn poll_conn(&mut self, index: usize, half: &mut OwnedReadHalf, cx: &mut Context<'_>) -> Poll<Next> {
+        let conn = &mut self.conns[index];
+        let killed = poll_killed(&conn.session.shared, &mut conn.waker, cx).is_ready();
+        if conn.waits_for_turn {
+            conn.was_woken = true;
+            return Poll::Pending;
+        }
+        if killed {
+            return Poll::Ready(Next::Close);
+        }
+        if let Some(next) = conn.outcome.take() {
+            return Poll::Ready(next);
+        }
+        if conn.peer.is_stuck() {
+            return Poll::Ready(Next::Read);
+        }
+        match self.poll_read(index, half, cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(_)) => return Poll::Ready(Next::Close),
+            Poll::Ready(Ok(input)) => self.enqueue(index, input),
+        }
+        // More may have arrived; nothing is read before the turn has run, but the socket must know whom to wake.
+        if half.as_ref().poll_read_ready(cx).is_ready() {
+            self.conns[index].was_woken = true;
+        }
+        Poll::Pending
+    }
+
+    /// Lets a connection run what is left in its own buffer.
+    pub(crate) fn enqueue_pending(&mut self, index: usize) {
+        self.enqueue(index, Input::Pending);
+    }
+
+    /// Reads into the shared buffer, or behind what the connection already holds.
+    fn poll_read(
+        &mut self,
+        index: usize,
+        half: &mut OwnedReadHalf,
+        cx: &mut Context<'_>,
+    ) -> Poll<std::io::Result<Input>> {
+        if self.input.len() - self.input_used < INPUT_STEP {
+            self.run_waiting();
+        }
+        let conn = &mut self.conns[index];
+        let half = Pin::new(half);
+        let (result, filled, input) = if conn.pending.is_empty() {
+            let start = self.input_used;
+            let mut buf = ReadBuf::new(&mut self.input[start..]);
+            let polled = half.poll_read(cx, &mut buf);
+            let filled = buf.filled().len();
+            let Poll::Ready(result) = polled else { return Poll::Pending };
+            self.input_used += filled;
+            (result, filled, Input::Shared(start..start + filled))
+        } else {
+            let old = conn.pending.len();
+            // Grown by what arrives, never by what the client claims.
+            let room = conn.decoder.wanted().clamp(INPUT_STEP, old.max(INPUT_STEP));
+            conn.pending.resize(old + room, 0);
+            let mut buf = ReadBuf::new(&mut conn.pending[old..]);
+            let polled = half.poll_read(cx, &mut buf);
+            let filled = buf.filled().len();
+            conn.pending.truncate(old + filled);
+            let Poll::Ready(result) = polled else { return Poll::Pending };
+            (result, filled, Input::Pending)
+        };
+        self.worker.stats.net_in_bytes.add(filled as u64);
+        let ended = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+        Poll::Ready(result.and(if filled == 0 { Err(ended()) } else { Ok(input) }))
+    }
+
+    fn enqueue(&mut self, index: usize, input: Input) {
+        let conn = &mut self.conns[index];
+        conn.waits_for_turn = true;
+        conn.was_woken = false;
+        if self.waiting == self.turns.len() {
+            let requests = Requests::new();
+            self.turns.push(Turn { conn: index, input, requests, decoded: Ok(0), batch: 0, hint: None });
+        } else {
+            let turn = &mut self.turns[self.waiting];
+            (turn.conn, turn.input) = (index, input);
+        }
+        if self.waiting == 0
+            && let Some(runner) = &self.runner
+        {
+            runner.wake_by_ref();
+        }
+        self.waiting += 1;
+    }
+
+    fn poll_run(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.runner.as_ref().is_none_or(|runner| !runner.will_wake(cx.waker())) {
+            self.runner = Some(cx.waker().clone());
+        }
+        self.run_waiting();
+        self.outbox.flush();
+        Poll::Pending
+    }
+
+    /// Runs the waiting turns, in three passes.
+    fn run_waiting(&mut self) {
+        let mut turns = std::mem::take(&mut self.turns);
+        let waiting = std::mem::take(&mut self.waiting);
+        for turn in &mut turns[..waiting] {
+            self.decode(turn, waiting > 1);
+        }
+        for hint in turns[..waiting].iter().filter_map(|turn| turn.hint.as_ref()) {
+            self.engine.follow(hint);
+        }
+        let now_ms = now_ms();
+        for turn in &mut turns[..waiting] {
+            self.run(turn, now_ms);
+        }
+        self.input_used = 0;
+        self.turns = turns;
+    }
+
+    /// First pass: finds the commands, and starts to load where the first one's key lies.
+    fn decode(&mut self, turn: &mut Turn, hint: bool) {
+        let Some(conn) = self.conns.get_mut(turn.conn) else { return };
+        let bytes = match &turn.input {
+            Input::Shared(range) => &self.input[range.clone()],
+            Input::Pending => &conn.pending,
+        };
+        (turn.batch, turn.decoded) = decode(&self.engine, &conn.session, &mut conn.decoder, &mut turn.requests, bytes);
+        let few = hint && (1..HINT_BELOW).contains(&turn.requests.len());
+        turn.hint = if few { self.engine.hint(conn.session.db, turn.requests.argv(0, bytes)) } else { None };
+    }
+
+    /// Last pass: runs the commands, and tells the connection's task what follows unless it is to read on.
+    fn run(&mut self, turn: &mut Turn, now_ms: i64) {
+        let Some(conn) = self.conns.get_mut(turn.conn) else { return };
+        let (output, start) = self.outbox.begin();
+        // The buffer leaves the connection for the turn: the session changes while commands are read from it.
+        let pending = std::mem::take(&mut conn.pending);
+        let bytes: &[u8] = match &turn.input {
+            Input::Shared(range) => &self.input[range.clone()],
+            Input::Pending => &pending,
+        };
+        let (engine, worker) = (&self.engine, &mut self.worker);
+        let ran = catch_unwind(AssertUnwindSafe(|| run_all(engine, worker, conn, turn, bytes, output, now_ms)));
+        let (consumed, mut next) = ran.unwrap_or_else(|_| {
+            error!("a command panicked; its connection is closed");
+            output.truncate(start);
+            (bytes.len(), Next::Close)
+        });
+        let output_bytes = output.len() - start;
+        self.outbox.end(&conn.peer);
+        conn.keep(&turn.input, pending, &self.input, consumed);
+        conn.session.shared.buffer_bytes.store((conn.pending.len() + output_bytes) as u64, Relaxed);
+        self.worker.stats.net_out_bytes.add(output_bytes as u64);
+        if conn.pending.len() > self.engine.config.client_query_buffer_limit() {
+            next = Next::Close;
+        }
+        conn.waits_for_turn = false;
+        conn.outcome = (next != Next::Read).then_some(next);
+        if (conn.was_woken || conn.outcome.is_some())
+            && let Some(task) = &conn.waker
+        {
+            task.wake_by_ref();
+        }
+    }
+}
+
+impl Conn {
+    /// Keeps what a turn did not consume.
+    fn keep(&mut self, input: &Input, mut pending: Vec<u8>, shared: &[u8], consumed: usize) {
+        match input {
+            Input::Shared(range) => pending.extend_from_slice(&shared[range.start + consumed..range.end]),
+            Input::Pending => {
+                pending.drain(..consumed);
+                if pending.is_empty() && pending.capacity() > INPUT_STEP {
+                    pending = Vec::new();
+                }
+            }
+        }
+        self.pending = pending;
+    }
+}
+
+/// Finds the commands in `bytes`: how many were wanted, and how many bytes they take.
+fn decode(
+    engine: &Engine,
+    session: &Session,
+    decoder: &mut Decoder,
+    requests: &mut Requests,
+    bytes: &[u8],
+) -> (usize, Result<usize, ProtocolError>) {
+    let limits = Limits {
+        max_bulk_len: engine.config.proto_max_bulk_len(),
+        unauthenticated: !session.authenticated,
+        ..Limits::default()
+    };
+    // An AUTH lifts the limits for the commands behind it.
+    let batch = if session.authenticated { BATCH_MAX } else { 1 };
+    requests.clear();
+    (batch, decoder.decode(bytes, &limits, requests, batch))
+}
+
+/// Runs and decodes commands until the input is used up, the output is enough, or the connection ends. Gives the bytes
+/// used and what follows.
+fn run_all(
+    engine: &Engine,
+    worker: &mut Worker,
+    conn: &mut Conn,
+    turn: &mut Turn,
+    bytes: &[u8],
+    output: &mut Vec<u8>,
+    now_ms: i64,
+) -> (usize, Next) {
+    let Turn { requests, decoded, batch, .. } = turn;
+    let mut consumed = 0;
+    loop {
+        let input = &bytes[consumed..];
+        let done = engine.run(worker, &mut conn.session, requests, input, 0, output, now_ms);
+        let ends = conn.session.close_after_reply || conn.session.takeover.is_some();
+        if ends || done < requests.len() {
+            // The decoder starts again at the first command that was not run.
+            conn.decoder = Decoder::new();
+            let used = done.checked_sub(1).map_or(0, |last| requests.end(last));
+            return (consumed + used, if ends { Next::Close } else { Next::More });
+        }
+        match decoded {
+            Ok(used) => {
+                consumed += *used;
+                if requests.len() < *batch || consumed == bytes.len() {
+                    return (consumed, Next::Read);
+                }
+            }
+            Err(error) => {
+                if let Some(message) = error.message() {
+                    Encoder::new(output, conn.session.protocol).error_bytes(&message);
+                }
+                return (bytes.len(), Next::Close);
+            }
+        }
+        (*batch, *decoded) = decode(engine, &conn.session, &mut conn.decoder, requests, &bytes[consumed..]);
+    }
+}
