@@ -4,6 +4,8 @@
 //! an incomplete command, or replies the client has not read yet. While such replies wait nothing is read, so a client
 //! that does not read cannot make the server buffer more than one batch for it.
 
+mod wait;
+
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -89,6 +91,8 @@ enum Next {
     Read,
     /// Enough output waits; whole commands are left in the connection's buffer.
     More,
+    /// A command waits for something; what follows it is left in the connection's buffer.
+    Wait,
     /// The connection ends.
     Close,
 }
@@ -132,6 +136,7 @@ pub(crate) async fn serve(stream: TcpStream, client: Arc<ClientInfo>) -> Option<
                 tokio::task::yield_now().await;
                 conn.turn(Input::Pending)
             }
+            Next::Wait => wait::wait(&mut read_half, &mut conn).await,
             Next::Read => {
                 let input = poll_fn(|cx| poll_input(&mut read_half, &mut conn, cx)).await;
                 conn.turn(input)
@@ -256,11 +261,17 @@ fn run_all(
         let decoded = decoder.decode(input, &limits, requests, batch);
         let done = engine.run(worker, session, requests, input, 0, output, now_ms);
         let ends = session.close_after_reply || session.takeover.is_some();
-        if ends || done < requests.len() {
+        let waits = session.blocked.is_some() || session.postponed;
+        if ends || waits || done < requests.len() {
             // The decoder starts again at the first command that was not run.
             *decoder = Decoder::new();
             let used = done.checked_sub(1).map_or(0, |last| requests.end(last));
-            return (consumed + used, if ends { Next::Close } else { Next::More });
+            let next = match (ends, waits) {
+                (true, _) => Next::Close,
+                (false, true) => Next::Wait,
+                (false, false) => Next::More,
+            };
+            return (consumed + used, next);
         }
         match decoded {
             Ok(used) => {

@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 pub mod client;
+mod client_wait;
 pub mod command;
 pub mod config;
 pub mod connection;
@@ -17,6 +18,7 @@ pub mod server;
 pub mod string;
 pub mod transactions;
 pub mod vset;
+pub mod wait;
 
 use crate::command::Command;
 
@@ -41,4 +43,5 @@ pub const TABLES: &[&[Command]] = &[
     string::COMMANDS,
     transactions::COMMANDS,
     vset::COMMANDS,
+    wait::COMMANDS,
 ];
