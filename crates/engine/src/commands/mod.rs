@@ -12,6 +12,7 @@ pub mod generic;
 pub mod hash;
 pub(crate) mod help;
 pub mod info;
+pub mod list;
 pub mod memory;
 pub mod replication;
 pub mod server;
@@ -37,6 +38,7 @@ pub const TABLES: &[&[Command]] = &[
     generic::transfer::COMMANDS,
     hash::COMMANDS,
     info::COMMANDS,
+    list::COMMANDS,
     memory::COMMANDS,
     replication::COMMANDS,
     server::COMMANDS,
