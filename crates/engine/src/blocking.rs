@@ -280,7 +280,10 @@ impl Engine {
         let mut reply = Encoder::new(out, session.protocol);
         match waiter.state.load(Ordering::Acquire) {
             WAITING | SERVING => return false,
-            SERVED => reply.raw(&waiter.reply.lock()),
+            SERVED => {
+                session.has_written |= waiter.waits_for_keys();
+                reply.raw(&waiter.reply.lock());
+            }
             UNBLOCKED => reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
             ROLE_CHANGED => reply
                 .error("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"),

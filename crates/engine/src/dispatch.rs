@@ -97,8 +97,8 @@ impl Engine {
             let argv = requests.argv(index, buf);
             let entry = self.admit(session, argv);
             if paused && self.holds_back(session, &entry) {
-                session.postponed = plan.is_empty();
-                if session.postponed {
+                if plan.is_empty() {
+                    session.postpone(true);
                     worker.plan = plan;
                     return first;
                 }

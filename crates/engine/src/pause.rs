@@ -50,7 +50,9 @@ impl Engine {
 
     /// Whether a session whose command was held back has to wait on; until when, unix ms.
     pub fn postponed_until(&self, session: &mut Session, now_ms: i64) -> Option<i64> {
-        session.postponed &= self.pause_lasts(now_ms);
+        if session.postponed && !self.pause_lasts(now_ms) {
+            session.postpone(false);
+        }
         session.postponed.then(|| self.state.paused_until_ms.load(Relaxed))
     }
 }

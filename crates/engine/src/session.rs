@@ -147,6 +147,8 @@ pub struct ClientInfo {
     pub net_in_bytes: AtomicU64,
     /// Bytes written.
     pub net_out_bytes: AtomicU64,
+    /// CLIENT PAUSE holds its next command back.
+    pub held_back: AtomicBool,
     /// What it waits for.
     pub waiter: Mutex<Option<Arc<Waiter>>>,
 }
@@ -197,8 +199,14 @@ impl ClientInfo {
             commands: AtomicU64::new(0),
             net_in_bytes: AtomicU64::new(0),
             net_out_bytes: AtomicU64::new(0),
+            held_back: AtomicBool::new(false),
             waiter: Mutex::new(None),
         }
+    }
+
+    /// Whether its running command waits for something.
+    pub fn is_blocked(&self) -> bool {
+        self.held_back.load(Ordering::Relaxed) || self.waiter.lock().is_some()
     }
 
     /// Asks the connection to close.
@@ -251,6 +259,12 @@ impl Session {
     pub(crate) fn block(&mut self, waiter: Arc<Waiter>) {
         *self.shared.waiter.lock() = Some(Arc::clone(&waiter));
         self.blocked = Some(waiter);
+    }
+
+    /// Notes whether a pause holds the next command back.
+    pub(crate) fn postpone(&mut self, yes: bool) {
+        self.postponed = yes;
+        self.shared.held_back.store(yes, Ordering::Relaxed);
     }
 
     /// Whether CLIENT REPLY drops the reply of the running command.

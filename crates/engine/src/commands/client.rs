@@ -372,7 +372,7 @@ fn describe(ctx: &Ctx<'_>, client: &ClientInfo) -> String {
 fn flags(client: &ClientInfo, role: &str) -> String {
     let mut flags = role.to_owned();
     let marks = [
-        ('b', client.waiter.lock().is_some()),
+        ('b', client.is_blocked()),
         ('x', client.queued.load(Relaxed) >= 0),
         ('A', client.killed.load(Relaxed)),
         ('e', client.no_evict.load(Relaxed)),

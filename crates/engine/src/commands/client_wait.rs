@@ -7,7 +7,7 @@ use crate::command::{Arg, Command, CommandResult};
 use crate::commands::args::{integer, is};
 use crate::commands::client::{ADMIN, SUBCOMMAND};
 use crate::context::Ctx;
-use crate::error::CommandError;
+use crate::error::{CommandError, quote_word};
 
 pub(super) const PAUSE: Command = Command {
     name: "pause",
@@ -51,7 +51,7 @@ pub(super) const UNPAUSE: Command = Command {
 fn client_pause(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let all = match argv.get(3) {
         None => true,
-        Some(_) if argv.len() > 4 => return Err(CommandError::Syntax),
+        Some(_) if argv.len() > 4 => return Err(too_many(argv)),
         Some(mode) if is(mode, "all") => true,
         Some(mode) if is(mode, "write") => false,
         Some(_) => return Err(CommandError::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
@@ -63,6 +63,14 @@ fn client_pause(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     Ok(())
 }
 
+/// Redis does not count the words of these two by itself.
+fn too_many(argv: Argv<'_>) -> CommandError {
+    let name = quote_word(argv.at(1));
+    CommandError::owned(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try CLIENT HELP."
+    ))
+}
+
 fn client_unpause(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
     ctx.engine.unpause();
     ctx.reply.ok();
@@ -72,7 +80,7 @@ fn client_unpause(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
 fn client_unblock(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let how = match argv.get(3) {
         None => Unblock::Timeout,
-        Some(_) if argv.len() > 4 => return Err(CommandError::Syntax),
+        Some(_) if argv.len() > 4 => return Err(too_many(argv)),
         Some(word) if is(word, "timeout") => Unblock::Timeout,
         Some(word) if is(word, "error") => Unblock::Error,
         Some(_) => return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),

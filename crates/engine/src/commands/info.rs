@@ -76,10 +76,9 @@ fn clients(ctx: &mut Ctx<'_>, out: &mut String) {
     let clients = ctx.engine.clients.lock();
     let watching = clients.values().filter(|client| client.watching.load(Relaxed) > 0).count();
     let watched: u64 = clients.values().map(|client| client.watching.load(Relaxed)).sum();
-    let waits = |pick: fn(&Waiter) -> bool| {
-        clients.values().filter(|client| client.waiter.lock().as_deref().is_some_and(pick)).count()
-    };
-    let (blocked, timed) = (waits(|_| true), waits(|waiter| waiter.deadline_ms.is_some()));
+    let blocked = clients.values().filter(|client| client.is_blocked()).count();
+    let ends = |waiter: &Waiter| waiter.deadline_ms.is_some();
+    let timed = clients.values().filter(|client| client.waiter.lock().as_deref().is_some_and(ends)).count();
     let waited = ctx.ks.waited_keys();
     let buffered = clients.values().map(|client| client.buffer_bytes.load(Relaxed)).max().unwrap_or(0);
     let _ = write!(

@@ -55,7 +55,7 @@ fn wait(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 }
 
 fn waitaof(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    const RANGE: CommandError = CommandError::text("ERR value is out of range, must be between 0 and 1");
+    const RANGE: CommandError = CommandError::text("ERR value is out of range, value must between 0 and 1");
     let local = integer(argv.at(1))?;
     if !(0..=1).contains(&local) {
         return Err(RANGE);

@@ -196,8 +196,10 @@ impl QuickList {
             left -= here;
             (at, offset) = (at + 1, 0);
         }
-        self.nodes.drain(gone_from..gone_from + gone);
-        self.release_nodes();
+        if gone > 0 {
+            self.nodes.drain(gone_from..gone_from + gone);
+            self.release_nodes();
+        }
     }
 
     /// Takes away up to `count` elements from an end on; how many there were.
