@@ -81,7 +81,8 @@ pub const PARAMETERS: &[Parameter] = &[
     fixed("io-threads", "0", Kind::Int(0, 256)),
     live("lazyfree-lazy-user-del", "no", Kind::Bool),
     live("lazyfree-lazy-user-flush", "no", Kind::Bool),
-    live("list-max-listpack-size", "-2", Kind::Int(-5, i64::MAX)),
+    live("list-compress-depth", "0", Kind::Int(0, i32::MAX as i64)),
+    live("list-max-listpack-size", "-2", Kind::Int(i32::MIN as i64, i32::MAX as i64)),
     fixed("logfile", "", Kind::Text),
     live("loglevel", "notice", Kind::Word(&["debug", "verbose", "notice", "warning", "nothing"])),
     live("masterauth", "", Kind::Text),
@@ -124,6 +125,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("slave-priority", "replica-priority"),
     ("hash-max-ziplist-entries", "hash-max-listpack-entries"),
     ("hash-max-ziplist-value", "hash-max-listpack-value"),
+    ("list-max-ziplist-size", "list-max-listpack-size"),
 ];
 
 /// Index of a parameter, at compile time.
@@ -170,6 +172,12 @@ impl FromNumber for bool {
     }
 }
 
+impl FromNumber for i64 {
+    fn from_number(number: i64) -> Self {
+        number
+    }
+}
+
 impl FromNumber for usize {
     fn from_number(number: i64) -> Self {
         Self::try_from(number).unwrap_or(0)
@@ -201,6 +209,8 @@ accessors! {
     hash_max_listpack_entries: "hash-max-listpack-entries" as usize;
     /// Longest field or value of a compact hash.
     hash_max_listpack_value: "hash-max-listpack-value" as usize;
+    /// Most a listpack of a list holds: elements, or one of five sizes when negative.
+    list_max_listpack_size: "list-max-listpack-size" as i64;
     /// Rounds of background work per second.
     hz: "hz" as usize;
     /// Share of time for active expiry, 1 to 10.

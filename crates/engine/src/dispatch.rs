@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use quiver_resp::{Argv, Encoder, Requests};
 
+use crate::blocking::serve_ready;
 use crate::command::{Flags, Locks};
 use crate::commands::transactions::forget_watches;
 use crate::context::Ctx;
@@ -58,6 +59,9 @@ impl Engine {
                 break;
             }
             next = self.run_group(worker, session, requests, buf, next, out, now_ms);
+            if session.blocked.is_some() || session.postponed {
+                break;
+            }
         }
         session.shared.commands.fetch_add((next - first) as u64, Relaxed);
         session.shared.last_active_ms.store(now_ms, Relaxed);
@@ -88,9 +92,18 @@ impl Engine {
         let mut plan = std::mem::take(&mut worker.plan);
         let mut mask = 0;
         let plain = session.multi.is_none() && session.reply_mode == ReplyMode::On;
+        let paused = self.is_paused(session, now_ms);
         for index in first..requests.len().min(first + GROUP_MAX) {
             let argv = requests.argv(index, buf);
             let entry = self.admit(session, argv);
+            if paused && self.holds_back(session, &entry) {
+                if plan.is_empty() {
+                    session.postpone(true);
+                    worker.plan = plan;
+                    return first;
+                }
+                break;
+            }
             let groupable = plain && entry.as_ref().map_or(true, |entry| entry.groupable);
             if !groupable {
                 if plan.is_empty() {
@@ -285,7 +298,7 @@ impl<'a> Turn<'a, 'a> {
         ks.db = session.db;
         ks.expiry = match session.role {
             Role::Primary => ExpiryRule::Ignore,
-            Role::Normal if engine.state.is_replica.load(Relaxed) => ExpiryRule::Hide,
+            Role::Normal if engine.state.is_replica.load(Relaxed) || engine.pause_lasts(ks.now_ms) => ExpiryRule::Hide,
             Role::Normal => ExpiryRule::Delete,
         };
         ks.no_touch = session.shared.no_touch.load(Relaxed);
@@ -325,12 +338,16 @@ impl<'a> Turn<'a, 'a> {
         }
         self.stats.processed.add(1);
         self.ctx.ks.effects.end_unit();
+        if !self.ctx.ks.ready.is_empty() {
+            serve_ready(&mut self.ctx);
+        }
     }
 
     /// Hands the effects over, counts, unlocks; what is large is freed after that.
     fn close(self) {
-        let Turn { ctx: Ctx { mut ks, engine, .. }, stats, clock_ns, started_ns, ran, dirty_before } = self;
+        let Turn { ctx: Ctx { mut ks, engine, session, .. }, stats, clock_ns, started_ns, ran, dirty_before } = self;
         engine.deliver(ks.effects);
+        session.has_written |= ks.dirty != dirty_before;
         let each_ns = clock_ns().saturating_sub(started_ns) / ran.len().max(1) as u64;
         for id in ran.drain(..) {
             stats.commands[id].calls.add(1);
@@ -341,7 +358,9 @@ impl<'a> Turn<'a, 'a> {
         stats.misses.add(ks.counters.misses);
         stats.expired.add(ks.counters.expired);
         let garbage = std::mem::take(&mut ks.garbage);
+        let served = std::mem::take(&mut ks.served);
         drop(ks);
+        served.iter().for_each(|waiter| waiter.wake());
         if !garbage.is_empty() {
             engine.host().free_later(garbage);
         }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use quiver_structures::Stripes;
 
+use crate::blocking::Waiter;
 use crate::config::Config;
 use crate::effects::{Effects, Sink};
 use crate::host::{Host, NoHost};
@@ -33,6 +34,8 @@ pub struct Engine {
     sink: RwLock<Option<Arc<dyn Sink>>>,
     has_sink: AtomicBool,
     cut_running: AtomicBool,
+    /// Clients that wait for replicas.
+    pub(crate) ack_waiters: Mutex<Vec<Arc<Waiter>>>,
 }
 
 /// State of the instance that decides which commands are allowed.
@@ -56,6 +59,12 @@ pub struct State {
     pub last_client_id: AtomicU64,
     /// Active expiry may run (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expire_off: AtomicBool,
+    /// Length from which elements of lists get a node of their own; 0 for the usual rule.
+    pub quicklist_packed_threshold: AtomicUsize,
+    /// CLIENT PAUSE holds commands back until this unix time, ms.
+    pub paused_until_ms: AtomicI64,
+    /// It holds all of them back, not only those that write.
+    pub paused_all: AtomicBool,
 }
 
 /// What one thread brings to the commands it runs.
@@ -86,6 +95,7 @@ impl Engine {
             sink: RwLock::new(None),
             has_sink: AtomicBool::new(false),
             cut_running: AtomicBool::new(false),
+            ack_waiters: Mutex::new(Vec::new()),
         }
     }
 
@@ -172,6 +182,9 @@ impl Engine {
 
     /// A client is gone.
     pub fn disconnect(&self, id: u64) {
-        self.clients.lock().remove(&id);
+        let client = self.clients.lock().remove(&id);
+        if let Some(client) = client {
+            self.give_up_wait(&client);
+        }
     }
 }

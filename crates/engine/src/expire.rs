@@ -47,7 +47,7 @@ impl Engine {
         let mut seen = 0;
         // One lap at most, so that an almost empty keyspace does not spin.
         let mut laps_left = SHARDS;
-        while seen < buckets && laps_left > 0 && !self.state.is_replica.load(Relaxed) {
+        while seen < buckets && laps_left > 0 && !self.state.is_replica.load(Relaxed) && !self.pause_lasts(now_ms) {
             let slice = self.expire_slice(worker, cursor, now_ms);
             seen += slice.looked + slice.over.len() * REMOVAL_COST;
             deleted += slice.over.len() as u64;
@@ -69,12 +69,7 @@ impl Engine {
             keyspace.expire_now(&key);
             keyspace.effects.end_unit();
         }
-        self.deliver(keyspace.effects);
-        let garbage = std::mem::take(&mut keyspace.garbage);
-        drop(keyspace);
-        if !garbage.is_empty() {
-            self.host().free_later(garbage);
-        }
+        self.close_hold(keyspace, &mut worker.rng);
         worker.effects = effects;
         slice
     }

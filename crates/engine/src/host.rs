@@ -36,6 +36,17 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     fn allocated_bytes(&self) -> u64;
     /// A replica introduced itself (REPLCONF).
     fn replica_info(&self, client_id: u64, info: &ReplicaInfo);
+    /// How many replicas have acknowledged the stream up to an offset; `on_disk`: have it in their logs.
+    fn replicas_at(&self, offset: u64, on_disk: bool) -> usize {
+        let _ = (offset, on_disk);
+        0
+    }
+    /// Where the stream stands.
+    fn stream_offset(&self) -> u64 {
+        0
+    }
+    /// Asks the replicas to acknowledge at once.
+    fn ask_replicas(&self) {}
     /// Frees something large elsewhere.
     fn free_later(&self, garbage: Vec<crate::keyspace::Garbage>) {
         drop(garbage);

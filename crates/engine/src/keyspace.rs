@@ -7,7 +7,7 @@
 //!
 //! Invariants: an object in the table is never empty; `dirty` grows exactly when data or an expiry changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 use quiver_structures::table::{KeyHash, Lookup, Owned, Stored};
 use quiver_structures::{EntryMut, EntryRef, Locked, Stripes, Table, Value, ValueRef};
 
+use crate::blocking::{Waiter, Waiting};
 use crate::command::CommandResult;
 use crate::effects::Effects;
 use crate::error::CommandError;
@@ -108,6 +109,8 @@ type Watched = HashMap<(usize, Box<[u8]>), Vec<Arc<AtomicBool>>>;
 pub struct Shard {
     dbs: Vec<Db>,
     watched: Watched,
+    /// Clients that wait for a key to change.
+    pub(crate) waiting: Waiting,
 }
 
 /// One database's part in a shard.
@@ -211,6 +214,10 @@ pub struct Keyspace<'a> {
     pub notify_classes: Class,
     /// What happened, in order, as far as somebody wants to hear of it.
     pub events: Vec<Event>,
+    /// Keys changed by the running unit that somebody waits for, as database and name, in order.
+    pub(crate) ready: VecDeque<(usize, Box<[u8]>)>,
+    /// Waiters served under this hold, to be woken after it.
+    pub(crate) served: Vec<Arc<Waiter>>,
 }
 
 /// Something large to be freed elsewhere.
@@ -241,6 +248,8 @@ impl<'a> Keyspace<'a> {
             in_transaction: false,
             notify_classes: Class::NONE,
             events: Vec::new(),
+            ready: VecDeque::new(),
+            served: Vec::new(),
         }
     }
 
@@ -269,6 +278,17 @@ impl<'a> Keyspace<'a> {
             self.release();
             self.shards = self.stripes.lock(1 << shard);
         }
+    }
+
+    /// Locks further shards as far as that cannot end in a circle of turns; `false`, and nothing changed, when it could.
+    pub(crate) fn extend_locks(&mut self, more: u64) -> bool {
+        self.shards.extend(more)
+    }
+
+    /// Gives all locks back and takes those of `mask`. What was changed must be in the stream by now.
+    pub(crate) fn relock(&mut self, mask: u64) {
+        self.shards = self.stripes.lock(0);
+        self.shards = self.stripes.lock(mask);
     }
 
     /// The set of locked shards.
@@ -404,8 +424,18 @@ impl<'a> Keyspace<'a> {
     #[inline]
     pub fn changed(&mut self, key: &Key<'_>) {
         self.dirty += 1;
+        self.tell(key);
+    }
+
+    /// Tells those who watch the key, and notes it for those who wait for it.
+    #[inline]
+    fn tell(&mut self, key: &Key<'_>) {
         let db = self.db;
-        self.shards.get_mut(key.shard).tell_watchers(db, key.name);
+        let shard = self.shards.get_mut(key.shard);
+        shard.tell_watchers(db, key.name);
+        if !shard.waiting.is_empty() {
+            self.mark_ready(key.shard, db, key.name);
+        }
     }
 
     /// Says what happened to a key, for keyspace notifications. Free while nobody listens.
@@ -450,8 +480,7 @@ impl<'a> Keyspace<'a> {
         {
             self.free_later(object);
         }
-        let db = self.db;
-        self.shards.get_mut(key.shard).tell_watchers(db, key.name);
+        self.tell(key);
         true
     }
 
@@ -593,8 +622,9 @@ impl<'a> Keyspace<'a> {
     /// Empties a database in the locked shards; gives the number of keys that were there. A change.
     pub fn flush_db(&mut self, db: usize) -> usize {
         let mut flushed = 0;
-        for shard in self.shard_indices().collect::<Vec<_>>() {
-            let shard = self.shards.get_mut(shard);
+        for index in self.shard_indices().collect::<Vec<_>>() {
+            self.mark_all_ready(index, db);
+            let shard = self.shards.get_mut(index);
             shard.tell_watchers_of_db(db, db);
             let Some(db) = shard.dbs.get_mut(db) else { continue };
             flushed += db.table.len();
@@ -610,8 +640,10 @@ impl<'a> Keyspace<'a> {
 
     /// Exchanges two databases; all shards must be locked. A change.
     pub fn swap_dbs(&mut self, a: usize, b: usize) {
-        for shard in self.shard_indices().collect::<Vec<_>>() {
-            let shard = self.shards.get_mut(shard);
+        for index in self.shard_indices().collect::<Vec<_>>() {
+            self.mark_all_ready(index, a);
+            self.mark_all_ready(index, b);
+            let shard = self.shards.get_mut(index);
             shard.tell_watchers_of_db(a, b);
             shard.tell_watchers_of_db(b, a);
             shard.db_mut(a.max(b));
@@ -652,6 +684,11 @@ impl<'a> Keyspace<'a> {
     /// A locked shard, for the walks of snapshots and active expiry.
     pub(crate) fn shard_mut(&mut self, shard: usize) -> &mut Shard {
         self.shards.get_mut(shard)
+    }
+
+    /// The indices of the locked shards.
+    pub(crate) fn locked_shards(&self) -> impl Iterator<Item = usize> + use<> {
+        self.shard_indices()
     }
 
     fn shard_indices(&self) -> impl Iterator<Item = usize> + use<> {

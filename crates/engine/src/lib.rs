@@ -5,6 +5,7 @@
 //! `dispatch` (resolve, check, lock, prefetch) -> `commands/*` (one function each) -> `keyspace` and `types/*`.
 #![forbid(unsafe_code)]
 
+pub mod blocking;
 pub mod codec;
 pub mod command;
 pub mod commands;
@@ -25,6 +26,7 @@ pub mod keyspace;
 pub mod notify;
 pub mod number;
 pub mod object;
+pub mod pause;
 pub mod registry;
 pub mod rng;
 pub mod session;

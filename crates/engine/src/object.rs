@@ -14,6 +14,7 @@ use crate::codec;
 use crate::digest::Digest;
 use crate::keyspace::KeyEntry;
 use crate::types::hash::Hash;
+use crate::types::list::List;
 use crate::types::vset::VectorSet;
 
 /// What the keyspace asks of a type of value. An implementation knows nothing of commands.
@@ -190,6 +191,8 @@ macro_rules! objects {
 objects! {
     /// Field-value map.
     Hash(Hash);
+    /// Elements in order.
+    List(List);
     /// Vectors with names and attributes.
     VectorSet(SharedVectorSet);
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use quiver_resp::{OwnedArgv, Protocol};
 
+use crate::blocking::{Rerun, Waiter};
 use crate::registry::Entry;
 
 /// Who is at the other end.
@@ -44,6 +45,16 @@ pub struct Session {
     pub replica: ReplicaInfo,
     /// The part other threads see.
     pub shared: Arc<ClientInfo>,
+    /// What the running wait hangs on; nothing else is run before it is over.
+    pub blocked: Option<Arc<Waiter>>,
+    /// Somebody is there to wait: without that, commands that would block answer at once.
+    pub can_block: bool,
+    /// The next command waits for the end of CLIENT PAUSE.
+    pub postponed: bool,
+    /// It has changed something, so WAIT has something to wait for.
+    pub(crate) has_written: bool,
+    /// This is a waiter's session, and its command is run again.
+    pub(crate) rerun: Rerun,
 }
 
 /// Commands queued since MULTI.
@@ -136,6 +147,10 @@ pub struct ClientInfo {
     pub net_in_bytes: AtomicU64,
     /// Bytes written.
     pub net_out_bytes: AtomicU64,
+    /// CLIENT PAUSE holds its next command back.
+    pub held_back: AtomicBool,
+    /// What it waits for.
+    pub waiter: Mutex<Option<Arc<Waiter>>>,
 }
 
 /// Texts a client gave.
@@ -184,7 +199,14 @@ impl ClientInfo {
             commands: AtomicU64::new(0),
             net_in_bytes: AtomicU64::new(0),
             net_out_bytes: AtomicU64::new(0),
+            held_back: AtomicBool::new(false),
+            waiter: Mutex::new(None),
         }
+    }
+
+    /// Whether its running command waits for something.
+    pub fn is_blocked(&self) -> bool {
+        self.held_back.load(Ordering::Relaxed) || self.waiter.lock().is_some()
     }
 
     /// Asks the connection to close.
@@ -217,7 +239,37 @@ impl Session {
             takeover: None,
             replica: ReplicaInfo::default(),
             shared,
+            blocked: None,
+            can_block: true,
+            postponed: false,
+            has_written: false,
+            rerun: Rerun::No,
         }
+    }
+
+    /// A session that a command of this client can be run with by another thread: everything that decides what a
+    /// command may do and how its reply looks.
+    pub(crate) fn twin(&self) -> Self {
+        let mut twin = Self::new(Arc::clone(&self.shared), self.authenticated);
+        (twin.db, twin.protocol) = (self.db, self.protocol);
+        twin
+    }
+
+    /// Begins a wait.
+    pub(crate) fn block(&mut self, waiter: Arc<Waiter>) {
+        *self.shared.waiter.lock() = Some(Arc::clone(&waiter));
+        self.blocked = Some(waiter);
+    }
+
+    /// Notes whether a pause holds the next command back.
+    pub(crate) fn postpone(&mut self, yes: bool) {
+        self.postponed = yes;
+        self.shared.held_back.store(yes, Ordering::Relaxed);
+    }
+
+    /// Whether CLIENT REPLY drops the reply of the running command.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.reply_mode != ReplyMode::On
     }
 
     /// Shows other threads the state that CLIENT LIST prints. Only commands that run alone change it.

@@ -4,6 +4,8 @@
 //! what is left over: an incomplete command, or replies the client has not read yet. While such replies wait nothing is
 //! read, so a client that does not read cannot make the server buffer more than one batch for it.
 
+mod wait;
+
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
@@ -42,6 +44,8 @@ pub(crate) enum Next {
     Read,
     /// Enough output waits; whole commands are left in the connection's buffer.
     More,
+    /// A command waits for something; what follows it is left in the connection's buffer.
+    Wait,
     /// The connection ends.
     Close,
 }
@@ -78,8 +82,18 @@ pub(crate) async fn serve(stream: TcpStream, client: Arc<ClientInfo>) -> Option<
             outcome: None,
         }))
     });
+    let mut next = Next::Read;
     loop {
-        let next = poll_fn(|cx| with_shared(|shared| shared.poll_conn(place.0, &mut read_half, cx))).await;
+        if next == Next::More {
+            with_shared(|shared| shared.enqueue_pending(place.0));
+        }
+        next = match next {
+            Next::Read | Next::More => {
+                poll_fn(|cx| with_shared(|shared| shared.poll_conn(place.0, &mut read_half, cx))).await
+            }
+            Next::Wait => wait::wait(&mut read_half, &place).await,
+            Next::Close => return None,
+        };
         with_shared(|shared| shared.outbox.flush());
         if !peer.finish().await {
             return None;
@@ -90,11 +104,6 @@ pub(crate) async fn serve(stream: TcpStream, client: Arc<ClientInfo>) -> Option<
             let write_half = Arc::into_inner(peer).expect("the outbox was flushed").into_half();
             let stream = read_half.reunite(write_half).expect("they were split above");
             return Some((stream, conn.session, takeover));
-        }
-        match next {
-            Next::Read => {}
-            Next::More => with_shared(|shared| shared.enqueue_pending(place.0)),
-            Next::Close => return None,
         }
     }
 }

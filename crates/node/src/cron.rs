@@ -89,7 +89,8 @@ impl Cron {
             let now = now_ms();
             for client in self.engine.clients.lock().values() {
                 let is_replica = client.texts.lock().flags.contains('S');
-                if !is_replica && now - client.last_active_ms.load(Relaxed) > timeout_ms {
+                let waits = client.waiter.lock().is_some();
+                if !is_replica && !waits && now - client.last_active_ms.load(Relaxed) > timeout_ms {
                     client.kill();
                 }
             }

@@ -85,7 +85,7 @@ async fn serve(
     let (acknowledged, first_ack) = oneshot::channel();
     let acknowledged = (!full).then_some(()).map_or(Some(acknowledged), |()| None);
     tokio::select! {
-        read = read_acks(source, input, id, acknowledged) => read,
+        read = read_acks(&node.engine, source, input, id, acknowledged) => read,
         written = async {
             if full {
                 // The end mark must be the last thing the replica reads before it has loaded the snapshot.
@@ -182,6 +182,7 @@ async fn write_stream(mut reader: Reader, mut output: OwnedWriteHalf) -> io::Res
 
 /// Reads the replica's acknowledgements until it leaves.
 async fn read_acks(
+    engine: &Engine,
     source: &Stream,
     mut input: OwnedReadHalf,
     client_id: u64,
@@ -196,11 +197,15 @@ async fn read_acks(
         let used = decoder.decode(&bytes, &Limits::default(), &mut requests, 1024).map_err(io::Error::other)?;
         for argv in requests.iter(&bytes) {
             let is = |at: usize, word: &str| argv.get(at).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
-            let offset = argv.get(2).and_then(|text| std::str::from_utf8(text).ok()).and_then(|text| text.parse().ok());
+            let number = |at: usize| std::str::from_utf8(argv.get(at)?).ok()?.parse().ok();
+            let offset = number(2);
+            let on_disk = if is(3, "FACK") { number(4) } else { None };
             if let (true, true, Some(offset)) = (is(0, "REPLCONF"), is(1, "ACK"), offset) {
                 source.update_replica(client_id, |replica| {
                     (replica.acknowledged, replica.acknowledged_ms) = (offset, now_ms());
+                    replica.on_disk = on_disk.or(replica.on_disk);
                 });
+                engine.acknowledged();
                 if let Some(first) = first.take() {
                     // The writer may have failed already; then this task is about to end as well.
                     let _ = first.send(());

@@ -31,6 +31,8 @@ impl Handle {
         let authenticated = self.engine.config.get("requirepass").is_empty();
         let mut session = Session::new(client, authenticated);
         session.protocol = Protocol::Resp3;
+        // The caller is answered when the call returns.
+        session.can_block = false;
         let worker = self.engine.worker(random_seed(), now_ns);
         Some(HandleSession { engine: Arc::clone(&self.engine), worker, session })
     }

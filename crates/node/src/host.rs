@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::clock::{now_ms, random_id};
 use crate::saver::Saver;
-use crate::stream::Stream;
+use crate::stream::{Replica, Stream};
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -357,8 +357,12 @@ impl Host for NodeHost {
                 self.stream.promote();
             }
         }
-        engine.state.is_replica.store(primary.is_some(), Relaxed);
+        let is_replica = primary.is_some();
+        engine.state.is_replica.store(is_replica, Relaxed);
         self.following.send_replace(primary);
+        if is_replica {
+            engine.unblock_all();
+        }
         Ok(())
     }
 
@@ -413,6 +417,20 @@ impl Host for NodeHost {
     }
 
     fn replica_info(&self, _: u64, _: &ReplicaInfo) {}
+
+    fn replicas_at(&self, offset: u64, on_disk: bool) -> usize {
+        let reached = |replica: &Replica| if on_disk { replica.on_disk } else { Some(replica.acknowledged) };
+        let replicas = self.stream.replicas();
+        replicas.iter().filter(|r| r.state == "online" && reached(r).is_some_and(|at| at >= offset)).count()
+    }
+
+    fn stream_offset(&self) -> u64 {
+        self.stream.position().1
+    }
+
+    fn ask_replicas(&self) {
+        self.stream.ask_acks();
+    }
 
     fn free_later(&self, garbage: Vec<Garbage>) {
         // When the thread is gone the process is ending: freeing here is as good.

@@ -46,6 +46,8 @@ pub(crate) struct Replica {
     pub(crate) port: u16,
     pub(crate) state: &'static str,
     pub(crate) acknowledged: u64,
+    /// How far its log on disk reaches, if it has one.
+    pub(crate) on_disk: Option<u64>,
     pub(crate) acknowledged_ms: i64,
 }
 
@@ -121,9 +123,19 @@ impl Stream {
 
     /// Keeps replicas and their links awake.
     pub(crate) fn ping(&self) {
+        self.append_own(b"*1\r\n$4\r\nPING\r\n");
+    }
+
+    /// Asks the replicas to say how far they are.
+    pub(crate) fn ask_acks(&self) {
+        self.append_own(b"*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n");
+    }
+
+    /// Appends a command that changes nothing, if anybody reads the stream and it is written here.
+    fn append_own(&self, command: &[u8]) {
         let mut state = self.state.lock();
         if !state.following && state.backlog.is_some() {
-            state.append(b"*1\r\n$4\r\nPING\r\n");
+            state.append(command);
             let end = state.end();
             drop(state);
             self.grew.send_replace(end);
@@ -184,8 +196,14 @@ impl Stream {
     pub(crate) fn add_replica(&self, client_id: u64, peer: &str, info: &ReplicaInfo, now_ms: i64) {
         let peer_ip = peer.rsplit_once(':').map_or(peer, |(ip, _)| ip);
         let ip = info.ip_address.clone().unwrap_or_else(|| peer_ip.to_owned());
-        let replica =
-            Replica { ip, port: info.listening_port, state: "wait_bgsave", acknowledged: 0, acknowledged_ms: now_ms };
+        let replica = Replica {
+            ip,
+            port: info.listening_port,
+            state: "wait_bgsave",
+            acknowledged: 0,
+            on_disk: None,
+            acknowledged_ms: now_ms,
+        };
         self.replicas.lock().insert(client_id, replica);
     }
 

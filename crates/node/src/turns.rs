@@ -32,7 +32,7 @@ use crate::outbox::Outbox;
 /// Bytes that all connections of a thread together may have read and not run.
 const INPUT_BYTES: usize = 128 * 1024;
 /// A connection that finds less room than this lets the waiting turns run first.
-const INPUT_STEP: usize = 16 * 1024;
+pub(crate) const INPUT_STEP: usize = 16 * 1024;
 /// Commands decoded at once.
 const BATCH_MAX: usize = 1024;
 /// A connection with at least this many commands overlaps its cache misses by itself.
@@ -59,7 +59,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine>,
     pub(crate) outbox: Outbox,
     pub(crate) conns: Slab<Conn>,
-    worker: Worker,
+    pub(crate) worker: Worker,
     input: Box<[u8]>,
     input_used: usize,
     /// The waiting turns are the first `waiting` of these; the rest is kept for its memory.
@@ -324,11 +324,17 @@ fn run_all(
         let input = &bytes[consumed..];
         let done = engine.run(worker, &mut conn.session, requests, input, 0, output, now_ms);
         let ends = conn.session.close_after_reply || conn.session.takeover.is_some();
-        if ends || done < requests.len() {
+        let waits = conn.session.blocked.is_some() || conn.session.postponed;
+        if ends || waits || done < requests.len() {
             // The decoder starts again at the first command that was not run.
             conn.decoder = Decoder::new();
             let used = done.checked_sub(1).map_or(0, |last| requests.end(last));
-            return (consumed + used, if ends { Next::Close } else { Next::More });
+            let next = match (ends, waits) {
+                (true, _) => Next::Close,
+                (false, true) => Next::Wait,
+                (false, false) => Next::More,
+            };
+            return (consumed + used, next);
         }
         match decoded {
             Ok(used) => {

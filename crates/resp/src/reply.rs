@@ -50,6 +50,12 @@ impl<'a> Encoder<'a> {
         self.out.truncate(position);
     }
 
+    /// Takes away everything written since `position`: a reply that goes elsewhere.
+    #[must_use]
+    pub fn split_off(&mut self, position: usize) -> Vec<u8> {
+        self.out.split_off(position)
+    }
+
     /// A status such as `QUEUED`; CR and LF become spaces.
     pub fn simple(&mut self, text: &str) {
         self.simple_bytes(text.as_bytes());

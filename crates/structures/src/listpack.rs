@@ -208,9 +208,28 @@ impl ListPack {
         Iter { bytes: &self.bytes, rest: HEADER_BYTES..self.end() }
     }
 
+    /// The elements from `index` on, which is walked to from the nearer end.
+    pub fn iter_from(&self, index: usize) -> Iter<'_> {
+        let start = self.at(index).map_or(self.end(), |place| place.0);
+        Iter { bytes: &self.bytes, rest: start..self.end() }
+    }
+
+    /// The elements before `index`, which is walked to from the nearer end.
+    pub fn iter_before(&self, index: usize) -> Iter<'_> {
+        let end = self.at(index).map_or(self.end(), |place| place.0);
+        Iter { bytes: &self.bytes, rest: HEADER_BYTES..end }
+    }
+
     /// The first element's place.
     pub fn first(&self) -> Option<Place> {
         self.place(HEADER_BYTES)
+    }
+
+    /// The last element's place.
+    pub fn last(&self) -> Option<Place> {
+        let mut iter = self.iter();
+        iter.next_back()?;
+        self.place(iter.rest.end)
     }
 
     /// The place of element `index`, walked to from the nearer end.
@@ -307,6 +326,14 @@ impl ListPack {
         let range = place.0..iter.rest.start;
         self.splice(range, &[], removed);
         removed
+    }
+
+    /// Gives back memory where less than a quarter of it is needed.
+    pub fn shrink_if_sparse(&mut self) {
+        const KEPT_BYTES: usize = 64;
+        if self.bytes.capacity() > KEPT_BYTES && self.bytes.len() < self.bytes.capacity() / 4 {
+            self.bytes.shrink_to(size_class(self.bytes.len()));
+        }
     }
 
     /// Gives back memory beyond what the elements need.

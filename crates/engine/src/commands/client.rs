@@ -7,6 +7,7 @@ use quiver_resp::Argv;
 
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, Locks};
 use crate::commands::args::{Options, is};
+use crate::commands::client_wait::{PAUSE, UNBLOCK, UNPAUSE};
 use crate::commands::connection::{client_name, printable};
 use crate::commands::help::help;
 use crate::context::Ctx;
@@ -15,9 +16,9 @@ use crate::number::parse_i64;
 use crate::session::{ClientInfo, ReplyMode};
 
 const PLAIN: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
-const ADMIN: Flags = PLAIN.with(Flags::ADMIN);
+pub(super) const ADMIN: Flags = PLAIN.with(Flags::ADMIN);
 
-const SUBCOMMAND: Command = Command {
+pub(super) const SUBCOMMAND: Command = Command {
     group: Group::Connection,
     arity: 2,
     flags: PLAIN,
@@ -128,6 +129,7 @@ const SUBCOMMANDS: &[Command] = &[
         run: client_no_touch,
         ..SUBCOMMAND
     },
+    PAUSE,
     Command {
         name: "reply",
         summary: "Turns replies to this connection on or off, or skips one.",
@@ -160,6 +162,8 @@ const SUBCOMMANDS: &[Command] = &[
         run: client_setname,
         ..SUBCOMMAND
     },
+    UNBLOCK,
+    UNPAUSE,
 ];
 
 const KILL_FILTERS: &[Arg] = &[
@@ -368,6 +372,7 @@ fn describe(ctx: &Ctx<'_>, client: &ClientInfo) -> String {
 fn flags(client: &ClientInfo, role: &str) -> String {
     let mut flags = role.to_owned();
     let marks = [
+        ('b', client.is_blocked()),
         ('x', client.queued.load(Relaxed) >= 0),
         ('A', client.killed.load(Relaxed)),
         ('e', client.no_evict.load(Relaxed)),
@@ -485,9 +490,12 @@ fn client_help(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
             ("LIST [TYPE <type> | ID <id> [<id> ...]]", "Describes connections, one per line."),
             ("NO-EVICT (ON|OFF)", "Exempts this connection from being closed for its memory use."),
             ("NO-TOUCH (ON|OFF)", "Keeps this connection's reads from counting as use of a key."),
+            ("PAUSE <milliseconds> [WRITE|ALL]", "Holds commands back: those that write, or all."),
             ("REPLY (ON|OFF|SKIP)", "Turns replies to this connection on or off, or skips one."),
             ("SETINFO (LIB-NAME|LIB-VER) <text>", "Records the client library."),
             ("SETNAME <name>", "Names this connection."),
+            ("UNBLOCK <client-id> [TIMEOUT|ERROR]", "Ends the wait of a client that is blocked by a command."),
+            ("UNPAUSE", "Ends a PAUSE."),
         ],
     );
     Ok(())

@@ -10,6 +10,7 @@ use crate::command::{Command, CommandResult, Flags, Group, Locks};
 use crate::commands::args::{float, integer, is};
 use crate::commands::config::allowed;
 use crate::commands::help::help;
+use crate::config::parse_memory;
 use crate::context::Ctx;
 use crate::digest::{Digest, of_keyspace, of_value};
 use crate::error::{CommandError, quote_word};
@@ -47,6 +48,7 @@ fn debug(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         (b"error", 3) => ctx.reply.error_bytes(argv.at(2)),
         (b"object", 3) => return object(ctx, argv.at(2)),
         (b"protocol", 3) => return protocol(&mut ctx.reply, argv.at(2)),
+        (b"quicklist-packed-threshold", 3) => return quicklist_packed_threshold(ctx, argv.at(2)),
         (b"reload", _) => return reload(ctx, argv),
         (b"set-active-expire", 3) => {
             ctx.engine.state.active_expire_off.store(integer(argv.at(2)) == Ok(0), Relaxed);
@@ -64,6 +66,16 @@ fn debug(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
             )));
         }
     }
+    Ok(())
+}
+
+/// From which length on elements of lists get a node of their own; 0 for the usual rule.
+fn quicklist_packed_threshold(ctx: &mut Ctx<'_>, text: &[u8]) -> CommandResult {
+    let bytes = std::str::from_utf8(text).ok().and_then(parse_memory);
+    let bytes = bytes.filter(|bytes| *bytes < 1 << 32).and_then(|bytes| usize::try_from(bytes).ok());
+    let refused = CommandError::text("ERR argument must be a memory value bigger than 1 and smaller than 4gb");
+    ctx.engine.state.quicklist_packed_threshold.store(bytes.ok_or(refused)?, Relaxed);
+    ctx.reply.ok();
     Ok(())
 }
 
@@ -195,6 +207,7 @@ fn debug_help(ctx: &mut Ctx<'_>) {
                 "A reply of this type: string, integer, double, bignum, null, array, set, map, attrib, \
               push, verbatim, true or false.",
             ),
+            ("QUICKLIST-PACKED-THRESHOLD <bytes>", "Elements of lists from which length have a node of their own."),
             ("RELOAD [NOSAVE]", "Writes a snapshot and reads it in the place of the data there is."),
             ("SET-ACTIVE-EXPIRE <0|1>", "Whether keys are removed before somebody asks for them."),
             ("SLEEP <seconds>", "Holds the whole server up."),

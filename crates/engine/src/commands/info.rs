@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use quiver_resp::Argv;
 
+use crate::blocking::Waiter;
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, Locks};
 use crate::context::Ctx;
 use crate::host::RoleReply;
@@ -75,13 +76,17 @@ fn clients(ctx: &mut Ctx<'_>, out: &mut String) {
     let clients = ctx.engine.clients.lock();
     let watching = clients.values().filter(|client| client.watching.load(Relaxed) > 0).count();
     let watched: u64 = clients.values().map(|client| client.watching.load(Relaxed)).sum();
+    let blocked = clients.values().filter(|client| client.is_blocked()).count();
+    let ends = |waiter: &Waiter| waiter.deadline_ms.is_some();
+    let timed = clients.values().filter(|client| client.waiter.lock().as_deref().is_some_and(ends)).count();
+    let waited = ctx.ks.waited_keys();
     let buffered = clients.values().map(|client| client.buffer_bytes.load(Relaxed)).max().unwrap_or(0);
     let _ = write!(
         out,
         "connected_clients:{}\r\ncluster_connections:0\r\nmaxclients:{}\r\nclient_recent_max_input_buffer:{buffered}\r\n\
-         client_recent_max_output_buffer:0\r\nblocked_clients:0\r\ntracking_clients:0\r\npubsub_clients:0\r\n\
-         watching_clients:{watching}\r\nclients_in_timeout_table:0\r\ntotal_watched_keys:{watched}\r\n\
-         total_blocking_keys:0\r\ntotal_blocking_keys_on_nokey:0\r\n",
+         client_recent_max_output_buffer:0\r\nblocked_clients:{blocked}\r\ntracking_clients:0\r\npubsub_clients:0\r\n\
+         watching_clients:{watching}\r\nclients_in_timeout_table:{timed}\r\ntotal_watched_keys:{watched}\r\n\
+         total_blocking_keys:{waited}\r\ntotal_blocking_keys_on_nokey:0\r\n",
         clients.len(),
         ctx.engine.config.maxclients(),
     );

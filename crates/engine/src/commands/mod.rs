@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 pub mod client;
+mod client_wait;
 pub mod command;
 pub mod config;
 pub mod connection;
@@ -11,12 +12,14 @@ pub mod generic;
 pub mod hash;
 pub(crate) mod help;
 pub mod info;
+pub mod list;
 pub mod memory;
 pub mod replication;
 pub mod server;
 pub mod string;
 pub mod transactions;
 pub mod vset;
+pub mod wait;
 
 use crate::command::Command;
 
@@ -35,10 +38,12 @@ pub const TABLES: &[&[Command]] = &[
     generic::transfer::COMMANDS,
     hash::COMMANDS,
     info::COMMANDS,
+    list::COMMANDS,
     memory::COMMANDS,
     replication::COMMANDS,
     server::COMMANDS,
     string::COMMANDS,
     transactions::COMMANDS,
     vset::COMMANDS,
+    wait::COMMANDS,
 ];

@@ -9,7 +9,7 @@
 //! command works on it. Not here: expiry of single fields (the table's entries have room for one already), the rule that
 //! an empty hash's key goes.
 
-mod old_encodings;
+pub(super) mod old_encodings;
 mod random;
 mod rdb;
 #[cfg(test)]

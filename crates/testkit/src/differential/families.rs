@@ -1,11 +1,16 @@
 //! Which commands are tried together.
 
+mod lists;
+
 use std::time::Duration;
 
 use super::Step;
 use super::random::Rng;
 use super::template::Template;
 use super::words;
+
+/// Templates with their weights.
+type Weighted = &'static [(usize, &'static str)];
 
 /// A family of commands: weighted templates.
 #[derive(Debug)]
@@ -274,6 +279,7 @@ pub fn all() -> Vec<Family> {
         family("generic", 1, &[GENERIC, SEEDS, VECTOR_SEEDS], |rng| expiring(rng, "set", &[])),
         family("scan", 1, &[SCAN, SEEDS, ANY_SEEDS], scans),
         family("hash", 1, &[HASH, SEEDS, VECTOR_SEEDS], |rng| expiring(rng, "hset", &["f1"])),
+        family("list", 1, &[lists::LIST, SEEDS, ANY_SEEDS], |_| None),
         family("transactions", 2, &[TRANSACTIONS], |_| None),
         family("connection", 2, &[CONNECTION], |_| None),
         family("vset", 1, &[VSET], |_| None),
@@ -320,6 +326,7 @@ impl Family {
             let avoided = |word: &&mut Vec<u8>| NOT_FOR_VECTORS.iter().any(|avoided| avoided.as_bytes() == **word);
             words.iter_mut().filter(avoided).for_each(|word| *word = b"7".to_vec());
         }
+        lists::shorten_wait(&mut words);
         if rng.one_in(6) {
             words[0].make_ascii_uppercase();
         }

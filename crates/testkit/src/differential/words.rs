@@ -275,6 +275,7 @@ pub fn push(pool: &str, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
         }
         "atms" => or_odd(rng, &["4000000000000", "4100000000000"], &["0", "-1", "1", "1000000000000", "x"], 4),
         "db" => or_odd(rng, &["0", "1", "2"], &["-1", "15", "16", "100", "x", "", "9999999999999"], 8),
+        "timeout" => or_odd(rng, &["0.01", "0.005"], &["-1", "abc", "", "1e30", "nan", "9223372036854775807"], 4),
         "pattern" => rng.pick(PATTERNS).to_vec(),
         "type" => or_odd(rng, &["string", "hash", "STRING", "vectorset"], &["list", "nosuchtype", ""], 6),
         "element" => rng.pick(ELEMENTS).as_bytes().to_vec(),

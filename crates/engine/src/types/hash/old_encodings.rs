@@ -12,7 +12,7 @@ use quiver_structures::listpack::Item;
 const END: u8 = 0xff;
 
 /// The elements of a ziplist; `None` when the bytes are not one.
-pub(super) fn ziplist_items(bytes: &[u8]) -> Option<Vec<Item<'_>>> {
+pub(in crate::types) fn ziplist_items(bytes: &[u8]) -> Option<Vec<Item<'_>>> {
     let mut rest = bytes;
     let total = u32::from_le_bytes(take(&mut rest)?);
     let _tail = u32::from_le_bytes(take(&mut rest)?);
