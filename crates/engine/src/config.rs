@@ -115,6 +115,8 @@ pub const PARAMETERS: &[Parameter] = &[
     fixed("tcp-backlog", "511", Kind::Int(0, i32::MAX as i64)),
     fixed("tls-port", "0", Kind::Int(0, 0)),
     live("timeout", "0", Kind::Int(0, i32::MAX as i64)),
+    live("zset-max-listpack-entries", "128", Kind::Int(0, i64::MAX)),
+    live("zset-max-listpack-value", "64", Kind::Memory),
 ];
 
 /// Old names that mean the same parameter.
@@ -126,6 +128,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("hash-max-ziplist-entries", "hash-max-listpack-entries"),
     ("hash-max-ziplist-value", "hash-max-listpack-value"),
     ("list-max-ziplist-size", "list-max-listpack-size"),
+    ("zset-max-ziplist-entries", "zset-max-listpack-entries"),
+    ("zset-max-ziplist-value", "zset-max-listpack-value"),
 ];
 
 /// Index of a parameter, at compile time.
@@ -229,6 +233,10 @@ accessors! {
     protected_mode: "protected-mode" as bool;
     /// Seconds a shutdown waits for replicas.
     shutdown_timeout_s: "shutdown-timeout" as usize;
+    /// Most members of a compact sorted set.
+    zset_max_listpack_entries: "zset-max-listpack-entries" as usize;
+    /// Longest member of a compact sorted set.
+    zset_max_listpack_value: "zset-max-listpack-value" as usize;
 }
 
 /// The values.

@@ -533,6 +533,15 @@ impl<'a> Keyspace<'a> {
         }
     }
 
+    /// The object under a live key, for reading several side by side; each was looked up before, which counted it.
+    pub fn object(&self, key: &Key<'_>) -> Option<&Object> {
+        let entry = self.table(key)?.get(key.hash, key.name)?;
+        match entry.value() {
+            ValueRef::Object(object) if !self.is_over(&entry) => Some(object),
+            _ => None,
+        }
+    }
+
     /// The collection under a key, for changing. Call [`Keyspace::changed`] when something did change.
     pub fn value_mut<T: Collection>(&mut self, key: Key<'_>) -> Result<Option<&mut T>, CommandError> {
         match self.get_mut(key).map(KeyEntryMut::into_object_mut) {

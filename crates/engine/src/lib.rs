@@ -19,6 +19,7 @@ pub mod engine;
 pub mod error;
 pub mod expire;
 pub mod extended;
+pub mod geo;
 pub mod glob;
 pub mod hint;
 pub mod host;

@@ -16,6 +16,7 @@ use crate::keyspace::KeyEntry;
 use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::vset::VectorSet;
+use crate::types::zset::SortedSet;
 
 /// What the keyspace asks of a type of value. An implementation knows nothing of commands.
 pub trait Collection: Sized + Debug {
@@ -193,6 +194,8 @@ objects! {
     Hash(Hash);
     /// Elements in order.
     List(List);
+    /// Members in the order of their scores.
+    SortedSet(SortedSet);
     /// Vectors with names and attributes.
     VectorSet(SharedVectorSet);
 }

@@ -9,6 +9,7 @@ pub mod connection;
 pub mod debug;
 pub(crate) mod describe;
 pub mod generic;
+pub mod geo;
 pub mod hash;
 pub(crate) mod help;
 pub mod info;
@@ -20,6 +21,7 @@ pub mod string;
 pub mod transactions;
 pub mod vset;
 pub mod wait;
+pub mod zset;
 
 use crate::command::Command;
 
@@ -36,6 +38,7 @@ pub const TABLES: &[&[Command]] = &[
     generic::object::COMMANDS,
     generic::scan::COMMANDS,
     generic::transfer::COMMANDS,
+    geo::COMMANDS,
     hash::COMMANDS,
     info::COMMANDS,
     list::COMMANDS,
@@ -46,4 +49,7 @@ pub const TABLES: &[&[Command]] = &[
     transactions::COMMANDS,
     vset::COMMANDS,
     wait::COMMANDS,
+    zset::COMMANDS,
+    zset::combine::COMMANDS,
+    zset::range::COMMANDS,
 ];

@@ -3,3 +3,4 @@
 pub mod hash;
 pub mod list;
 pub mod vset;
+pub mod zset;

@@ -74,9 +74,9 @@ fn rule(words: &[Vec<u8>]) -> Rule {
         b"object" if lower(1) == b"idletime" => Rule::Clock(1.0),
         b"keys" | b"hkeys" | b"hvals" => Rule::Unordered(1),
         b"hgetall" => Rule::Unordered(2),
-        b"randomkey" | b"hrandfield" | b"vrandmember" | b"dump" => Rule::Shape,
+        b"randomkey" | b"hrandfield" | b"vrandmember" | b"zrandmember" | b"dump" => Rule::Shape,
         // One call covers what it likes; whole iterations are compared as `Step::Scan`.
-        b"scan" | b"hscan" => Rule::Shape,
+        b"scan" | b"hscan" | b"zscan" => Rule::Shape,
         // Levels are drawn at random, and neighbours follow from them.
         b"vlinks" => Rule::Kind,
         b"vemb" => Rule::Floats,

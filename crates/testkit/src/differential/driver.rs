@@ -196,8 +196,8 @@ impl Side {
     /// All elements of an iteration, each once, in order; or the first reply that is no page.
     fn scan(&mut self, before: &[Vec<u8>], after: &[Vec<u8>]) -> Result<Reply> {
         const MAX_PAGES: usize = 10_000;
-        let pairs =
-            before[0].eq_ignore_ascii_case(b"hscan") && !after.iter().any(|w| w.eq_ignore_ascii_case(b"novalues"));
+        let pairs = [b"hscan".as_slice(), b"zscan"].iter().any(|name| before[0].eq_ignore_ascii_case(name))
+            && !after.iter().any(|w| w.eq_ignore_ascii_case(b"novalues"));
         let mut cursor = b"0".to_vec();
         let mut all = BTreeSet::new();
         for _ in 0..MAX_PAGES {

@@ -11,6 +11,7 @@ use super::words;
 
 /// Templates with their weights.
 type Weighted = &'static [(usize, &'static str)];
+pub(super) mod zset;
 
 /// A family of commands: weighted templates.
 #[derive(Debug)]
@@ -283,6 +284,8 @@ pub fn all() -> Vec<Family> {
         family("transactions", 2, &[TRANSACTIONS], |_| None),
         family("connection", 2, &[CONNECTION], |_| None),
         family("vset", 1, &[VSET], |_| None),
+        family("zset", 1, &[zset::ZSET, SEEDS], zset_scans),
+        family("geo", 1, &[zset::GEO], |_| None),
         Family { on_request: true, ..family("filter", 1, &[VSET, FILTER], |_| None) },
     ]
 }
@@ -352,6 +355,16 @@ fn expiring(rng: &mut Rng, write: &str, field: &[&str]) -> Option<Vec<Step>> {
         call(&["ttl", key]),
         call(&["dbsize"]),
     ])
+}
+
+/// Whole iterations of sorted sets.
+fn zset_scans(rng: &mut Rng) -> Option<Vec<Step>> {
+    if !rng.one_in(40) {
+        return None;
+    }
+    let before = Template::parse("zscan <zkey>").fill(rng);
+    let after = Template::parse("[match <pattern>] [count {1|2|10|1000}]").fill(rng);
+    Some(vec![Step::Scan { before, after }])
 }
 
 /// Whole iterations.
