@@ -533,11 +533,12 @@ impl<'a> Keyspace<'a> {
         }
     }
 
-    /// The object under a live key, for reading several side by side; each was looked up before, which counted it.
-    pub fn object(&self, key: &Key<'_>) -> Option<&Object> {
+    /// The collection of type `T` under a key that this turn has looked up with [`Keyspace::value`], for commands that
+    /// read several at once. Counts nothing and deletes nothing; `None` also for another type.
+    pub fn seen<T: Collection>(&self, key: &Key<'_>) -> Option<&T> {
         let entry = self.table(key)?.get(key.hash, key.name)?;
         match entry.value() {
-            ValueRef::Object(object) if !self.is_over(&entry) => Some(object),
+            ValueRef::Object(object) if !self.is_over(&entry) => T::of(object),
             _ => None,
         }
     }

@@ -88,6 +88,11 @@ impl SortedSet {
         }
     }
 
+    /// Whether the set is in the encoding for any size.
+    pub fn is_large(&self) -> bool {
+        matches!(self.0, Content::Large(_))
+    }
+
     /// The name OBJECT ENCODING prints.
     pub fn encoding(&self) -> &'static str {
         match &self.0 {

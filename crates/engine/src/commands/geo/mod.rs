@@ -6,10 +6,11 @@
 mod request;
 mod search;
 
-use quiver_resp::{Argv, Encoder, Protocol};
+use quiver_resp::{Argv, Encoder};
 use smallvec::SmallVec;
 
-use super::args::{float, is};
+use super::args::is;
+use super::zset::number::double;
 use super::zset::{Addition, add_members};
 use crate::command::{Acl, Arg, Begin, Command, CommandResult, Find, Flags, Group, KeyFlags, KeySpec};
 use crate::context::Ctx;
@@ -371,7 +372,7 @@ fn geopos(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 /// A place from its two words.
 fn place(longitude: &[u8], latitude: &[u8]) -> Result<Place, CommandError> {
-    let place = Place { longitude: float(longitude)?, latitude: float(latitude)? };
+    let place = Place { longitude: double(longitude)?, latitude: double(latitude)? };
     if place.is_covered() {
         return Ok(place);
     }
@@ -396,15 +397,9 @@ fn distance(reply: &mut Encoder<'_>, distance: f64) {
     reply.bulk(format!("{}.{:04}", scaled / 10_000, scaled % 10_000).as_bytes());
 }
 
-/// Longitude and latitude, with up to seventeen decimals.
+/// Longitude and latitude.
 fn coordinates(reply: &mut Encoder<'_>, place: Place) {
     reply.array(2);
-    for degrees in [place.longitude, place.latitude] {
-        let text = format!("{degrees:.17}");
-        let text = text.trim_end_matches('0').trim_end_matches('.');
-        match reply.protocol() {
-            Protocol::Resp2 => reply.bulk(text.as_bytes()),
-            Protocol::Resp3 => reply.raw(format!(",{text}\r\n").as_bytes()),
-        }
-    }
+    reply.double(place.longitude);
+    reply.double(place.latitude);
 }

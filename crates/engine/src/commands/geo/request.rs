@@ -3,12 +3,12 @@
 use quiver_resp::Argv;
 
 use super::super::args::{integer, is};
+use super::super::zset::number::parse_double;
 use super::{place, unit_m};
 use crate::command::CommandResult;
 use crate::error::CommandError;
 use crate::geo::Place;
 use crate::geo::search::Shape;
-use crate::number::parse_f64;
 use crate::types::zset::SortedSet;
 
 const NO_SUCH_MEMBER: CommandError = CommandError::text("ERR could not decode requested zset member");
@@ -189,7 +189,7 @@ impl<'a> Request<'a> {
     }
 
     fn take_circle(&mut self, radius: &[u8], unit: &[u8]) -> CommandResult {
-        let radius = parse_f64(radius).ok_or(CommandError::text("ERR need numeric radius"))?;
+        let radius = parse_double(radius).ok_or(CommandError::text("ERR need numeric radius"))?;
         if radius < 0.0 {
             return Err(CommandError::text("ERR radius cannot be negative"));
         }
@@ -199,8 +199,8 @@ impl<'a> Request<'a> {
     }
 
     fn take_box(&mut self, width: &[u8], height: &[u8], unit: &[u8]) -> CommandResult {
-        let width = parse_f64(width).ok_or(CommandError::text("ERR need numeric width"))?;
-        let height = parse_f64(height).ok_or(CommandError::text("ERR need numeric height"))?;
+        let width = parse_double(width).ok_or(CommandError::text("ERR need numeric width"))?;
+        let height = parse_double(height).ok_or(CommandError::text("ERR need numeric height"))?;
         if width < 0.0 || height < 0.0 {
             return Err(CommandError::text("ERR height or width cannot be negative"));
         }

@@ -3,8 +3,9 @@
 use quiver_resp::Argv;
 use smallvec::SmallVec;
 
-use super::super::args::{float, is};
+use super::super::args::is;
 use super::limits;
+use super::number::double;
 use crate::command::CommandResult;
 use crate::context::Ctx;
 use crate::error::CommandError;
@@ -75,13 +76,13 @@ pub(super) fn zadd(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     }
     let mut pairs: SmallVec<[(f64, &[u8]); 8]> = SmallVec::new();
     for at in (first..argv.len()).step_by(2) {
-        pairs.push((float(argv.at(at))?, argv.at(at + 1)));
+        pairs.push((double(argv.at(at))?, argv.at(at + 1)));
     }
     add_members(ctx, ctx.first_key(argv), &pairs, options)
 }
 
 pub(super) fn zincrby(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let pair = (float(argv.at(2))?, argv.at(3));
+    let pair = (double(argv.at(2))?, argv.at(3));
     add_members(ctx, ctx.first_key(argv), &[pair], Addition { incr: true, ..Addition::default() })
 }
 

@@ -8,12 +8,13 @@ use quiver_resp::Argv;
 use quiver_structures::ValueRef;
 
 use super::super::args::{integer, is};
+use super::number::parse_double;
 use super::{entry, header, store};
 use crate::command::{Acl, Arg, Begin, Command, CommandResult, Find, Flags, Group, KeyFlags, KeySpec};
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::keyspace::Keyspace;
-use crate::number::{parse_f64, parse_i64};
+use crate::number::parse_i64;
 use crate::object::{Collection, Object};
 use crate::types::zset::SortedSet;
 
@@ -294,7 +295,7 @@ impl Request {
             let key = ctx.key(name);
             match ctx.ks.get(key).map(|entry| entry.value()) {
                 None => {}
-                Some(ValueRef::Object(object)) if Input::of(object).is_some() => {}
+                Some(ValueRef::Object(object)) if Input::is(object) => {}
                 Some(_) => return Err(CommandError::WrongType),
             }
         }
@@ -313,7 +314,7 @@ impl Request {
             if weighs && left >= keys && is(word, "weights") {
                 for (i, weight) in self.weights.iter_mut().enumerate() {
                     const NOT_FLOAT: CommandError = CommandError::text("ERR weight value is not a float");
-                    *weight = parse_f64(argv.at(at + 1 + i)).ok_or(NOT_FLOAT)?;
+                    *weight = parse_double(argv.at(at + 1 + i)).ok_or(NOT_FLOAT)?;
                 }
                 at += keys;
             } else if weighs && left >= 1 && is(word, "aggregate") {
@@ -341,8 +342,8 @@ impl Request {
 
     /// The inputs with their weights, in the order of the command.
     fn given<'k>(&self, ks: &'k Keyspace<'_>, argv: Argv<'_>) -> Vec<(Input<'k>, f64)> {
-        let names = argv.iter().skip(self.first_key);
-        let inputs = names.map(|name| ks.object(&ks.key(name)).and_then(Input::of).unwrap_or(Input::Nothing));
+        let names = argv.iter().skip(self.first_key).take(self.weights.len());
+        let inputs = names.map(|name| Input::under(ks, name));
         inputs.zip(self.weights.iter().copied()).collect()
     }
 
@@ -383,9 +384,14 @@ enum Input<'k> {
 }
 
 impl<'k> Input<'k> {
-    /// An object as an input; `None` when it is nothing of the kind.
-    fn of(object: &'k Object) -> Option<Self> {
-        SortedSet::of(object).map(Self::Sorted)
+    /// Whether an object may be an input.
+    fn is(object: &Object) -> bool {
+        SortedSet::of(object).is_some()
+    }
+
+    /// What is under a key that was looked up before.
+    fn under(ks: &'k Keyspace<'_>, name: &[u8]) -> Self {
+        ks.seen(&ks.key(name)).map_or(Self::Nothing, Self::Sorted)
     }
 
     fn len(&self) -> usize {

@@ -5,7 +5,7 @@
 
 mod add;
 pub mod combine;
-mod number;
+pub(crate) mod number;
 mod pop;
 mod random;
 pub mod range;

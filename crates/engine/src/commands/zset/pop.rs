@@ -53,10 +53,9 @@ fn pop(ctx: &mut Ctx<'_>, argv: Argv<'_>, end: End) -> CommandResult {
         return Err(CommandError::Syntax);
     }
     let count = match argv.get(2) {
-        Some(text) => parse_i64(text).ok_or(CommandError::NotInteger)?,
+        Some(text) => parse_i64(text).and_then(|n| usize::try_from(n).ok()).ok_or(CommandError::MustBePositive)?,
         None => 1,
     };
-    let count = usize::try_from(count).map_err(|_| CommandError::MustBePositive)?;
     let taken = take(ctx, ctx.first_key(argv), end, count)?;
     let nested = argv.len() == 3 && ctx.reply.protocol() == Protocol::Resp3;
     ctx.reply.array(if nested { taken.len() } else { taken.len() * 2 });
@@ -79,8 +78,8 @@ pub(super) fn zmpop(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 }
 
 pub(super) fn bzmpop(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let deadline = blocking::deadline(argv.at(1), ctx.ks.now_ms)?;
     let request = Request::parse(argv, 2)?;
+    let deadline = blocking::deadline(argv.at(1), ctx.ks.now_ms)?;
     if request.take_first(ctx, argv)? {
         return Ok(());
     }

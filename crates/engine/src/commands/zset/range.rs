@@ -5,10 +5,12 @@ use std::ops::Range;
 use quiver_resp::{Argv, DoubleText};
 
 use super::super::args::{integer, is};
+use super::number::parse_end;
 use super::{entry, header, removed_some, store};
 use crate::command::{Acl, Arg, Begin, Command, CommandResult, Find, Flags, Group, KeyFlags, KeySpec};
 use crate::context::Ctx;
 use crate::error::CommandError;
+use crate::keyspace::Key;
 use crate::types::zset::{Bound, LexRange, ScoreRange, SortedSet};
 
 const LIMIT: Arg = Arg::block("limit", &[Arg::integer("offset"), Arg::integer("count")]).after("LIMIT").optional();
@@ -296,23 +298,30 @@ fn zrangestore(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let mut found: Vec<(Box<[u8]>, f64)> = Vec::new();
     let mut is_vague = false;
     if let Some(set) = ctx.ks.value::<SortedSet>(source)? {
-        is_vague = request.span.is_vague(set);
+        is_vague = request.offset < 0 || request.span.is_vague(set);
         set.visit(request.ranks(set), false, &mut |member, score| {
             found.push((member.into(), score));
             true
         });
     }
-    let key = ctx.first_key(argv);
+    let (key, dirty) = (ctx.first_key(argv), ctx.ks.dirty);
     store(ctx, key, &found, "zrangestore");
-    if is_vague && !found.is_empty() {
-        let scores: Vec<DoubleText> = found.iter().map(|(_, score)| DoubleText::new(*score)).collect();
-        let pairs = found.iter().zip(&scores).flat_map(|((member, _), score)| [score.as_bytes(), member]);
-        let words: Vec<&[u8]> = [b"ZADD".as_slice(), key.name].into_iter().chain(pairs).collect();
-        ctx.replay_as(&[b"DEL", key.name]);
-        ctx.replay_as(&words);
+    if is_vague && ctx.ks.dirty > dirty {
+        replay_as_stored(ctx, key, &found);
     }
     ctx.reply.integer(found.len() as i64);
     Ok(())
+}
+
+/// Replays a key's new content and not how it came about.
+fn replay_as_stored(ctx: &mut Ctx<'_>, key: Key<'_>, found: &[(Box<[u8]>, f64)]) {
+    ctx.replay_as(&[b"DEL", key.name]);
+    if !found.is_empty() {
+        let scores: Vec<DoubleText> = found.iter().map(|(_, score)| DoubleText::new(*score)).collect();
+        let pairs = found.iter().zip(&scores).flat_map(|((member, _), score)| [score.as_bytes(), member]);
+        let words: Vec<&[u8]> = [b"ZADD".as_slice(), key.name].into_iter().chain(pairs).collect();
+        ctx.replay_as(&words);
+    }
 }
 
 fn zcount(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
@@ -391,11 +400,11 @@ impl<'a> Request<'a> {
             } else if is(word, "limit") && left >= 2 {
                 (offset, limit) = (integer(argv.at(at + 1))?, integer(argv.at(at + 2))?);
                 at += 2;
-            } else if form.back.is_none() && is(word, "rev") {
+            } else if back.is_none() && is(word, "rev") {
                 back = Some(true);
-            } else if form.ends.is_none() && is(word, "bylex") {
+            } else if ends.is_none() && is(word, "bylex") {
                 ends = Some(Ends::Names);
-            } else if form.ends.is_none() && is(word, "byscore") {
+            } else if ends.is_none() && is(word, "byscore") {
                 ends = Some(Ends::Scores);
             } else {
                 return Err(CommandError::Syntax);
@@ -426,8 +435,15 @@ impl<'a> Request<'a> {
             return if self.back { set.len() - end..set.len() - start } else { start..end };
         }
         let found = self.span.ranks(set, self.back);
-        // A negative offset leaves out everything.
-        let offset = usize::try_from(self.offset).unwrap_or(usize::MAX).min(found.len());
+        let offset = match usize::try_from(self.offset) {
+            Ok(offset) => offset.min(found.len()),
+            // As in Redis, a negative offset counts from the other end in the large encoding, and else finds nothing.
+            Err(_) if set.is_large() => {
+                let back = usize::try_from(self.offset.unsigned_abs()).unwrap_or(usize::MAX);
+                found.len().checked_sub(back).unwrap_or(found.len())
+            }
+            Err(_) => found.len(),
+        };
         let count = usize::try_from(self.limit).unwrap_or(usize::MAX).min(found.len() - offset);
         if self.back {
             found.end - offset - count..found.end - offset
@@ -484,7 +500,7 @@ fn score_end(text: &[u8]) -> Option<(f64, bool)> {
         [b'(', number @ ..] => (number, true),
         number => (number, false),
     };
-    Some((super::number::c_double(number)?, excluded))
+    Some((parse_end(number)?, excluded))
 }
 
 fn name_end(text: &[u8]) -> Option<Bound<'_>> {

@@ -1,6 +1,7 @@
 //! A small sorted set: a listpack of member, score, member, score, ... in order. All costs are O(n).
 //!
-//! Scores that are integers are kept as integers, others as their shortest text, as Redis does.
+//! Scores that are integers are kept as integers, others as their shortest text, as Redis does; so a small set has only
+//! one zero, where a large one has two that are equal.
 
 use std::ops::Range;
 
@@ -20,7 +21,7 @@ impl ScoreText {
     fn new(score: f64) -> Self {
         /// Integers up to here are exact and come back as the same double.
         const EXACT_MAX: f64 = 4_611_686_018_427_387_904.0;
-        if score.abs() <= EXACT_MAX && score == score.trunc() && !(score == 0.0 && score.is_sign_negative()) {
+        if score.abs() <= EXACT_MAX && score == score.trunc() {
             return Self::Int(score as i64);
         }
         Self::Text(DoubleText::new(score))

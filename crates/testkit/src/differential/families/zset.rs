@@ -12,27 +12,28 @@ pub(super) const ZSET: &[(usize, &str)] = &[
     (3, "zadd <zkey> [nx|xx] [gt|lt] [ch] incr <score> <member>"),
     (2, "zadd kbig <score> <longmember>"),
     (6, "zadd klex 0 <member> 0 <longmember>"),
+    (4, "zadd {ks1|ks2} {<score> <member>}+"),
     (4, "zincrby <zkey> <score> <member>"),
     (4, "zrem <zkey> <member>+"),
     (2, "zcard <zkey>"),
     (3, "zscore <zkey> <member>"),
     (2, "zmscore <zkey> <member>+"),
     (3, "zcount <zkey> <scoreend> <scoreend>"),
-    (2, "zlexcount {klex|k1|k2} <lexend> <lexend>"),
+    (2, "zlexcount {klex|ks1|ks2} <lexend> <lexend>"),
     (3, "{zrank|zrevrank} <zkey> <member> [withscore]"),
     (6, "zrange <zkey> <int> <int> [rev] [withscores]"),
     (6, "zrange <zkey> <scoreend> <scoreend> byscore [rev] [limit <int> <int>] [withscores]"),
-    (4, "zrange {klex|k1|k2} <lexend> <lexend> bylex [rev] [limit <int> <int>]"),
+    (4, "zrange {klex|ks1|ks2} <lexend> <lexend> bylex [rev] [limit <int> <int>]"),
     (2, "zrange <zkey> <int> <int> [bylex|byscore] [rev] [limit <int> <int>] [withscores]"),
     (3, "zrevrange <zkey> <int> <int> [withscores]"),
     (3, "{zrangebyscore|zrevrangebyscore} <zkey> <scoreend> <scoreend> [withscores] [limit <int> <int>]"),
-    (3, "{zrangebylex|zrevrangebylex} {klex|k1|k2} <lexend> <lexend> [limit <int> <int>]"),
+    (3, "{zrangebylex|zrevrangebylex} {klex|ks1|ks2} <lexend> <lexend> [limit <int> <int>]"),
     (4, "zrangestore <zkey> <zkey> <int> <int> [rev]"),
     (3, "zrangestore <zkey> <zkey> <scoreend> <scoreend> byscore [rev] [limit <int> <int>]"),
-    (2, "zrangestore k2 {klex|k1} <lexend> <lexend> bylex [rev] [limit <int> <int>]"),
+    (2, "zrangestore {ks2 ks1|k3 klex} <lexend> <lexend> bylex [rev] [limit <int> <int>]"),
     (2, "zremrangebyrank <zkey> <int> <int>"),
     (2, "zremrangebyscore <zkey> <scoreend> <scoreend>"),
-    (1, "zremrangebylex {klex|k1|k2} <lexend> <lexend>"),
+    (1, "zremrangebylex {klex|ks1|ks2} <lexend> <lexend>"),
     (4, "{zpopmin|zpopmax} <zkey> [<count>]"),
     (2, "zmpop 2 <zkey> <zkey> {min|max} [count <count>]"),
     (1, "zmpop <small> <zkey> {min|max} [count <count>]"),
@@ -113,7 +114,7 @@ pub(super) const GEO: &[(usize, &str)] = &[
     (1, "del <gkey>"),
 ];
 
-const KEYS: &[&str] = &["k1", "k2", "k3", "k4", "kbig", "klex"];
+const KEYS: &[&str] = &["k1", "k2", "k3", "k4", "kbig"];
 const GEO_KEYS: &[&str] = &["g1", "g2", "g3", "g4"];
 const MEMBERS: &[&str] = &["a", "b", "c", "d", "e", "ab", "12", "-7", "007", "m1", "m2", "m3", "B", "\u{e4}"];
 const LONG_MEMBERS: &[&str] = &[
