@@ -21,7 +21,7 @@ fn what_changed_nothing_is_not_replayed_and_what_waited_as_what_it_did() {
         ("BZMPOP 0 2 nokey z MAX COUNT 9", &["ZPOPMAX z 2"]),
         ("ZMPOP 1 z MIN", &[]),
         ("ZADD z 1 a 2 b 1 c", &["ZADD z 1 a 2 b 1 c"]),
-        ("ZREMRANGEBYLEX z [c +", &["ZREM z c b"]),
+        ("ZREMRANGEBYLEX z [b +", &["ZREM z c b"]),
         ("ZADD z 0.1 b", &["ZADD z 0.1 b"]),
         ("ZRANGESTORE d z - + BYLEX", &["DEL d", "ZADD d 0.1 b 1 a"]),
         ("ZUNIONSTORE d 1 nokey", &["ZUNIONSTORE d 1 nokey"]),

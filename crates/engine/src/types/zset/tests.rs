@@ -145,7 +145,7 @@ proptest! {
                 }
                 Step::Names(min, max) => {
                     let mut flat = SortedSet::new();
-                    model.keys().for_each(|member| drop(flat.set(member, 1.0, limits)));
+                    model.keys().for_each(|member| assert!(flat.set(member, 1.0, limits)));
                     let range = LexRange { min: Bound::Without(&min), max: Bound::With(&max) };
                     let expected: Vec<_> =
                         model.keys().filter(|member| **member > min && **member <= max).map(|m| (1.0, m.clone())).collect();
