@@ -214,6 +214,28 @@ fn a_list_that_comes_from_elsewhere_serves() {
 }
 
 #[test]
+fn whatever_fills_a_sorted_set_serves_who_waits_for_it() {
+    let mut clients = Clients::new(4);
+    assert_eq!(clients.send(1, "BZPOPMIN a z 0"), WAITS);
+    assert_eq!(clients.send(2, "BZMPOP 0 2 z a MAX COUNT 2"), WAITS);
+    assert_eq!(clients.send(3, "BZPOPMAX z 0.5"), WAITS);
+    assert_eq!(clients.send(0, "RPUSH a x"), ":1");
+    assert_eq!(clients.send(0, "ZADD z 1 a 2 b 3 c"), ":3");
+    assert_eq!(clients.hear(1), "*3['z' 'a' '1']");
+    assert_eq!(clients.hear(2), "*2['z' *2[*2['c' '3'] *2['b' '2']]]");
+    assert_eq!(clients.hear(3), WAITS);
+    assert_eq!(clients.send(0, "EXISTS z"), ":0");
+    for line in ["ZADD y 5 m", "ZUNIONSTORE z 1 y"] {
+        assert_eq!(clients.send(0, line), ":1");
+    }
+    assert_eq!(clients.hear(3), "*3['z' 'm' '5']");
+    assert_eq!(clients.send(3, "BZMPOP 0.5 1 z MIN"), WAITS);
+    clients.harness.now_ms += 500;
+    assert_eq!(clients.hear(3), "*-1");
+    clients.assert_nobody_waits();
+}
+
+#[test]
 fn a_client_can_be_unblocked_once() {
     let mut clients = Clients::new(2);
     let id = clients.id(1);

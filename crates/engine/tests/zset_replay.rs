@@ -73,8 +73,6 @@ fn command() -> impl Strategy<Value = String> {
         1 => (key(), key(), -4..5i8, -4..5i8).prop_map(|(d, k, a, b)| format!("ZRANGESTORE {d} {k} {a} {b} REV")),
         1 => (key(), 0..3u8).prop_map(|(k, n)| format!("ZPOPMIN {k} {n}")),
         1 => (key(), key(), 1..4u8).prop_map(|(a, b, n)| format!("ZMPOP 2 {a} {b} MAX COUNT {n}")),
-        1 => (key(), key()).prop_map(|(a, b)| format!("BZPOPMAX {a} {b} 0.01")),
-        1 => (key(), key(), 1..4u8).prop_map(|(a, b, n)| format!("BZMPOP 0.01 2 {a} {b} MIN COUNT {n}")),
         2 => (join(), key(), key(), key()).prop_map(|(j, d, a, b)| format!("{j} {d} 2 {a} {b}")),
         2 => (key(), key(), key(), score(), aggregate())
             .prop_map(|(d, a, b, w, how)| format!("ZUNIONSTORE {d} 2 {a} {b} WEIGHTS {w} 1 AGGREGATE {how}")),

@@ -1,6 +1,7 @@
 //! Which commands are tried together.
 
 mod lists;
+pub(super) mod zset;
 
 use std::time::Duration;
 
@@ -11,7 +12,6 @@ use super::words;
 
 /// Templates with their weights.
 type Weighted = &'static [(usize, &'static str)];
-pub(super) mod zset;
 
 /// A family of commands: weighted templates.
 #[derive(Debug)]

@@ -293,7 +293,7 @@ pub fn push(pool: &str, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
         "fieldvalues" => return push_fields(rng, out, true),
         "vector" => return push_vector(rng, out),
         "zkey" | "gkey" | "member" | "longmember" | "score" | "scoreend" | "lexend" | "unit" | "lon" | "lat"
-        | "distance" | "timeout" => super::families::zset::word(pool, rng),
+        | "distance" => super::families::zset::word(pool, rng),
         other => panic!("no pool of words is called {other}"),
     };
     out.push(word);

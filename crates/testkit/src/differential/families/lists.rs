@@ -38,8 +38,17 @@ pub(super) const LIST: Weighted = &[
 ];
 
 /// Where a command that waits has the length of its wait; 0 stands for the last word.
-const TIMEOUTS: &[(&[u8], usize)] =
-    &[(b"blpop", 0), (b"brpop", 0), (b"brpoplpush", 0), (b"blmove", 5), (b"blmpop", 1), (b"wait", 2)];
+const TIMEOUTS: &[(&[u8], usize)] = &[
+    (b"blpop", 0),
+    (b"brpop", 0),
+    (b"brpoplpush", 0),
+    (b"blmove", 5),
+    (b"blmpop", 1),
+    (b"bzpopmin", 0),
+    (b"bzpopmax", 0),
+    (b"bzmpop", 1),
+    (b"wait", 2),
+];
 
 /// Shortens a wait that would hold the driver up.
 pub(super) fn shorten_wait(words: &mut [Vec<u8>]) {

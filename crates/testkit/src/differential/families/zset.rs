@@ -231,7 +231,6 @@ pub(in super::super) fn word(pool: &str, rng: &mut Rng) -> Vec<u8> {
         "lon" => (LONGITUDES, ODD_DEGREES, 20),
         "lat" => (LATITUDES, ODD_DEGREES, 20),
         "distance" => (DISTANCES, ODD_DISTANCES, 20),
-        "timeout" => (&["0.01", "0.02"], &["-1", "abc", "", "nan", "1e400", "1e30", "-0.5", "inf"], 5),
         other => panic!("no pool of words is called {other}"),
     };
     let list = if rng.one_in(one_in) { odd } else { usual };
