@@ -1,8 +1,9 @@
-//! Arguments that many commands share: integers, expiry options, conditions.
+//! Arguments that many commands share: integers, expiry options, conditions, and what all scans have in common.
 
-use quiver_resp::Argv;
+use quiver_resp::{Argv, Encoder, IntText, Protocol};
 
 use crate::error::CommandError;
+use crate::glob;
 use crate::number::{parse_f64, parse_i64};
 
 /// An integer argument.
@@ -128,29 +129,47 @@ pub(crate) fn scan_cursor(text: &[u8]) -> Result<u64, CommandError> {
     Ok(if negative { cursor.wrapping_neg() } else { cursor })
 }
 
-/// The options of a walk over the elements of one key.
+/// What a scan walks over, which decides the options it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scanned {
+    /// The keys of a database: also by type.
+    Keys,
+    /// A hash: also without its values.
+    Hash,
+    /// A set or sorted set.
+    Members,
+}
+
+/// The options of SCAN and its like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScanOptions<'a> {
     /// MATCH, unless it matches everything.
     pub(crate) pattern: Option<&'a [u8]>,
     /// COUNT: elements to look at.
     pub(crate) count: usize,
+    /// TYPE.
+    pub(crate) type_name: Option<&'a [u8]>,
     /// NOVALUES.
     pub(crate) no_values: bool,
 }
 
 impl<'a> ScanOptions<'a> {
     /// Reads the words from `first` on.
-    pub(crate) fn parse(argv: Argv<'a>, first: usize) -> Result<Self, CommandError> {
-        let mut parsed = Self { pattern: None, count: 10, no_values: false };
+    pub(crate) fn parse(argv: Argv<'a>, first: usize, scanned: Scanned) -> Result<Self, CommandError> {
+        let mut parsed = Self { pattern: None, count: 10, type_name: None, no_values: false };
         let mut options = Options::new(argv, first);
         while let Some(word) = options.next() {
             if is(word, "count") {
                 let count = integer(options.value()?)?;
                 parsed.count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(CommandError::Syntax)?;
             } else if is(word, "match") {
-                parsed.pattern = Some(options.value()?).filter(|pattern| !crate::glob::is_all(pattern));
+                parsed.pattern = Some(options.value()?).filter(|pattern| !glob::is_all(pattern));
+            } else if is(word, "type") && scanned == Scanned::Keys {
+                parsed.type_name = Some(options.value()?);
             } else if is(word, "novalues") {
+                if scanned != Scanned::Hash {
+                    return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
+                }
                 parsed.no_values = true;
             } else {
                 return Err(CommandError::Syntax);
@@ -158,4 +177,57 @@ impl<'a> ScanOptions<'a> {
         }
         Ok(parsed)
     }
+
+    /// Whether MATCH lets a name pass.
+    pub(crate) fn matches(&self, name: &[u8]) -> bool {
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, name))
+    }
+}
+
+/// The elements one call of HSCAN, SSCAN or ZSCAN finds. They wait here because the cursor precedes them in the reply.
+#[derive(Debug)]
+pub(crate) struct ElementPage<'a> {
+    pub(crate) options: ScanOptions<'a>,
+    protocol: Protocol,
+    elements: Vec<u8>,
+    matched: usize,
+    seen: usize,
+    steps: usize,
+}
+
+impl<'a> ElementPage<'a> {
+    pub(crate) fn new(options: ScanOptions<'a>, protocol: Protocol) -> Self {
+        Self { options, protocol, elements: Vec::new(), matched: 0, seen: 0, steps: 0 }
+    }
+
+    /// Whether the walk takes another step after one that ended at `cursor`. Empty buckets must not make a call long:
+    /// ten per element asked for, as in Redis.
+    pub(crate) fn goes_on(&mut self, cursor: u64) -> bool {
+        self.steps += 1;
+        cursor != 0 && self.seen < self.options.count && self.steps < self.options.count.saturating_mul(10)
+    }
+
+    /// Takes an element in if its name matches; `write` writes it.
+    pub(crate) fn offer(&mut self, name: &[u8], write: impl FnOnce(&mut Encoder<'_>)) {
+        self.seen += 1;
+        if self.options.matches(name) {
+            self.matched += 1;
+            write(&mut Encoder::new(&mut self.elements, self.protocol));
+        }
+    }
+
+    /// Writes the cursor and the elements, each of them so many values.
+    pub(crate) fn reply(&self, reply: &mut Encoder<'_>, cursor: u64, values_each: usize) {
+        reply.array(2);
+        reply.bulk(IntText::unsigned(cursor).as_bytes());
+        reply.array(self.matched * values_each);
+        reply.raw(&self.elements);
+    }
+}
+
+/// The reply of a scan of nothing.
+pub(crate) fn empty_scan(reply: &mut Encoder<'_>) {
+    reply.array(2);
+    reply.bulk(b"0");
+    reply.array(0);
 }

@@ -8,7 +8,7 @@
 use quiver_resp::Argv;
 
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Locks};
-use crate::commands::args::{Options, integer, is, scan_cursor};
+use crate::commands::args::{ScanOptions, Scanned, is, scan_cursor};
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::glob;
@@ -105,7 +105,7 @@ fn randomkey(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
 
 fn scan(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let mut cursor = Cursor::parse(argv.at(1))?;
-    let mut page = Page::new(&Filter::parse(argv)?);
+    let mut page = Page::new(ScanOptions::parse(argv, 2, Scanned::Keys)?);
     while !cursor.is_at_end() && !page.is_full() {
         scan_slice(ctx, &mut cursor, &mut page);
     }
@@ -169,47 +169,14 @@ impl Cursor {
     }
 }
 
-/// What SCAN is asked for.
-#[derive(Clone, Copy, Debug)]
-struct Filter<'a> {
-    pattern: Option<&'a [u8]>,
-    count: usize,
-    type_name: Option<&'a [u8]>,
-}
-
-/// COUNT when it is not given.
-const COUNT_DEFAULT: usize = 10;
-
-impl<'a> Filter<'a> {
-    fn parse(argv: Argv<'a>) -> Result<Self, CommandError> {
-        let mut filter = Self { pattern: None, count: COUNT_DEFAULT, type_name: None };
-        let mut options = Options::new(argv, 2);
-        while let Some(word) = options.next() {
-            if is(word, "COUNT") {
-                let count = integer(options.value()?)?;
-                filter.count = usize::try_from(count).ok().filter(|n| *n > 0).ok_or(CommandError::Syntax)?;
-            } else if is(word, "MATCH") {
-                filter.pattern = Some(options.value()?).filter(|pattern| !glob::is_all(pattern));
-            } else if is(word, "TYPE") {
-                filter.type_name = Some(options.value()?);
-            } else if is(word, "NOVALUES") {
-                return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
-            } else {
-                return Err(CommandError::Syntax);
-            }
-        }
-        Ok(filter)
-    }
-
-    fn passes(&self, entry: &KeyEntry<'_>) -> bool {
-        self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key()))
-            && self.type_name.is_none_or(|name| is(name, type_name(&entry.value())))
-    }
+/// Whether an entry is one that SCAN is asked for.
+fn passes(options: &ScanOptions<'_>, entry: &KeyEntry<'_>) -> bool {
+    options.matches(entry.key()) && options.type_name.is_none_or(|name| is(name, type_name(&entry.value())))
 }
 
 /// The names one SCAN found. They wait here because the cursor precedes them in the reply.
 struct Page<'a> {
-    filter: Filter<'a>,
+    options: ScanOptions<'a>,
     names: Vec<u8>,
     ends: Vec<usize>,
     /// Keys and buckets looked at.
@@ -220,19 +187,19 @@ struct Page<'a> {
 const EXAMINED_PER_COUNT: usize = 10;
 
 impl<'a> Page<'a> {
-    fn new(filter: &Filter<'a>) -> Self {
-        Self { filter: *filter, names: Vec::new(), ends: Vec::new(), examined: 0 }
+    fn new(options: ScanOptions<'a>) -> Self {
+        Self { options, names: Vec::new(), ends: Vec::new(), examined: 0 }
     }
 
     fn offer(&mut self, entry: &KeyEntry<'_>) {
-        if self.filter.passes(entry) {
+        if passes(&self.options, entry) {
             self.names.extend_from_slice(entry.key());
             self.ends.push(self.names.len());
         }
     }
 
     fn is_full(&self) -> bool {
-        self.ends.len() >= self.filter.count || self.examined >= self.filter.count.saturating_mul(EXAMINED_PER_COUNT)
+        self.ends.len() >= self.options.count || self.examined >= self.options.count.saturating_mul(EXAMINED_PER_COUNT)
     }
 
     fn reply(&self, ctx: &mut Ctx<'_>) {
