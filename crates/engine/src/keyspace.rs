@@ -533,6 +533,16 @@ impl<'a> Keyspace<'a> {
         }
     }
 
+    /// The collection of type `T` under a key that this turn has looked up with [`Keyspace::value`], for commands that
+    /// read several at once. Counts nothing and deletes nothing; `None` also for another type.
+    pub fn seen<T: Collection>(&self, key: &Key<'_>) -> Option<&T> {
+        let entry = self.table(key)?.get(key.hash, key.name)?;
+        match entry.value() {
+            ValueRef::Object(object) if !self.is_over(&entry) => T::of(object),
+            _ => None,
+        }
+    }
+
     /// The collection under a key, for changing. Call [`Keyspace::changed`] when something did change.
     pub fn value_mut<T: Collection>(&mut self, key: Key<'_>) -> Result<Option<&mut T>, CommandError> {
         match self.get_mut(key).map(KeyEntryMut::into_object_mut) {

@@ -1,6 +1,7 @@
 //! Commands by family: each file holds the table entries of its commands and their handlers.
 
 pub(crate) mod args;
+pub mod bitmap;
 pub mod client;
 mod client_wait;
 pub mod command;
@@ -11,11 +12,14 @@ pub(crate) mod describe;
 pub mod generic;
 pub mod hash;
 pub(crate) mod help;
+pub mod hyperloglog;
 pub mod info;
 pub mod list;
 pub mod memory;
 pub mod replication;
 pub mod server;
+pub mod set;
+pub mod sort;
 pub mod string;
 pub mod transactions;
 pub mod vset;
@@ -25,6 +29,7 @@ use crate::command::Command;
 
 /// All families.
 pub const TABLES: &[&[Command]] = &[
+    bitmap::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,
     config::COMMANDS,
@@ -37,11 +42,14 @@ pub const TABLES: &[&[Command]] = &[
     generic::scan::COMMANDS,
     generic::transfer::COMMANDS,
     hash::COMMANDS,
+    hyperloglog::COMMANDS,
     info::COMMANDS,
     list::COMMANDS,
     memory::COMMANDS,
     replication::COMMANDS,
     server::COMMANDS,
+    set::COMMANDS,
+    sort::COMMANDS,
     string::COMMANDS,
     transactions::COMMANDS,
     vset::COMMANDS,
