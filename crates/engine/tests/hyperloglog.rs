@@ -53,8 +53,8 @@ fn the_bytes_are_those_of_redis() {
     ]);
 }
 
-const BYTES_OF_ABC: &str = "";
-const COUNTED_BYTES_OF_ABC: &str = "";
+const BYTES_OF_ABC: &str = r#"'HYLL\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80`\xf3\x80P\xb1\x84K\xfb\x80BZ'"#;
+const COUNTED_BYTES_OF_ABC: &str = r#"'HYLL\x01\x00\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00`\xf3\x80P\xb1\x84K\xfb\x80BZ'"#;
 
 #[test]
 fn the_limit_of_the_sparse_form_is_configured() {

@@ -78,10 +78,11 @@ fn pfcount(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         return Ok(());
     }
     let key = ctx.first_key(argv);
-    let Some(text) = ctx.ks.string(key)? else {
+    let Some(entry) = ctx.ks.get(key) else {
         ctx.reply.integer(0);
         return Ok(());
     };
+    let (is_edited, text) = (entry.is_edited(), Text::of(entry.value())?);
     let bytes = hyperloglog(&text)?;
     let estimate = match hll::cached_estimate(bytes) {
         Some(estimate) => estimate,
@@ -91,6 +92,10 @@ fn pfcount(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
             estimate
         }
     };
+    // Redis readies the value for the cache, needed or not, and OBJECT ENCODING shows it.
+    if !is_edited && let Some(mut entry) = ctx.ks.get_mut(key) {
+        entry.write_at(0, &[]);
+    }
     ctx.reply.integer(estimate as i64);
     Ok(())
 }

@@ -56,14 +56,19 @@ pub(super) fn sintercard(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 pub(super) fn sinterstore(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let (keys, limits) = (source_keys(ctx, argv.iter().skip(2))?, limits(ctx));
-    let sets = sets_at(&ctx.ks, &keys);
+    let result = intersection(&sets_at(&ctx.ks, &keys), limits);
+    store(ctx, argv, result, "sinterstore");
+    Ok(())
+}
+
+fn intersection(sets: &[Option<&Set>], limits: Limits) -> Set {
     let smallest = sets.iter().copied().min_by_key(|set| set.map_or(0, Set::len)).flatten();
     let mut result = match smallest {
         Some(set) if Collection::encoding(set) == "intset" => Set::new(),
         _ => Set::new_listpack(),
     };
     let mut only_integers = true;
-    each_common(&sets, &mut |member| {
+    each_common(sets, &mut |member| {
         only_integers = only_integers && integer_of(member).is_some();
         result.add_item(member, limits);
         true
@@ -71,8 +76,7 @@ pub(super) fn sinterstore(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if only_integers && !result.is_empty() {
         result.make_ints(limits);
     }
-    store(ctx, argv, result, "sinterstore");
-    Ok(())
+    result
 }
 
 pub(super) fn sunion(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
