@@ -54,3 +54,49 @@ fn elements_are_sorted_by_the_values_of_other_keys() {
         ("SORT s BY w_*", "*3['b' 'a' 'c']"),
     ]);
 }
+
+#[test]
+fn a_list_keeps_its_order_where_nothing_is_sorted() {
+    Harness::new().expect(&[
+        ("RPUSH l 3 1 2 1", ":4"),
+        ("SORT l", "*4['1' '1' '2' '3']"),
+        ("SORT l BY nosort", "*4['3' '1' '2' '1']"),
+        ("SORT l BY nosort DESC LIMIT 0 2", "*2['1' '2']"),
+        ("SORT l BY nosort LIMIT 1 2 GET # GET #", "*4['1' '1' '2' '2']"),
+        ("SORT l BY w_* ALPHA", "*4['3' '1' '2' '1']"),
+    ]);
+}
+
+#[test]
+fn results_are_stored_as_lists() {
+    Harness::new().expect(&[
+        ("SADD s 3 10 -1", ":3"),
+        ("SET name_3 three", "+OK"),
+        ("SORT s STORE d", ":3"),
+        ("LRANGE d 0 -1", "*3['-1' '3' '10']"),
+        ("OBJECT ENCODING d", "'listpack'"),
+        ("SORT s GET name_* GET # STORE d", ":6"),
+        ("LRANGE d 0 -1", "*6['' '-1' 'three' '3' '' '10']"),
+        // A set has no order of its own to be stored.
+        ("SORT s BY nosort STORE d", ":3"),
+        ("LRANGE d 0 -1", "*3['-1' '10' '3']"),
+        ("SORT d STORE d", ":3"),
+        ("LRANGE d 0 -1", "*3['-1' '3' '10']"),
+        ("SORT nokey STORE d", ":0"),
+        ("EXISTS d", ":0"),
+        ("SORT s STORE s", ":3"),
+        ("TYPE s", "+list"),
+        ("COMMAND GETKEYS SORT k BY w GET STORE STORE d", "*2['k' 'd']"),
+        ("COMMAND GETKEYS SORT k ALPHA", "*1['k']"),
+    ]);
+}
+
+#[test]
+fn storing_is_replayed_with_the_same_result() {
+    let mut pair = Replicated::new();
+    pair.run("SADD s a b c d e f g");
+    pair.run("MSET w_a 1 w_b 1 w_c 0");
+    for line in ["SORT s ALPHA STORE d", "SORT s BY w_* ALPHA DESC STORE d", "SORT s BY nosort GET w_* STORE d"] {
+        assert_eq!(pair.run(line), ":7");
+    }
+}

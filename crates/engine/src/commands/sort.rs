@@ -9,16 +9,19 @@
 use std::cmp::Ordering;
 
 use quiver_resp::Argv;
-use quiver_structures::ValueRef;
+use quiver_structures::{Value, ValueRef};
 
 use super::args::{Options, integer, is};
+use super::list;
 use crate::command::{Acl, Arg, Begin, Command, CommandResult, Find, Flags, KeyFlags, KeySpec, Locks};
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::keyspace::Key;
+use crate::notify::Class;
 use crate::number::parse_f64;
-use crate::object::Object;
+use crate::object::{Collection, Object};
 use crate::types::hash::{Hash, ItemText};
+use crate::types::list::{End, List};
 
 const SOURCE: KeySpec = KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS));
 
@@ -200,6 +203,7 @@ fn run(ctx: &mut Ctx<'_>, argv: Argv<'_>, mut request: Request<'_>) -> CommandRe
 fn load(ctx: &mut Ctx<'_>, key: Key<'_>) -> Result<(Vec<Vec<u8>>, bool), CommandError> {
     match ctx.ks.get(key).map(|entry| entry.value()) {
         None => Ok((Vec::new(), false)),
+        Some(ValueRef::Object(Object::List(list))) => Ok((list.iter().map(|item| item.to_vec()).collect(), false)),
         Some(ValueRef::Object(Object::Set(set))) => Ok((set.iter().map(|item| item.to_vec()).collect(), true)),
         Some(_) => Err(CommandError::WrongType),
     }
@@ -318,7 +322,18 @@ fn store(ctx: &mut Ctx<'_>, name: &[u8], request: &Request<'_>, texts: &[Vec<u8>
             values.push(look_up(ctx, pattern, text).unwrap_or_default());
         }
     }
-    let _ = (name, values);
+    let (key, len) = (ctx.key(name), values.len());
+    if len > 0 {
+        let (mut list, limits) = (List::default(), list::limits(ctx));
+        list.grow_for(values.iter().map(Vec::as_slice), limits);
+        values.iter().for_each(|value| list.push(End::Right, value, limits));
+        ctx.ks.set(key, Value::Object(Box::new(list.into_object())), None);
+        ctx.ks.dirty += len as u64 - 1;
+        ctx.ks.notify(Class::LIST, "sortstore", name);
+    } else if ctx.ks.delete(key) {
+        ctx.ks.notify(Class::GENERIC, "del", name);
+    }
+    ctx.reply.integer(len as i64);
 }
 
 /// The bytes the C library would see.
