@@ -150,7 +150,7 @@ fn fields_of_bits_are_read_and_changed() {
         ("BITFIELD f SET u8 #2 65 GET u8 #2", "*2[:0 :65]"),
         ("STRLEN f", ":3"),
         ("BITFIELD f SET i64 #1 -9223372036854775808 INCRBY i64 #1 -1", "*2[:0 :9223372036854775807]"),
-        ("BITFIELD f SET u63 0 -1", "*1[:32]"),
+        ("BITFIELD f SET u63 0 -1", "*1[:18050132637384704]"),
         ("BITFIELD nokey GET u8 0", "*1[:0]"),
         ("EXISTS nokey", ":0"),
         ("BITFIELD nokey", "*0[]"),

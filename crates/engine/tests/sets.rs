@@ -249,9 +249,25 @@ fn every_set_command_refuses_other_types() {
     let mut harness = Harness::new();
     harness.run("SET str x");
     for line in [
-        "SADD str 1", "SREM str 1", "SCARD str", "SISMEMBER str 1", "SMISMEMBER str 1", "SMEMBERS str", "SPOP str",
-        "SPOP str 1", "SPOP str 0", "SRANDMEMBER str", "SRANDMEMBER str 0", "SSCAN str 0", "SINTER str", "SUNION str",
-        "SDIFF str", "SINTERCARD 1 str", "SUNIONCARD 1 str", "SDIFFCARD 1 str", "SINTERSTORE d str",
+        "SADD str 1",
+        "SREM str 1",
+        "SCARD str",
+        "SISMEMBER str 1",
+        "SMISMEMBER str 1",
+        "SMEMBERS str",
+        "SPOP str",
+        "SPOP str 1",
+        "SPOP str 0",
+        "SRANDMEMBER str",
+        "SRANDMEMBER str 0",
+        "SSCAN str 0",
+        "SINTER str",
+        "SUNION str",
+        "SDIFF str",
+        "SINTERCARD 1 str",
+        "SUNIONCARD 1 str",
+        "SDIFFCARD 1 str",
+        "SINTERSTORE d str",
     ] {
         assert_eq!(harness.run(line), WRONG_TYPE, "{line}");
     }
@@ -278,7 +294,8 @@ fn random_removals_are_replayed_as_what_they_took() {
 /// A command line over few keys and members.
 fn line() -> impl Strategy<Value = String> {
     let key = || (0..4_u8).prop_map(|k| format!("k{k}"));
-    let member = || prop_oneof![3 => (0..30_u16).prop_map(|m| m.to_string()), 1 => (0..9_u16).prop_map(|m| format!("m{m}"))];
+    let member =
+        || prop_oneof![3 => (0..30_u16).prop_map(|m| m.to_string()), 1 => (0..9_u16).prop_map(|m| format!("m{m}"))];
     let members = move || prop::collection::vec(member(), 1..9).prop_map(|members| members.join(" "));
     prop_oneof![
         8 => (key(), members()).prop_map(|(k, m)| format!("SADD {k} {m}")),

@@ -49,9 +49,13 @@ fn elements_are_sorted_by_the_values_of_other_keys() {
         ("SORT s BY w_* GET fixed GET w_*->f LIMIT 2 1", "*2[$-1 $-1]"),
         ("SORT s BY name_*", NOT_NUMBER),
         ("SET w_c 1e400", "+OK"),
-        ("SORT s BY w_*", NOT_NUMBER),
-        ("SET w_c ' 0x10'", "+OK"),
         ("SORT s BY w_*", "*3['b' 'a' 'c']"),
+        ("SET w_c ''", "+OK"),
+        ("SORT s BY w_*", "*3['c' 'b' 'a']"),
+        ("SET w_c ' 1'", "+OK"),
+        ("SORT s BY w_*", NOT_NUMBER),
+        ("SET w_c 0x10", "+OK"),
+        ("SORT s BY w_*", NOT_NUMBER),
     ]);
 }
 

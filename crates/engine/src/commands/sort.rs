@@ -18,7 +18,6 @@ use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::keyspace::Key;
 use crate::notify::Class;
-use crate::number::parse_f64;
 use crate::object::{Collection, Object};
 use crate::types::hash::{Hash, ItemText};
 use crate::types::list::{End, List};
@@ -55,7 +54,9 @@ pub const COMMANDS: &[Command] = &[
             GET,
             ORDER,
             SORTING,
-            Arg { key_spec: Some(2), ..Arg::new("destination", crate::command::ArgKind::Key) }.after("STORE").optional(),
+            Arg { key_spec: Some(2), ..Arg::new("destination", crate::command::ArgKind::Key) }
+                .after("STORE")
+                .optional(),
         ],
         run: sort,
         locks: Locks::All,
@@ -239,9 +240,7 @@ fn weigh(ctx: &mut Ctx<'_>, request: &Request<'_>, text: &[u8]) -> Result<Weight
         Some(Some(value)) => parse_weight(value),
         None => parse_weight(text),
     };
-    number
-        .map(Weight::Number)
-        .ok_or(CommandError::text("ERR One or more scores can't be converted into double"))
+    number.map(Weight::Number).ok_or(CommandError::text("ERR One or more scores can't be converted into double"))
 }
 
 fn compare(a: &Element, b: &Element, as_bytes: bool) -> Ordering {
@@ -257,21 +256,13 @@ fn compare(a: &Element, b: &Element, as_bytes: bool) -> Ordering {
     }
 }
 
-/// A number as the C library's `strtod` reads a whole string: spaces may precede it, the empty string is zero, and what
-/// is beyond the range of normal numbers is refused.
+/// A decimal number or infinity; the empty string is zero, and what is beyond the range of floats is at its ends.
 fn parse_weight(text: &[u8]) -> Option<f64> {
     let text = before_nul(text);
     if text.is_empty() {
         return Some(0.0);
     }
-    let text = text.trim_ascii_start();
-    let number = parse_f64(text)?;
-    let digits = text.iter().take_while(|byte| !matches!(byte, b'e' | b'E' | b'p' | b'P'));
-    let is_word = text.iter().any(|byte| matches!(byte, b'n' | b'N'));
-    let out_of_range = (number.is_infinite() && !is_word)
-        || number.is_subnormal()
-        || (number == 0.0 && digits.clone().any(|byte| matches!(byte, b'1'..=b'9')));
-    (!out_of_range).then_some(number)
+    std::str::from_utf8(text).ok()?.parse().ok().filter(|number: &f64| !number.is_nan())
 }
 
 /// The value under the key that a pattern makes of an element: its asterisk replaced, `->` before a hash's field. `#` is

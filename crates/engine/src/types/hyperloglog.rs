@@ -222,7 +222,11 @@ fn each_run(bytes: &[u8], mut visit: impl FnMut(usize, usize, u8)) -> Result<(),
 
 /// The ranks of dense registers, four in every three bytes.
 fn ranks(registers: &[u8]) -> impl Iterator<Item = u8> {
-    registers.as_chunks::<3>().0.iter().flat_map(|[a, b, c]| [a & 63, a >> 6 | b << 2 & 63, b >> 4 | c << 4 & 63, c >> 2])
+    registers
+        .as_chunks::<3>()
+        .0
+        .iter()
+        .flat_map(|[a, b, c]| [a & 63, a >> 6 | b << 2 & 63, b >> 4 | c << 4 & 63, c >> 2])
 }
 
 /// Raises a dense register; whether it was lower.

@@ -259,7 +259,8 @@ const ODD_MEMBERS: &[&str] = &[
     "1.5",
     "a member that is longer than sixty-four bytes, so that a listpack gives way",
 ];
-const WEIGHTS: &[&str] = &["w_*", "w_*->f1", "w_*->12", "w_*->", "*", "k*", "#", "##", "nosort", "x*y", "->*", "w_*->f*", ""];
+const WEIGHTS: &[&str] =
+    &["w_*", "w_*->f1", "w_*->12", "w_*->", "*", "k*", "#", "##", "nosort", "x*y", "->*", "w_*->f*", ""];
 const BITS: &[&str] = &["0", "1", "2", "5", "7", "8", "9", "31", "63", "64", "100", "700", "9000"];
 const BIT_TYPES: &[&str] = &["u1", "i1", "u8", "i8", "u5", "i5", "u16", "i32", "u32", "i64", "u63", "i63"];
 const ODD_BIT_TYPES: &[&str] = &["u64", "i65", "u0", "i0", "x8", "U8", "u", "", "8", "u-1", "i 8", "u08"];

@@ -51,9 +51,7 @@ pub(super) fn bitop(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
             return Err(CommandError::text("ERR BITOP NOT must be called with a single source key."));
         }
         Operation::Diff | Operation::Diff1 | Operation::AndOr if sources.len() < 2 => {
-            return Err(CommandError::owned(format!(
-                "ERR BITOP {name} must be called with at least two source keys."
-            )));
+            return Err(CommandError::owned(format!("ERR BITOP {name} must be called with at least two source keys.")));
         }
         _ => {}
     }

@@ -10,12 +10,10 @@ const UNIT: Arg = Arg::one_of("unit", &[Arg::word("byte", "BYTE"), Arg::word("bi
 
 const GET: Arg = Arg::block("get-block", &[Arg::string("encoding"), Arg::integer("offset")]).after("GET");
 
-const OVERFLOW: Arg = Arg::one_of(
-    "overflow-block",
-    &[Arg::word("wrap", "WRAP"), Arg::word("sat", "SAT"), Arg::word("fail", "FAIL")],
-)
-.after("OVERFLOW")
-.optional();
+const OVERFLOW: Arg =
+    Arg::one_of("overflow-block", &[Arg::word("wrap", "WRAP"), Arg::word("sat", "SAT"), Arg::word("fail", "FAIL")])
+        .after("OVERFLOW")
+        .optional();
 
 const WRITE: Arg = Arg::one_of(
     "write-operation",
@@ -51,8 +49,13 @@ pub const COMMANDS: &[Command] = &[
         arity: -2,
         flags: Flags::WRITE.with(Flags::DENYOOM),
         acl: Acl::BITMAP,
-        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE).with(KeyFlags::VARIABLE_FLAGS))],
-        args: &[Arg::key("key"), Arg::one_of("operation", &[GET, Arg::block("write", &[OVERFLOW, WRITE])]).optional().multiple()],
+        keys: &[KeySpec::one(
+            KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE).with(KeyFlags::VARIABLE_FLAGS),
+        )],
+        args: &[
+            Arg::key("key"),
+            Arg::one_of("operation", &[GET, Arg::block("write", &[OVERFLOW, WRITE])]).optional().multiple(),
+        ],
         run: bitfield,
         ..Command::NEW
     },
@@ -79,8 +82,35 @@ pub const COMMANDS: &[Command] = &[
         arity: -4,
         flags: Flags::WRITE.with(Flags::DENYOOM),
         acl: Acl::BITMAP,
-        keys: &[KeySpec { flags: KeyFlags::OW.with(KeyFlags::UPDATE), begin: Begin::Index(2), find: Find::Range { last: 0, step: 1, limit: 0 } }, KeySpec { flags: KeyFlags::RO.with(KeyFlags::ACCESS), begin: Begin::Index(3), find: Find::Range { last: -1, step: 1, limit: 0 } }],
-        args: &[Arg::one_of("operation", &[Arg::word("and", "AND"), Arg::word("or", "OR"), Arg::word("xor", "XOR"), Arg::word("not", "NOT"), Arg::word("diff", "DIFF"), Arg::word("diff1", "DIFF1"), Arg::word("andor", "ANDOR"), Arg::word("one", "ONE")]), Arg::key("destkey"), Arg::key("key").multiple().of_spec(1)],
+        keys: &[
+            KeySpec {
+                flags: KeyFlags::OW.with(KeyFlags::UPDATE),
+                begin: Begin::Index(2),
+                find: Find::Range { last: 0, step: 1, limit: 0 },
+            },
+            KeySpec {
+                flags: KeyFlags::RO.with(KeyFlags::ACCESS),
+                begin: Begin::Index(3),
+                find: Find::Range { last: -1, step: 1, limit: 0 },
+            },
+        ],
+        args: &[
+            Arg::one_of(
+                "operation",
+                &[
+                    Arg::word("and", "AND"),
+                    Arg::word("or", "OR"),
+                    Arg::word("xor", "XOR"),
+                    Arg::word("not", "NOT"),
+                    Arg::word("diff", "DIFF"),
+                    Arg::word("diff1", "DIFF1"),
+                    Arg::word("andor", "ANDOR"),
+                    Arg::word("one", "ONE"),
+                ],
+            ),
+            Arg::key("destkey"),
+            Arg::key("key").multiple().of_spec(1),
+        ],
         locks: Locks::KeysAlone,
         run: bitop,
         ..Command::NEW
@@ -95,7 +125,15 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::READONLY,
         acl: Acl::BITMAP,
         keys: &[KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS))],
-        args: &[Arg::key("key"), Arg::integer("bit"), Arg::block("range", &[Arg::integer("start"), Arg::block("end-unit-block", &[Arg::integer("end"), UNIT]).optional()]).optional()],
+        args: &[
+            Arg::key("key"),
+            Arg::integer("bit"),
+            Arg::block(
+                "range",
+                &[Arg::integer("start"), Arg::block("end-unit-block", &[Arg::integer("end"), UNIT]).optional()],
+            )
+            .optional(),
+        ],
         run: bitpos,
         ..Command::NEW
     },

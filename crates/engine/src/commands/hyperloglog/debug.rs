@@ -91,7 +91,9 @@ pub(super) fn pfselftest(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
             let estimates = [hll::estimate(&bytes)?, hll::estimate(&dense)?, raw.estimate()];
             let error = (estimates[0] as f64 - count as f64).abs();
             if estimates != [estimates[0]; 3] || error > (count as f64 * SELF_TEST_ERROR).max(2.0) {
-                return Err(CommandError::owned(format!("ERR TESTFAILED {count} elements are estimated as {estimates:?}")));
+                return Err(CommandError::owned(format!(
+                    "ERR TESTFAILED {count} elements are estimated as {estimates:?}"
+                )));
             }
         }
     }

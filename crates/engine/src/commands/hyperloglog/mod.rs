@@ -18,8 +18,7 @@ use crate::types::hyperloglog::{self as hll, Corrupt, Registers};
 
 pub use table::COMMANDS;
 
-const NOT_HYPERLOGLOG: CommandError =
-    CommandError::text("WRONGTYPE Key is not a valid HyperLogLog string value.");
+const NOT_HYPERLOGLOG: CommandError = CommandError::text("WRONGTYPE Key is not a valid HyperLogLog string value.");
 
 impl From<Corrupt> for CommandError {
     fn from(_: Corrupt) -> Self {
@@ -84,17 +83,15 @@ fn pfcount(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     };
     let (is_edited, text) = (entry.is_edited(), Text::of(entry.value())?);
     let bytes = hyperloglog(&text)?;
-    let estimate = match hll::cached_estimate(bytes) {
-        Some(estimate) => estimate,
-        None => {
-            let estimate = hll::estimate(bytes)?;
-            cache(ctx, key, estimate);
-            estimate
-        }
-    };
+    let cached = hll::cached_estimate(bytes);
+    let estimate = cached.map_or_else(|| hll::estimate(bytes), Ok);
     // Redis readies the value for the cache, needed or not, and OBJECT ENCODING shows it.
     if !is_edited && let Some(mut entry) = ctx.ks.get_mut(key) {
         entry.write_at(0, &[]);
+    }
+    let estimate = estimate?;
+    if cached.is_none() {
+        cache(ctx, key, estimate);
     }
     ctx.reply.integer(estimate as i64);
     Ok(())

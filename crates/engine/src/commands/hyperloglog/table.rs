@@ -43,7 +43,11 @@ pub const COMMANDS: &[Command] = &[
         arity: 3,
         flags: Flags::WRITE.with(Flags::DENYOOM).with(Flags::ADMIN),
         acl: Acl::HYPERLOGLOG,
-        keys: &[KeySpec { flags: KeyFlags::RW.with(KeyFlags::ACCESS), begin: Begin::Index(2), find: Find::Range { last: 0, step: 1, limit: 0 } }],
+        keys: &[KeySpec {
+            flags: KeyFlags::RW.with(KeyFlags::ACCESS),
+            begin: Begin::Index(2),
+            find: Find::Range { last: 0, step: 1, limit: 0 },
+        }],
         args: &[Arg::string("subcommand"), Arg::key("key")],
         run: pfdebug,
         ..Command::NEW
@@ -57,7 +61,14 @@ pub const COMMANDS: &[Command] = &[
         arity: -2,
         flags: Flags::WRITE.with(Flags::DENYOOM),
         acl: Acl::HYPERLOGLOG,
-        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::INSERT)), KeySpec { flags: KeyFlags::RO.with(KeyFlags::ACCESS), begin: Begin::Index(2), find: Find::Range { last: -1, step: 1, limit: 0 } }],
+        keys: &[
+            KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::INSERT)),
+            KeySpec {
+                flags: KeyFlags::RO.with(KeyFlags::ACCESS),
+                begin: Begin::Index(2),
+                find: Find::Range { last: -1, step: 1, limit: 0 },
+            },
+        ],
         args: &[Arg::key("destkey"), Arg::key("sourcekey").optional().multiple().of_spec(1)],
         locks: Locks::KeysAlone,
         run: pfmerge,

@@ -291,12 +291,7 @@ impl<'s> Difference<'s> {
 }
 
 /// Visits what is in the first set alone, until `visit` answers `false`.
-fn each_difference(
-    ks: &Keyspace<'_>,
-    keys: &[Key<'_>],
-    limits: Limits,
-    visit: &mut dyn FnMut(Item<'_>) -> bool,
-) {
+fn each_difference(ks: &Keyspace<'_>, keys: &[Key<'_>], limits: Limits, visit: &mut dyn FnMut(Item<'_>) -> bool) {
     match Difference::plan(ks, keys) {
         Difference::Empty => {}
         Difference::Ask { first, others } => each_left(first, &others, visit),

@@ -78,7 +78,8 @@ fn pop_count(ctx: &mut Ctx<'_>, key: Key<'_>, count: usize) -> CommandResult {
     ctx.ks.dirty += members.len() as u64 - 1;
     ctx.ks.notify(Class::SET, "spop", key.name);
     for batch in members.chunks(REPLAY_BATCH) {
-        let words: Vec<&[u8]> = [b"SREM".as_slice(), key.name].into_iter().chain(batch.iter().map(Vec::as_slice)).collect();
+        let words: Vec<&[u8]> =
+            [b"SREM".as_slice(), key.name].into_iter().chain(batch.iter().map(Vec::as_slice)).collect();
         ctx.replay_as(&words);
     }
     Ok(())

@@ -1,8 +1,6 @@
 //! The table entries of sets.
 
-use super::algebra::{
-    sdiff, sdiffcard, sdiffstore, sinter, sintercard, sinterstore, sunion, sunioncard, sunionstore,
-};
+use super::algebra::{sdiff, sdiffcard, sdiffstore, sinter, sintercard, sinterstore, sunion, sunioncard, sunionstore};
 use super::random::{spop, srandmember};
 use super::{sadd, scard, sismember, smembers, smismember, smove, srem, sscan};
 use crate::command::{Acl, Arg, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, Locks};
@@ -193,7 +191,14 @@ pub const COMMANDS: &[Command] = &[
         arity: 4,
         flags: Flags::WRITE.with(Flags::FAST),
         acl: Acl::SET,
-        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::DELETE)), KeySpec { flags: KeyFlags::RW.with(KeyFlags::INSERT), begin: Begin::Index(2), find: Find::Range { last: 0, step: 1, limit: 0 } }],
+        keys: &[
+            KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::DELETE)),
+            KeySpec {
+                flags: KeyFlags::RW.with(KeyFlags::INSERT),
+                begin: Begin::Index(2),
+                find: Find::Range { last: 0, step: 1, limit: 0 },
+            },
+        ],
         args: &[Arg::key("source"), Arg::key("destination").of_spec(1), Arg::string("member")],
         run: smove,
         ..Command::NEW
@@ -253,7 +258,12 @@ pub const COMMANDS: &[Command] = &[
         acl: Acl::SET,
         tips: &["nondeterministic_output"],
         keys: &[KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS))],
-        args: &[Arg::key("key"), Arg::integer("cursor"), Arg::pattern("pattern").after("MATCH").optional(), Arg::integer("count").after("COUNT").optional()],
+        args: &[
+            Arg::key("key"),
+            Arg::integer("cursor"),
+            Arg::pattern("pattern").after("MATCH").optional(),
+            Arg::integer("count").after("COUNT").optional(),
+        ],
         run: sscan,
         ..Command::NEW
     },
@@ -283,7 +293,12 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::READONLY.with(Flags::MOVABLEKEYS),
         acl: Acl::SET,
         keys: &[COUNTED],
-        args: &[Arg::integer("numkeys"), Arg::key("key").multiple(), Arg::word("approx", "APPROX").optional(), Arg::integer("limit").after("LIMIT").optional()],
+        args: &[
+            Arg::integer("numkeys"),
+            Arg::key("key").multiple(),
+            Arg::word("approx", "APPROX").optional(),
+            Arg::integer("limit").after("LIMIT").optional(),
+        ],
         locks: Locks::KeysAlone,
         run: sunioncard,
         ..Command::NEW

@@ -169,12 +169,9 @@ fn encodings_change_where_those_of_redis_do() {
     set.add(b"word", LIMITS);
     assert_eq!(set.encoding(), "hashtable", "the text of an integer is too long for a listpack");
 
-    for (first, count, encoding) in [
-        ("1", 12, "intset"),
-        ("1", 13, "hashtable"),
-        ("a", 8, "listpack"),
-        ("a", 9, "hashtable"),
-    ] {
+    for (first, count, encoding) in
+        [("1", 12, "intset"), ("1", 13, "hashtable"), ("a", 8, "listpack"), ("a", 9, "hashtable")]
+    {
         assert_eq!(Set::for_members(first.as_bytes(), count, LIMITS).encoding(), encoding, "{count} from {first}");
     }
 }
@@ -276,7 +273,8 @@ fn files_of_all_encodings_are_read() {
     }
     let set = read_whole(b"\x0c\x02\0\0\0\x02\0\0\0\xfe\xff\x01\0", code::SET_INTSET);
     assert_eq!((set.encoding(), set.len()), ("intset", 2));
-    let many: Vec<u8> = [&[0x42, 0x01][..], &(0..513u16).flat_map(|i| [0xc1, i as u8, (i >> 8) as u8]).collect::<Vec<_>>()].concat();
+    let many: Vec<u8> =
+        [&[0x42, 0x01][..], &(0..513u16).flat_map(|i| [0xc1, i as u8, (i >> 8) as u8]).collect::<Vec<_>>()].concat();
     assert_eq!(read_whole(&many, code::SET).encoding(), "hashtable");
 }
 
