@@ -77,6 +77,7 @@ pub const PARAMETERS: &[Parameter] = &[
     fixed("grpc-port", "0", Kind::Int(0, 65535)),
     live("hash-max-listpack-entries", "512", Kind::Int(0, i64::MAX)),
     live("hash-max-listpack-value", "64", Kind::Memory),
+    live("hll-sparse-max-bytes", "3000", Kind::Memory),
     live("hz", "10", Kind::Near(1, 500)),
     fixed("io-threads", "0", Kind::Int(0, 256)),
     live("lazyfree-lazy-user-del", "no", Kind::Bool),
@@ -109,6 +110,9 @@ pub const PARAMETERS: &[Parameter] = &[
     fixed("replicaof", "", Kind::Text),
     live("requirepass", "", Kind::Text),
     live("save", "3600 1 300 100 60 10000", Kind::SavePoints),
+    live("set-max-intset-entries", "512", Kind::Int(0, i64::MAX)),
+    live("set-max-listpack-entries", "128", Kind::Int(0, i64::MAX)),
+    live("set-max-listpack-value", "64", Kind::Int(0, i64::MAX)),
     live("shutdown-timeout", "10", Kind::Int(0, i32::MAX as i64)),
     live("stop-writes-on-bgsave-error", "yes", Kind::Bool),
     live("tcp-keepalive", "300", Kind::Int(0, i32::MAX as i64)),
@@ -215,6 +219,14 @@ accessors! {
     hash_max_listpack_value: "hash-max-listpack-value" as usize;
     /// Most a listpack of a list holds: elements, or one of five sizes when negative.
     list_max_listpack_size: "list-max-listpack-size" as i64;
+    /// Longest sparse HyperLogLog.
+    hll_sparse_max_bytes: "hll-sparse-max-bytes" as usize;
+    /// Most integers of an intset.
+    set_max_intset_entries: "set-max-intset-entries" as usize;
+    /// Most members of a compact set.
+    set_max_listpack_entries: "set-max-listpack-entries" as usize;
+    /// Longest member of a compact set.
+    set_max_listpack_value: "set-max-listpack-value" as usize;
     /// Rounds of background work per second.
     hz: "hz" as usize;
     /// Share of time for active expiry, 1 to 10.

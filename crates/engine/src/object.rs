@@ -15,6 +15,7 @@ use crate::digest::Digest;
 use crate::keyspace::KeyEntry;
 use crate::types::hash::Hash;
 use crate::types::list::List;
+use crate::types::set::Set;
 use crate::types::vset::VectorSet;
 use crate::types::zset::SortedSet;
 
@@ -196,6 +197,8 @@ objects! {
     List(List);
     /// Members in the order of their scores.
     SortedSet(SortedSet);
+    /// Distinct members.
+    Set(Set);
     /// Vectors with names and attributes.
     VectorSet(SharedVectorSet);
 }

@@ -4,7 +4,7 @@
 
 use quiver_resp::Argv;
 
-use crate::command::{Acl, Arg, Begin, Command, CommandResult, Flags, Group, KeyFlags};
+use crate::command::{Acl, Arg, ArgKind, Begin, Command, CommandResult, Flags, Group, KeyFlags};
 use crate::commands::describe;
 use crate::context::Ctx;
 use crate::error::CommandError;
@@ -325,10 +325,22 @@ fn lookup(words: Argv<'_>) -> Result<&'static Entry, CommandError> {
 
 /// A key that no specification finds but whose argument stands behind a word of its own (SORT .. STORE key).
 fn key_behind_token(command: &Command, spec: usize, words: Argv<'_>) -> Option<usize> {
-    let belongs = |arg: &&Arg| arg.key_spec.map(usize::from) == Some(spec) && arg.kind == crate::command::ArgKind::Key;
+    let belongs = |arg: &&Arg| arg.key_spec.map(usize::from) == Some(spec) && arg.kind == ArgKind::Key;
     let token = command.args.iter().find(belongs)?.token?;
-    let last = (1..words.len() - 1).rev().find(|at| words.at(*at).eq_ignore_ascii_case(token.as_bytes()))?;
-    Some(last + 1)
+    // Behind the key that comes first, the last such word that is not the value of an option before it.
+    let (mut at, mut found) = (2, None);
+    while at + 1 < words.len() {
+        let word = words.at(at);
+        if word.eq_ignore_ascii_case(token.as_bytes()) {
+            found = Some(at + 1);
+        }
+        let is_named = |arg: &&Arg| arg.token.is_some_and(|token| word.eq_ignore_ascii_case(token.as_bytes()));
+        at += 1 + command.args.iter().find(is_named).map_or(0, |arg| match arg.kind {
+            ArgKind::Key | ArgKind::PureToken => 0,
+            _ => arg.args.len().max(1),
+        });
+    }
+    found
 }
 
 /// SET is the one command here whose key flags follow from an option: GET makes it read what it overwrites.

@@ -1,6 +1,7 @@
 //! Commands by family: each file holds the table entries of its commands and their handlers.
 
 pub(crate) mod args;
+pub mod bitmap;
 pub mod client;
 mod client_wait;
 pub mod command;
@@ -12,11 +13,14 @@ pub mod generic;
 pub mod geo;
 pub mod hash;
 pub(crate) mod help;
+pub mod hyperloglog;
 pub mod info;
 pub mod list;
 pub mod memory;
 pub mod replication;
 pub mod server;
+pub mod set;
+pub mod sort;
 pub mod string;
 pub mod transactions;
 pub mod vset;
@@ -27,6 +31,7 @@ use crate::command::Command;
 
 /// All families.
 pub const TABLES: &[&[Command]] = &[
+    bitmap::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,
     config::COMMANDS,
@@ -40,11 +45,14 @@ pub const TABLES: &[&[Command]] = &[
     generic::transfer::COMMANDS,
     geo::COMMANDS,
     hash::COMMANDS,
+    hyperloglog::COMMANDS,
     info::COMMANDS,
     list::COMMANDS,
     memory::COMMANDS,
     replication::COMMANDS,
     server::COMMANDS,
+    set::COMMANDS,
+    sort::COMMANDS,
     string::COMMANDS,
     transactions::COMMANDS,
     vset::COMMANDS,

@@ -1,6 +1,8 @@
 //! Collections: each file owns a value, its encodings and its invariants, and knows nothing of commands.
 
 pub mod hash;
+pub mod hyperloglog;
 pub mod list;
+pub mod set;
 pub mod vset;
 pub mod zset;

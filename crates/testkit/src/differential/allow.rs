@@ -72,11 +72,12 @@ fn rule(words: &[Vec<u8>]) -> Rule {
         b"ttl" | b"expiretime" | b"httl" | b"hexpiretime" => Rule::Clock(1.0),
         b"pttl" | b"pexpiretime" | b"hpttl" | b"hpexpiretime" => Rule::Clock(2000.0),
         b"object" if lower(1) == b"idletime" => Rule::Clock(1.0),
-        b"keys" | b"hkeys" | b"hvals" => Rule::Unordered(1),
+        b"keys" | b"hkeys" | b"hvals" | b"smembers" | b"sinter" | b"sunion" | b"sdiff" => Rule::Unordered(1),
+        b"sort" | b"sort_ro" => sort_rule(words),
         b"hgetall" => Rule::Unordered(2),
-        b"randomkey" | b"hrandfield" | b"vrandmember" | b"zrandmember" | b"dump" => Rule::Shape,
+        b"randomkey" | b"hrandfield" | b"srandmember" | b"spop" | b"vrandmember" | b"zrandmember" | b"dump" => Rule::Shape,
         // One call covers what it likes; whole iterations are compared as `Step::Scan`.
-        b"scan" | b"hscan" | b"zscan" => Rule::Shape,
+        b"scan" | b"hscan" | b"sscan" | b"zscan" => Rule::Shape,
         // Levels are drawn at random, and neighbours follow from them.
         b"vlinks" => Rule::Kind,
         b"vemb" => Rule::Floats,
@@ -91,6 +92,18 @@ fn rule(words: &[Vec<u8>]) -> Rule {
         b"config" if lower(1) == b"get" => Rule::Unordered(2),
         b"command" if lower(1) == b"info" => Rule::Sets,
         _ => Rule::Exact,
+    }
+}
+
+/// SORT gives the elements of a set in any order where nothing or only a text that may be the same for several decides.
+fn sort_rule(words: &[Vec<u8>]) -> Rule {
+    let has = |option: &str| words.iter().skip(2).any(|word| word.eq_ignore_ascii_case(option.as_bytes()));
+    let by = words.iter().skip(2).position(|word| word.eq_ignore_ascii_case(b"by"));
+    let decided = by.is_none_or(|at| words.get(at + 3).is_some_and(|by| by.contains(&b'*')) && !has("alpha"));
+    match decided {
+        true => Rule::Exact,
+        false if has("limit") => Rule::Shape,
+        false => Rule::Unordered(1),
     }
 }
 
@@ -144,6 +157,7 @@ fn shape(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("array of {}", items.len()),
         Value::Map(pairs) => format!("map of {}", pairs.len()),
+        Value::Set(items) => format!("set of {}", items.len()),
         other => format!("{:?}", std::mem::discriminant(other)),
     }
 }

@@ -2,6 +2,7 @@
 
 mod lists;
 pub(super) mod zset;
+mod sets;
 
 use std::time::Duration;
 
@@ -286,6 +287,10 @@ pub fn all() -> Vec<Family> {
         family("vset", 1, &[VSET], |_| None),
         family("zset", 1, &[zset::ZSET, SEEDS], zset_scans),
         family("geo", 1, &[zset::GEO], |_| None),
+        sets::bitmap(),
+        sets::hyperloglog(),
+        sets::sets(),
+        sets::sort(),
         Family { on_request: true, ..family("filter", 1, &[VSET, FILTER], |_| None) },
     ]
 }
@@ -333,7 +338,11 @@ impl Family {
         if rng.one_in(6) {
             words[0].make_ascii_uppercase();
         }
-        vec![Step::Call { connection: rng.below(self.connections), words }]
+        let connection = rng.below(self.connections);
+        // What a random pick leaves differs from server to server.
+        let picked = words[0].eq_ignore_ascii_case(b"spop") && words.len() > 1;
+        let clear = picked.then(|| Step::Call { connection, words: vec![b"del".to_vec(), words[1].clone()] });
+        [Step::Call { connection, words }].into_iter().chain(clear).collect()
     }
 }
 
@@ -345,7 +354,11 @@ fn expiring(rng: &mut Rng, write: &str, field: &[&str]) -> Option<Vec<Step>> {
     let key = *rng.pick(&["k1", "k2", "k3"]);
     let call =
         |words: &[&str]| Step::Call { connection: 0, words: words.iter().map(|w| w.as_bytes().to_vec()).collect() };
-    let read: &[&str] = if write == "set" { &["get"] } else { &["hgetall"] };
+    let read: &[&str] = match write {
+        "set" => &["get"],
+        "sadd" => &["smembers"],
+        _ => &["hgetall"],
+    };
     let written: Vec<&str> = [&[write, key], field, &["1"]].concat();
     Some(vec![
         call(&written),

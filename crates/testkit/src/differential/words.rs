@@ -247,6 +247,37 @@ const SAMPLES: &[&str] = &[
     "restore k1 0 x",
 ];
 
+const MEMBERS: &[&str] =
+    &["1", "2", "3", "10", "-1", "70000", "-70000", "5000000000", "a", "b", "c", "hello", "a longer member of a set"];
+const ODD_MEMBERS: &[&str] = &[
+    "",
+    "01",
+    "-0",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+    "1.5",
+    "a member that is longer than sixty-four bytes, so that a listpack gives way",
+];
+const WEIGHTS: &[&str] =
+    &["w_*", "w_*->f1", "w_*->12", "w_*->", "*", "k*", "#", "##", "nosort", "x*y", "->*", "w_*->f*", ""];
+const BITS: &[&str] = &["0", "1", "2", "5", "7", "8", "9", "31", "63", "64", "100", "700", "9000"];
+const BIT_TYPES: &[&str] = &["u1", "i1", "u8", "i8", "u5", "i5", "u16", "i32", "u32", "i64", "u63", "i63"];
+const ODD_BIT_TYPES: &[&str] = &["u64", "i65", "u0", "i0", "x8", "U8", "u", "", "8", "u-1", "i 8", "u08"];
+const BIT_OFFSETS: &[&str] = &["0", "1", "3", "7", "8", "13", "64", "100", "#0", "#1", "#2", "#7"];
+/// An empty one, some that are damaged, some that are none.
+const HYPERLOGLOGS: &[&[u8]] = &[
+    b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\0\x7f\xff",
+    b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x80\x7f\xfe",
+    b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x7f\xfe",
+    b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x7f\xff\x00",
+    b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80",
+    b"HYLL\x02\0\0\0\0\0\0\0\0\0\0\0\x7f\xff",
+    b"HYLL\x00\0\0\0\0\0\0\0\0\0\0\0\x7f\xff",
+    b"HYLX\x01\0\0\0\0\0\0\0\0\0\0\0\x7f\xff",
+    b"HYLL",
+];
+
 /// Pushes the words of the pool `<pool>`.
 ///
 /// # Panics
@@ -277,7 +308,7 @@ pub fn push(pool: &str, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
         "db" => or_odd(rng, &["0", "1", "2"], &["-1", "15", "16", "100", "x", "", "9999999999999"], 8),
         "timeout" => or_odd(rng, &["0.01", "0.005"], &["-1", "abc", "", "1e30", "nan", "9223372036854775807"], 4),
         "pattern" => rng.pick(PATTERNS).to_vec(),
-        "type" => or_odd(rng, &["string", "hash", "STRING", "vectorset"], &["list", "nosuchtype", ""], 6),
+        "type" => or_odd(rng, &["string", "hash", "set", "STRING", "vectorset"], &["list", "nosuchtype", ""], 6),
         "element" => rng.pick(ELEMENTS).as_bytes().to_vec(),
         "attributes" => rng.pick(ATTRIBUTES).as_bytes().to_vec(),
         "json" => rng.pick(&ATTRIBUTES[..ATTRIBUTES_NOT_EMPTY]).as_bytes().to_vec(),
@@ -289,6 +320,17 @@ pub fn push(pool: &str, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
         "setting" => rng.pick(SETTINGS).as_bytes().to_vec(),
         "command" => rng.pick(COMMANDS).as_bytes().to_vec(),
         "sample" => return out.extend(rng.pick(SAMPLES).split(' ').map(|word| word.as_bytes().to_vec())),
+        "member" => or_odd(rng, MEMBERS, ODD_MEMBERS, 6),
+        "members" => return push_many(rng, out, 600),
+        "elements" => return push_many(rng, out, 400),
+        "weights" => rng.pick(WEIGHTS).as_bytes().to_vec(),
+        "bit" => or_odd(rng, BITS, &["-1", "4294967296", "99999999999", "x", "", "#1", "9223372036854775807"], 8),
+        "bittype" => or_odd(rng, BIT_TYPES, ODD_BIT_TYPES, 10),
+        "bitfieldoffset" => {
+            or_odd(rng, BIT_OFFSETS, &["-1", "#-1", "#", "4294967296", "#4294967296", "x", "9223372036854775807"], 12)
+        }
+        "bitfield" => return push_bitfield(rng, out),
+        "hll" => rng.pick(HYPERLOGLOGS).to_vec(),
         "fields" => return push_fields(rng, out, false),
         "fieldvalues" => return push_fields(rng, out, true),
         "vector" => return push_vector(rng, out),
@@ -321,6 +363,26 @@ fn value(rng: &mut Rng) -> Vec<u8> {
 fn or_odd(rng: &mut Rng, usual: &[&str], odd: &[&str], one_in: usize) -> Vec<u8> {
     let list = if rng.one_in(one_in) { odd } else { usual };
     rng.pick(list).as_bytes().to_vec()
+}
+
+/// Many numbers, or words made of them.
+fn push_many(rng: &mut Rng, out: &mut Vec<Vec<u8>>, most: usize) {
+    let (count, first, prefix) = (1 + rng.below(most), rng.below(2000), rng.pick(&["", "", "m", "-", "0"]));
+    out.extend((first..first + count).map(|number| format!("{prefix}{number}").into_bytes()));
+}
+
+/// One operation of BITFIELD.
+fn push_bitfield(rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
+    let operation = *rng.pick(&["get", "set", "incrby", "SET", "overflow"]);
+    out.push(operation.as_bytes().to_vec());
+    if operation == "overflow" {
+        return out.push(rng.pick(&["wrap", "sat", "fail"]).as_bytes().to_vec());
+    }
+    push("bittype", rng, out);
+    push("bitfieldoffset", rng, out);
+    if operation != "get" {
+        push(if rng.one_in(4) { "odd" } else { "int" }, rng, out);
+    }
 }
 
 /// `FIELDS n field [value] ...` with a count that is wrong now and then.

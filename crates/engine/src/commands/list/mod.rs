@@ -24,7 +24,7 @@ use crate::types::list::{End, Limits, List};
 pub use table::COMMANDS;
 
 /// The limits of this moment.
-fn limits(ctx: &Ctx<'_>) -> Limits {
+pub(in crate::commands) fn limits(ctx: &Ctx<'_>) -> Limits {
     let plain_bytes = ctx.engine.state.quicklist_packed_threshold.load(std::sync::atomic::Ordering::Relaxed);
     Limits { fill: ctx.engine.config.list_max_listpack_size(), plain_bytes }
 }
