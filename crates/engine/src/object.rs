@@ -15,6 +15,7 @@ use crate::digest::Digest;
 use crate::keyspace::KeyEntry;
 use crate::types::hash::Hash;
 use crate::types::list::List;
+use crate::types::stream::Stream;
 use crate::types::vset::VectorSet;
 
 /// What the keyspace asks of a type of value. An implementation knows nothing of commands.
@@ -193,6 +194,8 @@ objects! {
     Hash(Hash);
     /// Elements in order.
     List(List);
+    /// Log of entries with consumer groups.
+    Stream(Box<Stream>);
     /// Vectors with names and attributes.
     VectorSet(SharedVectorSet);
 }

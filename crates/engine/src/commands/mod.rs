@@ -16,6 +16,7 @@ pub mod list;
 pub mod memory;
 pub mod replication;
 pub mod server;
+pub mod stream;
 pub mod string;
 pub mod transactions;
 pub mod vset;
@@ -42,6 +43,15 @@ pub const TABLES: &[&[Command]] = &[
     memory::COMMANDS,
     replication::COMMANDS,
     server::COMMANDS,
+    stream::add::COMMANDS,
+    stream::claim::COMMANDS,
+    stream::delete::COMMANDS,
+    stream::group::COMMANDS,
+    stream::idmp::COMMANDS,
+    stream::info::COMMANDS,
+    stream::pending::COMMANDS,
+    stream::range::COMMANDS,
+    stream::read::COMMANDS,
     string::COMMANDS,
     transactions::COMMANDS,
     vset::COMMANDS,

@@ -2,4 +2,5 @@
 
 pub mod hash;
 pub mod list;
+pub mod stream;
 pub mod vset;
