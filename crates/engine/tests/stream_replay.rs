@@ -52,7 +52,7 @@ proptest! {
     fn a_replica_has_the_same_streams_after_every_turn(lines in prop::collection::vec((line(), 0..400_i64), 1..60)) {
         let mut pair = Replicated::new();
         for side in [&mut pair.primary, &mut pair.replica] {
-            side.run("CONFIG SET stream-node-max-entries 3");
+            side.run_words(&["CONFIG", "SET", "stream-node-max-entries", "3"]);
         }
         for (line, later) in lines {
             pair.primary.now_ms += if later > 380 { later } else { later / 100 };

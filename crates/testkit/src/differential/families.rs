@@ -329,7 +329,7 @@ impl Family {
             words.iter_mut().filter(avoided).for_each(|word| *word = b"7".to_vec());
         }
         lists::shorten_wait(&mut words);
-        streams::shorten_block(&mut words);
+        streams::tame(&mut words);
         if rng.one_in(6) {
             words[0].make_ascii_uppercase();
         }

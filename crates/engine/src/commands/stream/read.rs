@@ -262,12 +262,15 @@ impl<'a> Request<'a> {
     }
 
     fn set_streams(&mut self, argv: Argv<'_>, at: usize, grouped: bool) -> CommandResult {
-        let (name, symbol) = if grouped { ("xreadgroup", '>') } else { ("xread", '$') };
+        const UNBALANCED: CommandError = CommandError::text(
+            "ERR Unbalanced 'xread' list of streams: for each stream key an ID, '+', or '$' must be specified.",
+        );
+        const UNBALANCED_GROUPED: CommandError = CommandError::text(
+            "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified.",
+        );
         let words = argv.len() - at;
         if words % 2 != 0 {
-            return Err(CommandError::owned(format!(
-                "ERR Unbalanced '{name}' list of streams: for each stream key an ID, '+', or '{symbol}' must be specified."
-            )));
+            return Err(if grouped { UNBALANCED_GROUPED } else { UNBALANCED });
         }
         (self.streams_at, self.streams) = (at, words / 2);
         Ok(())

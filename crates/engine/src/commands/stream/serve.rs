@@ -110,9 +110,9 @@ impl Delivery<'_> {
         self.group.advance(self.log, id);
         if !no_ack {
             self.group.deliver(id, self.consumer, self.now_ms, 1);
+            self.group.consumer_mut(self.consumer).active_time = self.now_ms;
             self.changes.claimed(self.group, id);
         }
-        self.group.consumer_mut(self.consumer).active_time = self.now_ms;
     }
 
     /// Claims what has been pending for so long, the longest first; how many entries were written. Each is followed by
