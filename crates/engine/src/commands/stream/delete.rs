@@ -131,12 +131,8 @@ fn condition_and_ids(argv: Argv<'_>, first: usize) -> Result<(References, Vec<&[
 
 /// The words for what happens to references.
 pub(super) fn condition(word: &[u8]) -> Option<References> {
-    Some(match word.to_ascii_uppercase().as_slice() {
-        b"KEEPREF" => References::Keep,
-        b"DELREF" => References::Delete,
-        b"ACKED" => References::Acknowledged,
-        _ => return None,
-    })
+    let words = [("keepref", References::Keep), ("delref", References::Delete), ("acked", References::Acknowledged)];
+    words.iter().find(|(name, _)| is(word, name)).map(|(_, references)| *references)
 }
 
 fn parsed(ids: &[&[u8]]) -> Result<Vec<Id>, CommandError> {

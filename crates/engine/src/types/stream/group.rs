@@ -111,17 +111,14 @@ impl Group {
             Err(place) => place,
         };
         let consumer = Consumer { name: name.into(), seen_time: now_ms, active_time: -1, pending: BTreeSet::new() };
-        let index = match self.consumers.iter().position(Option::is_none) {
-            // Looking for a hole is only worth it where there is one.
-            Some(hole) if self.by_name.len() < self.consumers.len() => {
-                self.consumers[hole] = Some(consumer);
-                hole
-            }
-            _ => {
-                self.consumers.push(Some(consumer));
-                self.consumers.len() - 1
-            }
-        };
+        // Holes are looked for only where there is one.
+        let has_hole = self.by_name.len() < self.consumers.len();
+        let hole = if has_hole { self.consumers.iter().position(Option::is_none) } else { None };
+        let index = hole.unwrap_or(self.consumers.len());
+        match hole {
+            Some(hole) => self.consumers[hole] = Some(consumer),
+            None => self.consumers.push(Some(consumer)),
+        }
         let index = u32::try_from(index).expect("fewer consumers than fit in memory");
         self.by_name.insert(place, index);
         (ConsumerId(index), true)

@@ -55,6 +55,9 @@ fn reloaded(stream: &Stream) -> Stream {
     let again = Stream::read(&mut reader, stream.rdb_kind()).unwrap();
     assert!(reader.is_at_end().unwrap(), "all bytes are read");
     assert_eq!(again.digest(), stream.digest(), "saved and loaded");
+    let mut reader = Reader::from_slice(&bytes);
+    quiver_rdb::walk::skip_value(&mut reader, stream.rdb_kind()).unwrap();
+    assert!(reader.is_at_end().unwrap(), "a walk over a file steps over all of it");
     again
 }
 
