@@ -6,8 +6,8 @@ use super::{Iter, ListPack, Place};
 use crate::size_class::size_class;
 
 impl ListPack {
-    /// The elements from `place` on, from either end.
-    pub fn iter_from(&self, place: Place) -> Iter<'_> {
+    /// The elements from the one at `place` on, from either end.
+    pub fn iter_at(&self, place: Place) -> Iter<'_> {
         Iter { bytes: &self.bytes, rest: place.0..self.end() }
     }
 

@@ -8,7 +8,7 @@ use quiver_resp::{Argv, Encoder, OwnedArgv, Protocol};
 use super::super::args::integer;
 use super::serve::serve_group;
 use super::{exact_id, no_key_or_group, write_entry};
-use crate::blocking::Absent;
+use crate::blocking::{Absent, deadline_of_ms};
 use crate::command::{Acl, Arg, Begin, Command, CommandResult, Find, Flags, Group, KeyFlags, KeySpec};
 use crate::context::Ctx;
 use crate::error::CommandError;
@@ -221,7 +221,7 @@ impl<'a> Request<'a> {
         while let Some(word) = argv.get(at) {
             let value = argv.get(at + 1);
             match (word.to_ascii_uppercase().as_slice(), value) {
-                (b"BLOCK", Some(value)) => request.deadline = Some(deadline(value, now_ms)?),
+                (b"BLOCK", Some(value)) => request.deadline = Some(deadline_of_ms(value, now_ms)?),
                 (b"COUNT", Some(value)) => request.budget.count = count(integer(value)?),
                 (b"MAXCOUNT", Some(value)) => request.budget.max_count = limit(value, "MAXCOUNT")?,
                 (b"MAXSIZE", Some(value)) => request.budget.max_size = limit(value, "MAXSIZE")?,
@@ -370,14 +370,4 @@ fn limit(text: &[u8], name: &str) -> Result<usize, CommandError> {
 fn claim_time(text: &[u8]) -> Result<i64, CommandError> {
     let time = parse_i64(text).filter(|time| *time >= 0);
     time.ok_or(CommandError::text("ERR min-idle-time is not an integer or out of range"))
-}
-
-/// When to stop waiting, ms since 1970; nothing for never.
-fn deadline(text: &[u8], now_ms: i64) -> Result<Option<i64>, CommandError> {
-    const NOT_INTEGER: CommandError = CommandError::text("ERR timeout is not an integer or out of range");
-    match parse_i64(text).ok_or(NOT_INTEGER)? {
-        0 => Ok(None),
-        ..0 => Err(CommandError::text("ERR timeout is negative")),
-        ms => now_ms.checked_add(ms).map(Some).ok_or(CommandError::text("ERR timeout is out of range")),
-    }
 }

@@ -259,7 +259,7 @@ impl<'a> Iterator for EntriesBack<'a> {
             return None;
         }
         self.back.by_ref().rev().take(count).for_each(drop);
-        self.entries.read(&mut self.list.iter_from(self.back.back_place()))
+        self.entries.read(&mut self.list.iter_at(self.back.back_place()))
     }
 }
 
