@@ -115,6 +115,10 @@ pub const PARAMETERS: &[Parameter] = &[
     live("set-max-listpack-value", "64", Kind::Int(0, i64::MAX)),
     live("shutdown-timeout", "10", Kind::Int(0, i32::MAX as i64)),
     live("stop-writes-on-bgsave-error", "yes", Kind::Bool),
+    live("stream-idmp-duration", "100", Kind::Int(1, 86_400)),
+    live("stream-idmp-maxsize", "100", Kind::Int(1, 10_000)),
+    live("stream-node-max-bytes", "4096", Kind::Memory),
+    live("stream-node-max-entries", "100", Kind::Int(0, i64::MAX)),
     live("tcp-keepalive", "300", Kind::Int(0, i32::MAX as i64)),
     fixed("tcp-backlog", "511", Kind::Int(0, i32::MAX as i64)),
     fixed("tls-port", "0", Kind::Int(0, 0)),
@@ -243,6 +247,14 @@ accessors! {
     repl_timeout_s: "repl-timeout" as usize;
     /// Serve only loopback clients while there is no password.
     protected_mode: "protected-mode" as bool;
+    /// Seconds for which a new stream remembers producers' messages.
+    stream_idmp_duration: "stream-idmp-duration" as usize;
+    /// How many messages of each producer a new stream remembers.
+    stream_idmp_maxsize: "stream-idmp-maxsize" as usize;
+    /// Bytes of a block of a stream, 0 for no limit.
+    stream_node_max_bytes: "stream-node-max-bytes" as usize;
+    /// Entries of a block of a stream, 0 for no limit.
+    stream_node_max_entries: "stream-node-max-entries" as usize;
     /// Seconds a shutdown waits for replicas.
     shutdown_timeout_s: "shutdown-timeout" as usize;
     /// Most members of a compact sorted set.

@@ -16,6 +16,7 @@ use crate::keyspace::KeyEntry;
 use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::set::Set;
+use crate::types::stream::Stream;
 use crate::types::vset::VectorSet;
 use crate::types::zset::SortedSet;
 
@@ -199,6 +200,8 @@ objects! {
     SortedSet(SortedSet);
     /// Distinct members.
     Set(Set);
+    /// Log of entries with consumer groups.
+    Stream(Box<Stream>);
     /// Vectors with names and attributes.
     VectorSet(SharedVectorSet);
 }

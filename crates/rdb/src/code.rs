@@ -67,3 +67,7 @@ pub const STREAM_LISTPACKS_3: u8 = 21;
 pub const HASH_METADATA: u8 = 24;
 /// Hash with field expiries as one listpack: the earliest, then field, value, expiry, ...
 pub const HASH_LISTPACK_EX: u8 = 25;
+/// Stream of Redis 8.6: the memory of producers' messages follows the groups.
+pub const STREAM_LISTPACKS_4: u8 = 26;
+/// Stream of Redis 8.8: groups have released entries.
+pub const STREAM_LISTPACKS_5: u8 = 27;

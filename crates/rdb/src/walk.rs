@@ -124,6 +124,8 @@ pub fn skip_value(reader: &mut Reader<'_>, kind: u8) -> Result<(), Error> {
         code::STREAM_LISTPACKS => skip_stream(reader, 1),
         code::STREAM_LISTPACKS_2 => skip_stream(reader, 2),
         code::STREAM_LISTPACKS_3 => skip_stream(reader, 3),
+        code::STREAM_LISTPACKS_4 => skip_stream(reader, 4),
+        code::STREAM_LISTPACKS_5 => skip_stream(reader, 5),
         code::MODULE_2 => {
             reader.length()?;
             module::skip_items(reader)
@@ -148,8 +150,22 @@ fn skip_stream(reader: &mut Reader<'_>, version: u8) -> Result<(), Error> {
             reader.skip_string()?;
             reader.skip(if version >= 3 { 16 } else { 8 })?; // seen time, active time
             repeat(reader, |reader| reader.skip(STREAM_ID_LEN))
+        })?;
+        if version >= 5 { repeat(reader, |reader| reader.skip(STREAM_ID_LEN)) } else { Ok(()) }
+    })?;
+    if version < 4 {
+        return Ok(());
+    }
+    // Duration and number of messages that are remembered, the messages by producer, two counters.
+    skip_lengths(reader, 2)?;
+    repeat(reader, |reader| {
+        reader.skip_string()?;
+        repeat(reader, |reader| {
+            reader.skip_string()?;
+            reader.skip(STREAM_ID_LEN)
         })
-    })
+    })?;
+    skip_lengths(reader, 2)
 }
 
 /// Reads a count, then as many items; a false count meets the end of the input soon.

@@ -14,6 +14,7 @@
 //! Invariant: the bytes always pass [`ListPack::from_bytes`]. Not done here: knowing pairs from lists, order, duplicates.
 
 mod codec;
+mod cursor;
 #[cfg(test)]
 mod tests;
 

@@ -21,6 +21,7 @@ pub mod replication;
 pub mod server;
 pub mod set;
 pub mod sort;
+pub mod stream;
 pub mod string;
 pub mod transactions;
 pub mod vset;
@@ -53,6 +54,15 @@ pub const TABLES: &[&[Command]] = &[
     server::COMMANDS,
     set::COMMANDS,
     sort::COMMANDS,
+    stream::add::COMMANDS,
+    stream::claim::COMMANDS,
+    stream::delete::COMMANDS,
+    stream::group::COMMANDS,
+    stream::idmp::COMMANDS,
+    stream::info::COMMANDS,
+    stream::pending::COMMANDS,
+    stream::range::COMMANDS,
+    stream::read::COMMANDS,
     string::COMMANDS,
     transactions::COMMANDS,
     vset::COMMANDS,

@@ -4,5 +4,6 @@ pub mod hash;
 pub mod hyperloglog;
 pub mod list;
 pub mod set;
+pub mod stream;
 pub mod vset;
 pub mod zset;

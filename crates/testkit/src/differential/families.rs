@@ -3,6 +3,7 @@
 mod lists;
 pub(super) mod zset;
 mod sets;
+mod streams;
 
 use std::time::Duration;
 
@@ -282,6 +283,7 @@ pub fn all() -> Vec<Family> {
         family("scan", 1, &[SCAN, SEEDS, ANY_SEEDS], scans),
         family("hash", 1, &[HASH, SEEDS, VECTOR_SEEDS], |rng| expiring(rng, "hset", &["f1"])),
         family("list", 1, &[lists::LIST, SEEDS, ANY_SEEDS], |_| None),
+        family("stream", 1, &[streams::STREAM], streams::automatic_ids),
         family("transactions", 2, &[TRANSACTIONS], |_| None),
         family("connection", 2, &[CONNECTION], |_| None),
         family("vset", 1, &[VSET], |_| None),
@@ -335,6 +337,7 @@ impl Family {
             words.iter_mut().filter(avoided).for_each(|word| *word = b"7".to_vec());
         }
         lists::shorten_wait(&mut words);
+        streams::tame(&mut words);
         if rng.one_in(6) {
             words[0].make_ascii_uppercase();
         }

@@ -111,6 +111,33 @@ const WEIRD: &[&[u8]] = &[
     b"1e30",
     b"very long word indeed, longer than most words",
 ];
+const IDS: &[&str] = &["9-0", "9-1", "9-2", "9-3", "9-4", "9-5", "9-6", "9-7", "1-1", "5-0", "9", "1-2", "9-12"];
+const NEW_IDS: &[&str] = &["1-1", "1-*", "2-0", "3", "5-5", "5-*", "9-1", "9-50", "10-0", "11-*"];
+const ODD_IDS: &[&str] = &[
+    "0",
+    "0-0",
+    "0-1",
+    "0-*",
+    "-",
+    "+",
+    "x",
+    "",
+    "1-",
+    "-1",
+    "1-x",
+    "9-*-1",
+    "01-1",
+    " 9-1",
+    "+9-+1",
+    "-1-1",
+    "18446744073709551615",
+    "18446744073709551615-18446744073709551615",
+    "18446744073709551616-0",
+    "9-18446744073709551615",
+    "9-18446744073709551614",
+];
+const BOUNDS: &[&str] =
+    &["-", "+", "9-0", "9-1", "9-3", "9-5", "9", "1-1", "5", "(9-2", "(9-4", "(1-1", "(9", "(-", "("];
 const ELEMENTS: &[&str] = &["e1", "e2", "e3", "e4", "e5", "e6", "e7", "e8", "apple", "pear", ""];
 const ATTRIBUTES: &[&str] = &[
     "{\"year\":1980,\"tag\":\"a\"}",
@@ -309,6 +336,13 @@ pub fn push(pool: &str, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
         "timeout" => or_odd(rng, &["0.01", "0.005"], &["-1", "abc", "", "1e30", "nan", "9223372036854775807"], 4),
         "pattern" => rng.pick(PATTERNS).to_vec(),
         "type" => or_odd(rng, &["string", "hash", "set", "STRING", "vectorset"], &["list", "nosuchtype", ""], 6),
+        "stream" => or_odd(rng, &["s1", "s2", "s3"], &["s4", "", "missing"], 15),
+        "group" => or_odd(rng, &["g1", "g1", "g2"], &["g3", ""], 12),
+        "consumer" => or_odd(rng, &["c1", "c2"], &["c3", ""], 12),
+        "newid" => or_odd(rng, NEW_IDS, ODD_IDS, 6),
+        "id" => or_odd(rng, IDS, ODD_IDS, 12),
+        "bound" => or_odd(rng, BOUNDS, ODD_IDS, 10),
+        "claim" => return push_claim(rng, out),
         "element" => rng.pick(ELEMENTS).as_bytes().to_vec(),
         "attributes" => rng.pick(ATTRIBUTES).as_bytes().to_vec(),
         "json" => rng.pick(&ATTRIBUTES[..ATTRIBUTES_NOT_EMPTY]).as_bytes().to_vec(),
@@ -395,6 +429,22 @@ fn push_fields(rng: &mut Rng, out: &mut Vec<Vec<u8>>, with_values: bool) {
         push("field", rng, out);
         if with_values {
             push("value", rng, out);
+        }
+    }
+}
+
+/// Options of XCLAIM, with times far from where a clock's tick could decide.
+fn push_claim(rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
+    for option in ["idle", "time", "retrycount", "force", "justid", "lastid"] {
+        if !rng.one_in(3) {
+            continue;
+        }
+        out.push(option.as_bytes().to_vec());
+        match option {
+            "idle" | "time" => out.push(or_odd(rng, &["0", "1000000", "100000000"], &["-1", "x"], 8)),
+            "retrycount" => out.push(or_odd(rng, &["0", "1", "7"], &["-1", "x"], 8)),
+            "lastid" => push("id", rng, out),
+            _ => {}
         }
     }
 }
