@@ -340,6 +340,7 @@ impl<'a> Turn<'a, 'a> {
         stats.hits.add(ks.counters.hits);
         stats.misses.add(ks.counters.misses);
         stats.expired.add(ks.counters.expired);
+        stats.expired_fields.add(ks.counters.expired_fields);
         let garbage = std::mem::take(&mut ks.garbage);
         drop(ks);
         if !garbage.is_empty() {

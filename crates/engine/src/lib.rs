@@ -18,6 +18,7 @@ pub mod engine;
 pub mod error;
 pub mod expire;
 pub mod extended;
+pub mod field_expiry;
 pub mod glob;
 pub mod host;
 pub mod keyspace;

@@ -1,5 +1,6 @@
 //! What the server knows of one client.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
@@ -42,9 +43,14 @@ pub struct Session {
     pub takeover: Option<Takeover>,
     /// What REPLCONF told before PSYNC.
     pub replica: ReplicaInfo,
+    /// Lists of field names by the name HIMPORT PREPARE gave them.
+    pub fieldsets: BTreeMap<Box<[u8]>, Fieldset>,
     /// The part other threads see.
     pub shared: Arc<ClientInfo>,
 }
+
+/// Names of fields, in order.
+pub type Fieldset = Arc<[Box<[u8]>]>;
 
 /// Commands queued since MULTI.
 #[derive(Debug, Default)]
@@ -211,6 +217,7 @@ impl Session {
             reply_mode: ReplyMode::On,
             takeover: None,
             replica: ReplicaInfo::default(),
+            fieldsets: BTreeMap::new(),
             shared,
         }
     }

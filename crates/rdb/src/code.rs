@@ -67,3 +67,5 @@ pub const STREAM_LISTPACKS_3: u8 = 21;
 pub const HASH_METADATA: u8 = 24;
 /// Hash with field expiries as one listpack: the earliest, then field, value, expiry, ...
 pub const HASH_LISTPACK_EX: u8 = 25;
+/// Array: cursor, count, then (distance, element). Quiver's own, far from the numbers that Redis gives out.
+pub const QUIVER_ARRAY: u8 = 200;

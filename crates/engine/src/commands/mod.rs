@@ -1,6 +1,7 @@
 //! Commands by family: each file holds the table entries of its commands and their handlers.
 
 pub(crate) mod args;
+pub mod array;
 pub mod client;
 pub mod command;
 pub mod config;
@@ -22,6 +23,7 @@ use crate::command::Command;
 
 /// All families.
 pub const TABLES: &[&[Command]] = &[
+    array::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,
     config::COMMANDS,
@@ -34,6 +36,9 @@ pub const TABLES: &[&[Command]] = &[
     generic::scan::COMMANDS,
     generic::transfer::COMMANDS,
     hash::COMMANDS,
+    hash::expire::COMMANDS,
+    hash::expiring::COMMANDS,
+    hash::himport::COMMANDS,
     info::COMMANDS,
     memory::COMMANDS,
     replication::COMMANDS,

@@ -1,4 +1,5 @@
 //! Collections: each file owns a value, its encodings and its invariants, and knows nothing of commands.
 
+pub mod array;
 pub mod hash;
 pub mod vset;

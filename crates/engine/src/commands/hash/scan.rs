@@ -13,6 +13,7 @@ use crate::types::hash::ItemText;
 pub(super) fn hscan(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let mut cursor = scan_cursor(argv.at(2))?;
     let key = ctx.first_key(argv);
+    let as_of = ctx.ks.as_of();
     // As in Redis, the options of a scan of nothing are not looked at.
     let Some(hash) = ctx.ks.value::<Hash>(key)? else {
         write_reply(&mut ctx.reply, 0, 0, &[]);
@@ -24,7 +25,7 @@ pub(super) fn hscan(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let (mut seen, mut matched) = (0, 0);
     // Empty buckets must not make a call long: ten per element asked for, as in Redis.
     for _ in 0..options.count.saturating_mul(10) {
-        cursor = hash.scan(cursor, &mut |field, value| {
+        cursor = hash.scan(cursor, as_of, &mut |field, value| {
             seen += 1;
             if options.pattern.is_none_or(|pattern| glob::matches(pattern, ItemText::new(field).as_bytes())) {
                 matched += 1;
