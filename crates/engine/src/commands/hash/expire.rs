@@ -6,7 +6,7 @@
 use quiver_resp::Argv;
 
 use super::super::args::{Unit, integer, is};
-use super::fields::{Fields, expiry_ms};
+use super::fields::{BAD_COUNT, Fields, expiry_ms};
 use super::write::fields_deleted;
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, KeyFlags, KeySpec};
 use crate::context::Ctx;
@@ -121,7 +121,8 @@ const DONE: i64 = 1;
 /// The time is past: the field is gone.
 const DELETED: i64 = 2;
 
-const BAD_COUNT: &str = "ERR Parameter `numFields` should be greater than 0";
+/// What those that set an expiry say about a number of fields that is none.
+const TOO_FEW: &str = "ERR Parameter `numFields` should be greater than 0";
 
 fn hexpire(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     set_expiry(ctx, argv, Unit { seconds: true, absolute: false })
@@ -140,14 +141,16 @@ fn hpexpireat(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 }
 
 fn set_expiry(ctx: &mut Ctx<'_>, argv: Argv<'_>, unit: Unit) -> CommandResult {
+    let key = ctx.first_key(argv);
+    ctx.ks.value_mut::<Hash>(key)?;
     let at_ms = expiry_ms(integer(argv.at(2))?, unit, ctx.ks.now_ms, ctx.entry.full_name)?;
     let condition = Condition::parse(argv.at(3));
-    let fields = Fields::parse(argv, 3 + usize::from(condition.is_some()), 1, BAD_COUNT)?;
-    let key = ctx.first_key(argv);
+    let fields = Fields::parse(argv, 3 + usize::from(condition.is_some()), TOO_FEW)?;
     ctx.ks.expire_fields(key, fields.names());
     let (as_of, deletes) = (ctx.ks.as_of(), is_past(ctx, at_ms));
     let Some(hash) = ctx.ks.value_mut::<Hash>(key)? else { return no_fields(ctx, fields) };
     let before = hash.earliest();
+    hash.make_volatile();
     let mut met = Vec::new();
     ctx.reply.array(fields.len());
     for field in fields.names() {
@@ -250,7 +253,7 @@ fn hpexpiretime(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 fn tell_expiry(ctx: &mut Ctx<'_>, argv: Argv<'_>, shown: impl Fn(i64, i64) -> i64) -> CommandResult {
     let (key, as_of, now_ms) = (ctx.first_key(argv), ctx.ks.as_of(), ctx.ks.now_ms);
     let hash = ctx.ks.value::<Hash>(key)?;
-    let fields = Fields::parse(argv, 2, 1, BAD_COUNT)?;
+    let fields = Fields::parse(argv, 2, BAD_COUNT)?;
     ctx.reply.array(fields.len());
     for field in fields.names() {
         ctx.reply.integer(match hash.and_then(|hash| hash.expiry(field, as_of)) {
@@ -273,7 +276,8 @@ fn seconds(ms: i64) -> i64 {
 
 fn hpersist(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    let fields = Fields::parse(argv, 2, 1, BAD_COUNT)?;
+    ctx.ks.value_mut::<Hash>(key)?;
+    let fields = Fields::parse(argv, 2, BAD_COUNT)?;
     ctx.ks.expire_fields(key, fields.names());
     let as_of = ctx.ks.as_of();
     let Some(hash) = ctx.ks.value_mut::<Hash>(key)? else { return no_fields(ctx, fields) };

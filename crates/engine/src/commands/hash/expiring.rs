@@ -2,10 +2,10 @@
 
 use quiver_resp::Argv;
 
-use super::super::args::{Options, Unit, expiry_option, integer, is};
+use super::super::args::{Unit, expiry_option, integer, is};
 use super::bulk;
 use super::expire::{expiry_set, is_past, persisted, replay};
-use super::fields::{Fields, expiry_ms};
+use super::fields::{BAD_COUNT, Fields, expiry_ms};
 use super::write::{fields_deleted, limits};
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, KeyFlags, KeySpec};
 use crate::commands::args::Expiry;
@@ -97,17 +97,12 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-const BAD_COUNT: &str = "ERR Number of fields must be a positive integer";
-
 fn hgetdel(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    let fields = Fields::parse(argv, 2, 1, BAD_COUNT)?;
+    ctx.ks.value_mut::<Hash>(key)?;
+    let fields = Fields::parse(argv, 2, BAD_COUNT)?;
     ctx.ks.expire_fields(key, fields.names());
-    write_values(ctx, key, fields)?;
-    let mut removed = Vec::new();
-    if let Some(hash) = ctx.ks.value_mut::<Hash>(key)? {
-        removed.extend(fields.names().filter(|field| hash.remove(field)));
-    }
+    let removed = answer(ctx, key, fields, Then::Delete)?;
     if !removed.is_empty() {
         replay(ctx, &[b"HDEL", key.name], &removed);
         fields_deleted(ctx, key, removed.len());
@@ -115,18 +110,52 @@ fn hgetdel(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     Ok(())
 }
 
-/// Answers the values of the fields.
-fn write_values(ctx: &mut Ctx<'_>, key: Key<'_>, fields: Fields<'_>) -> CommandResult {
+/// What is done with a field once its value is answered.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    Nothing,
+    Delete,
+    Expire(i64),
+    Persist,
+}
+
+/// Answers the values of the fields, each before something is done with it: a field named twice may be gone by then.
+/// Gives the fields that were changed.
+fn answer<'f>(
+    ctx: &mut Ctx<'_>,
+    key: Key<'_>,
+    fields: Fields<'f>,
+    then: Then,
+) -> Result<Vec<&'f [u8]>, CommandError> {
     let as_of = ctx.ks.as_of();
-    let hash = ctx.ks.value::<Hash>(key)?;
+    let mut hash = ctx.ks.value_mut::<Hash>(key)?;
+    let before = hash.as_ref().and_then(|hash| hash.earliest());
+    if let (Some(hash), Then::Expire(_)) = (&mut hash, then) {
+        hash.make_volatile();
+    }
+    let mut changed = Vec::new();
     ctx.reply.array(fields.len());
     for field in fields.names() {
-        match hash.and_then(|hash| hash.get(field, as_of)) {
-            Some(value) => bulk(&mut ctx.reply, value),
-            None => ctx.reply.null(),
+        let found = hash.as_mut().filter(|hash| hash.contains(field, as_of));
+        let Some(hash) = found else {
+            ctx.reply.null();
+            continue;
+        };
+        bulk(&mut ctx.reply, hash.get(field, as_of).expect("the field was just seen"));
+        match then {
+            Then::Nothing => continue,
+            Then::Persist if hash.expiry(field, as_of).flatten().is_none() => continue,
+            Then::Delete => {
+                hash.remove(field);
+            }
+            Then::Expire(at_ms) => hash.set_expiry(field, Some(at_ms)),
+            Then::Persist => hash.set_expiry(field, None),
         }
+        changed.push(field);
     }
-    Ok(())
+    let after = hash.and_then(|hash| hash.earliest());
+    ctx.ks.reindex(&key, before, after);
+    Ok(changed)
 }
 
 /// The words between key and fields, and the fields.
@@ -139,104 +168,79 @@ struct Wish<'a> {
 }
 
 impl<'a> Wish<'a> {
-    fn parse(ctx: &Ctx<'_>, argv: Argv<'a>, sets: bool) -> Result<Self, CommandError> {
-        let only_one = if sets {
-            CommandError::text("ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified")
-        } else {
-            CommandError::text("ERR Only one of EX, PX, EXAT, PXAT or PERSIST arguments can be specified")
+    /// At most one option.
+    fn to_get(ctx: &Ctx<'_>, argv: Argv<'a>) -> Result<Self, CommandError> {
+        let (expiry, at) = match (expiry_option(argv.at(2)), argv.at(2)) {
+            (Some(unit), _) => (Expiry::At(given_expiry(ctx, argv.at(3), unit)?), 4),
+            (None, word) if is(word, "PERSIST") => (Expiry::Persist, 3),
+            (None, _) => (Expiry::None, 2),
         };
-        let (mut expiry, mut there) = (Expiry::None, None);
-        let mut options = Options::new(argv, 2);
-        let mut at = 2;
-        while let Some(word) = options.next() {
-            if is(word, "FIELDS") {
-                let fields = Fields::parse(argv, at, if sets { 2 } else { 1 }, BAD_COUNT)?;
-                return Ok(Self { expiry, there, fields });
-            }
-            let asked = if sets && is(word, "KEEPTTL") {
-                Expiry::Keep
-            } else if !sets && is(word, "PERSIST") {
-                Expiry::Persist
-            } else if let Some(unit) = expiry_option(word) {
-                at += 1;
-                Expiry::At(given_expiry(ctx, options.next(), unit)?)
-            } else if sets && (is(word, "FNX") || is(word, "FXX")) {
-                if there.replace(is(word, "FXX")).is_some() {
-                    return Err(CommandError::text("ERR Only one of FXX or FNX arguments can be specified"));
-                }
-                at += 1;
-                continue;
-            } else {
-                return Err(CommandError::owned(format!("ERR unknown argument: {}", quote_word(word))));
-            };
-            if expiry != Expiry::None {
-                return Err(only_one);
-            }
-            expiry = asked;
+        if argv.len() <= at {
+            return Err(CommandError::Arity("hgetex".into()));
+        }
+        Ok(Self { expiry, there: None, fields: Fields::parse(argv, at, BAD_COUNT)? })
+    }
+
+    /// Options in any order.
+    fn to_set(ctx: &Ctx<'_>, argv: Argv<'a>) -> Result<Self, CommandError> {
+        const ONE_EXPIRY: CommandError =
+            CommandError::text("ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified");
+        const ONE_CONDITION: CommandError =
+            CommandError::text("ERR Only one of FXX or FNX arguments can be specified");
+        let (mut expiry, mut there, mut at) = (Expiry::None, None, 2);
+        while let Some(word) = argv.get(at) {
             at += 1;
+            if is(word, "FIELDS") {
+                return Ok(Self { expiry, there, fields: Fields::pairs_from(argv, at)? });
+            } else if is(word, "FNX") || is(word, "FXX") {
+                if there.replace(is(word, "FXX")).is_some() {
+                    return Err(ONE_CONDITION);
+                }
+                continue;
+            }
+            let unit = expiry_option(word);
+            if unit.is_none() && !is(word, "KEEPTTL") {
+                return Err(CommandError::owned(format!("ERR unknown argument: {}", quote_word(word))));
+            } else if expiry != Expiry::None {
+                return Err(ONE_EXPIRY);
+            }
+            expiry = Expiry::Keep;
+            if let Some(unit) = unit {
+                let text = argv.get(at).ok_or(CommandError::text("ERR missing expire time"))?;
+                expiry = Expiry::At(given_expiry(ctx, text, unit)?);
+                at += 1;
+            }
         }
         Err(CommandError::text("ERR missing FIELDS argument"))
     }
 }
 
-fn given_expiry(ctx: &Ctx<'_>, text: Option<&[u8]>, unit: Unit) -> Result<i64, CommandError> {
-    let text = text.ok_or(CommandError::text("ERR missing expire time"))?;
+fn given_expiry(ctx: &Ctx<'_>, text: &[u8], unit: Unit) -> Result<i64, CommandError> {
     expiry_ms(integer(text)?, unit, ctx.ks.now_ms, ctx.entry.full_name)
 }
 
 fn hgetex(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let wish = Wish::parse(ctx, argv, false)?;
     let key = ctx.first_key(argv);
+    ctx.ks.value_mut::<Hash>(key)?;
+    let wish = Wish::to_get(ctx, argv)?;
     ctx.ks.expire_fields(key, wish.fields.names());
-    write_values(ctx, key, wish.fields)?;
+    let then = match wish.expiry {
+        Expiry::At(at_ms) if is_past(ctx, at_ms) => Then::Delete,
+        Expiry::At(at_ms) => Then::Expire(at_ms),
+        Expiry::Persist => Then::Persist,
+        Expiry::None | Expiry::Keep => Then::Nothing,
+    };
+    let changed = answer(ctx, key, wish.fields, then)?;
     match wish.expiry {
-        Expiry::At(at_ms) => set_expiries(ctx, key, wish.fields, at_ms),
-        Expiry::Persist => clear_expiries(ctx, key, wish.fields),
-        Expiry::None | Expiry::Keep => Ok(()),
-    }
-}
-
-fn set_expiries(ctx: &mut Ctx<'_>, key: Key<'_>, fields: Fields<'_>, at_ms: i64) -> CommandResult {
-    let (as_of, deletes) = (ctx.ks.as_of(), is_past(ctx, at_ms));
-    let Some(hash) = ctx.ks.value_mut::<Hash>(key)? else { return Ok(()) };
-    let before = hash.earliest();
-    let mut met = Vec::new();
-    for field in fields.names().filter(|field| hash.contains(field, as_of)).collect::<Vec<_>>() {
-        // A field named twice may be gone by now.
-        let there = if deletes { hash.remove(field) } else { true };
-        if there {
-            met.push(field);
-        }
-        if !deletes {
-            hash.set_expiry(field, Some(at_ms));
-        }
-    }
-    let after = hash.earliest();
-    ctx.ks.reindex(&key, before, after);
-    if !met.is_empty() {
-        expiry_set(ctx, key, &met, at_ms);
-    }
-    Ok(())
-}
-
-fn clear_expiries(ctx: &mut Ctx<'_>, key: Key<'_>, fields: Fields<'_>) -> CommandResult {
-    let as_of = ctx.ks.as_of();
-    let Some(hash) = ctx.ks.value_mut::<Hash>(key)? else { return Ok(()) };
-    let mut met = Vec::new();
-    for field in fields.names() {
-        if hash.expiry(field, as_of).flatten().is_some() {
-            hash.set_expiry(field, None);
-            met.push(field);
-        }
-    }
-    if !met.is_empty() {
-        persisted(ctx, key, &met);
+        _ if changed.is_empty() => {}
+        Expiry::At(at_ms) => expiry_set(ctx, key, &changed, at_ms),
+        _ => persisted(ctx, key, &changed),
     }
     Ok(())
 }
 
 fn hsetex(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let wish = Wish::parse(ctx, argv, true)?;
+    let wish = Wish::to_set(ctx, argv)?;
     let (key, limits, as_of) = (ctx.first_key(argv), limits(ctx), ctx.ks.as_of());
     ctx.ks.expire_fields(key, wish.fields.names());
     let hash = ctx.ks.value::<Hash>(key)?;

@@ -16,24 +16,34 @@ pub(super) struct Fields<'a> {
     width: usize,
 }
 
+/// What most commands say about a number of fields that is none.
+pub(super) const BAD_COUNT: &str = "ERR Number of fields must be a positive integer";
+
 impl<'a> Fields<'a> {
-    /// Reads `FIELDS numfields ...` at `argv[at]`, with which the command must end.
-    pub(super) fn parse(
-        argv: Argv<'a>,
-        at: usize,
-        width: usize,
-        bad_count: &'static str,
-    ) -> Result<Self, CommandError> {
+    /// Reads `FIELDS numfields field ...` at `argv[at]`, with which the command must end.
+    pub(super) fn parse(argv: Argv<'a>, at: usize, bad_count: &'static str) -> Result<Self, CommandError> {
         if !argv.get(at).is_some_and(|word| is(word, "FIELDS")) {
             return Err(CommandError::text("ERR Mandatory argument FIELDS is missing or not at the right position"));
         }
         let count = argv.get(at + 1).and_then(parse_i64).filter(|count| *count > 0);
         let count = count.ok_or(CommandError::text(bad_count))?;
         let words = argv.from(at + 2);
-        if usize::try_from(count).ok().and_then(|count| count.checked_mul(width)) != Some(words.len()) {
+        if usize::try_from(count) != Ok(words.len()) {
             return Err(CommandError::text("ERR The `numfields` parameter must match the number of arguments"));
         }
-        Ok(Self { words, width })
+        Ok(Self { words, width: 1 })
+    }
+
+    /// Reads `numfields field value ...` at `argv[at]`, with which HSETEX must end.
+    pub(super) fn pairs_from(argv: Argv<'a>, at: usize) -> Result<Self, CommandError> {
+        const ARITY: CommandError = CommandError::Arity(std::borrow::Cow::Borrowed("hsetex"));
+        let count = parse_i64(argv.get(at).ok_or(ARITY)?).and_then(|count| i32::try_from(count).ok());
+        let count = count.filter(|count| *count > 0).ok_or(CommandError::text("ERR invalid number of fields"))?;
+        let words = argv.from(at + 1);
+        if words.len() as u64 != 2 * u64::from(count.unsigned_abs()) {
+            return Err(ARITY);
+        }
+        Ok(Self { words, width: 2 })
     }
 
     /// Number of fields.

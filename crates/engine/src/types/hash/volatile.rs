@@ -341,8 +341,8 @@ impl Hash {
         }
     }
 
-    /// Makes room for expiries. Cost: O(n) once.
-    fn make_volatile(&mut self) {
+    /// Makes room for expiries. A hash that has it keeps it, as in Redis. Cost: O(n) once.
+    pub fn make_volatile(&mut self) {
         self.unshare();
         if let Content::Small(list) = &self.0 {
             self.0 = Content::Volatile(Box::new(VolatileList::of_pairs(list)));
