@@ -147,7 +147,7 @@ fn elements_are_found_by_text_and_pattern() {
         ("ARGREP log 0 4 RE '^[A-Za-z]+: (cpu|net)$' NOCASE", "*2[:2 :4]"),
         ("ARGREP log 0 4 RE '^error' NOCASE LIMIT 1", "*1[:2]"),
         ("ARGREP log 0 4 EXACT 'info: ready'", "*1[:3]"),
-        ("ARGREP log 0 4 MATCH r MATCH o AND", "*3[:0 :3 :4]"),
+        ("ARGREP log 0 4 MATCH r MATCH o AND", "*2[:3 :4]"),
         ("ARGREP log - + MATCH '' LIMIT 2", "*2[:0 :1]"),
         ("ARGREP none - + MATCH x", "*0[]"),
         ("ARGREP log - + RE '('", "-ERR invalid regular expression"),

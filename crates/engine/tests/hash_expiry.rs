@@ -279,7 +279,7 @@ proptest! {
     ) {
         let mut pair = Replicated::new();
         for side in [&mut pair.primary, &mut pair.replica] {
-            side.run(&format!("CONFIG SET hash-max-listpack-entries {limit}"));
+            side.run_words(&["CONFIG", "SET", "hash-max-listpack-entries", limit]);
         }
         for (number, step) in steps.iter().enumerate() {
             match step {

@@ -361,7 +361,9 @@ fn expiring_field(rng: &mut Rng) -> Option<Vec<Step>> {
     };
     let mut steps: Vec<Step> = ["hset KEY f2 2", "hsetex KEY px 20 fields 2 f1 1 f3 3"].map(call).into();
     steps.push(Step::Sleep(Duration::from_millis(40)));
-    steps.extend(["hget KEY f1", "hmget KEY f1 f2 f3", "hgetall KEY", "httl KEY fields 2 f1 f2", "hexists KEY f3"].map(call));
+    steps.extend(
+        ["hget KEY f1", "hmget KEY f1 f2 f3", "hgetall KEY", "httl KEY fields 2 f1 f2", "hexists KEY f3"].map(call),
+    );
     steps.push(call(if rng.one_in(2) { "hsetnx KEY f1 5" } else { "hincrby KEY f1 5" }));
     steps.push(Step::Sleep(Duration::from_millis(400)));
     steps.extend(["hlen KEY", "hgetall KEY", "object encoding KEY", "exists KEY", "dbsize"].map(call));

@@ -12,9 +12,9 @@ use crate::types::array::{Array, INDEX_MAX};
 
 pub(super) fn arset(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let (key, first, values) = (ctx.first_key(argv), index(argv.at(2))?, argv.from(3));
-    first.checked_add(values.len() as u64 - 1).filter(|last| *last <= INDEX_MAX).ok_or(INVALID_INDEX)?;
+    let last = first.checked_add(values.len() as u64 - 1).filter(|last| *last <= INDEX_MAX).ok_or(INVALID_INDEX)?;
     let array = ctx.ks.value_or_new::<Array>(key)?;
-    let added = (first..).zip(values.iter()).filter(|(index, value)| array.set(*index, value)).count();
+    let added = (first..=last).zip(values.iter()).filter(|(index, value)| array.set(*index, value)).count();
     changed(ctx, key, values.len());
     ctx.reply.integer(added as i64);
     Ok(())

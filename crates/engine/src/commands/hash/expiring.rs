@@ -121,18 +121,10 @@ enum Then {
 
 /// Answers the values of the fields, each before something is done with it: a field named twice may be gone by then.
 /// Gives the fields that were changed.
-fn answer<'f>(
-    ctx: &mut Ctx<'_>,
-    key: Key<'_>,
-    fields: Fields<'f>,
-    then: Then,
-) -> Result<Vec<&'f [u8]>, CommandError> {
+fn answer<'f>(ctx: &mut Ctx<'_>, key: Key<'_>, fields: Fields<'f>, then: Then) -> Result<Vec<&'f [u8]>, CommandError> {
     let as_of = ctx.ks.as_of();
     let mut hash = ctx.ks.value_mut::<Hash>(key)?;
     let before = hash.as_ref().and_then(|hash| hash.earliest());
-    if let (Some(hash), Then::Expire(_)) = (&mut hash, then) {
-        hash.make_volatile();
-    }
     let mut changed = Vec::new();
     ctx.reply.array(fields.len());
     for field in fields.names() {
@@ -185,8 +177,7 @@ impl<'a> Wish<'a> {
     fn to_set(ctx: &Ctx<'_>, argv: Argv<'a>) -> Result<Self, CommandError> {
         const ONE_EXPIRY: CommandError =
             CommandError::text("ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified");
-        const ONE_CONDITION: CommandError =
-            CommandError::text("ERR Only one of FXX or FNX arguments can be specified");
+        const ONE_CONDITION: CommandError = CommandError::text("ERR Only one of FXX or FNX arguments can be specified");
         let (mut expiry, mut there, mut at) = (Expiry::None, None, 2);
         while let Some(word) = argv.get(at) {
             at += 1;
@@ -224,6 +215,9 @@ fn hgetex(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     ctx.ks.value_mut::<Hash>(key)?;
     let wish = Wish::to_get(ctx, argv)?;
     ctx.ks.expire_fields(key, wish.fields.names());
+    if let (Some(hash), Expiry::At(_)) = (ctx.ks.value_mut::<Hash>(key)?, wish.expiry) {
+        hash.make_volatile();
+    }
     let then = match wish.expiry {
         Expiry::At(at_ms) if is_past(ctx, at_ms) => Then::Delete,
         Expiry::At(at_ms) => Then::Expire(at_ms),

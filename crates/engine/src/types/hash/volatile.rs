@@ -354,10 +354,10 @@ impl Hash {
         if matches!(self.0, Content::Large(_)) {
             return;
         }
-        let mut fields = Fields::new();
+        // Not recomputed: whoever keeps an index by it need not hear of the change.
+        let mut fields = Fields { earliest: self.earliest().unwrap_or(NEVER), ..Fields::new() };
         self.for_each_stored(&mut |field, value, expire_at| {
             store(&mut fields.table, ItemText::new(field).as_bytes(), value_of(value), expire_at);
-            fields.note(expire_at.unwrap_or(NEVER));
         });
         self.0 = Content::Large(Box::new(fields));
     }
