@@ -142,6 +142,7 @@ pub enum Group {
     Geo,
     Stream,
     Bitmap,
+    Array,
     Module,
 }
 
@@ -165,6 +166,7 @@ impl Group {
             Self::Geo => "geo",
             Self::Stream => "stream",
             Self::Bitmap => "bitmap",
+            Self::Array => "array",
             Self::Module => "module",
         }
     }
@@ -289,6 +291,8 @@ bit_set! {
         TRANSACTION = 19, "@transaction";
         /// @scripting
         SCRIPTING = 20, "@scripting";
+        /// @array
+        ARRAY = 21, "@array";
     }
 }
 

@@ -12,6 +12,7 @@ use quiver_structures::table::Lookup;
 
 use crate::effects::Effects;
 use crate::engine::Engine;
+use crate::field_expiry;
 use crate::keyspace::{ALL_SHARDS, KeyHasher, Keyspace, SHARDS, Shard};
 use crate::object::Object;
 
@@ -34,9 +35,11 @@ impl DataSet {
     #[must_use]
     pub fn insert(&mut self, db: usize, name: &[u8], value: Value<'_, Object>, expire_at_ms: Option<i64>) -> bool {
         let key = KeyHasher.key(name);
-        match self.shards[key.shard].db_mut(db).table.entry(key.hash, name) {
+        let (db, fields_at) = (self.shards[key.shard].db_mut(db), field_expiry::earliest_in(&value));
+        match db.table.entry(key.hash, name) {
             Lookup::Found(_) => false,
             Lookup::Vacant(place) => {
+                db.field_expiries.insert(fields_at, name);
                 place.insert(value, expire_at_ms, self.clock);
                 self.keys += 1;
                 true

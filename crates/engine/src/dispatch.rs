@@ -357,6 +357,7 @@ impl<'a> Turn<'a, 'a> {
         stats.hits.add(ks.counters.hits);
         stats.misses.add(ks.counters.misses);
         stats.expired.add(ks.counters.expired);
+        stats.expired_fields.add(ks.counters.expired_fields);
         let garbage = std::mem::take(&mut ks.garbage);
         let served = std::mem::take(&mut ks.served);
         drop(ks);

@@ -27,6 +27,9 @@ const KEYS_PER_HOLD: usize = 128;
 /// What a removal costs a round, in buckets: many at once must not take a core away from the clients.
 const REMOVAL_COST: usize = 2;
 
+/// What a hash field that is removed costs a round, in buckets.
+const FIELD_COST: usize = 4;
+
 /// What one hold of a lock found.
 #[derive(Debug, Default)]
 struct Slice {
@@ -40,7 +43,7 @@ struct Slice {
 
 impl Engine {
     /// Looks at up to `buckets` buckets from `cursor` on (fewer where it finds much) and deletes what is over; gives the
-    /// number of keys deleted.
+    /// number of keys deleted. Hash fields that are over are removed too, with a budget of their own.
     /// Only a primary does this: a replica hides what is over, waits for the stream and deletes nothing here.
     pub fn expire_round(&self, worker: &mut Worker, cursor: &mut ExpireCursor, buckets: usize, now_ms: i64) -> u64 {
         let mut deleted = 0;
@@ -54,6 +57,9 @@ impl Engine {
             laps_left -= usize::from(slice.shard_done);
         }
         worker.stats.expired.add(deleted);
+        if !self.state.is_replica.load(Relaxed) {
+            self.expire_fields_round(worker, buckets / FIELD_COST, now_ms);
+        }
         deleted
     }
 

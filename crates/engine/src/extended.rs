@@ -1,4 +1,4 @@
-//! Sums in the 80-bit floating point format, for INCRBYFLOAT and HINCRBYFLOAT.
+//! Sums in the 80-bit floating point format, for INCRBYFLOAT and its relatives.
 //!
 //! Redis adds in the x87 format (a 64-bit mantissa) and prints seventeen digits behind the point, so that 0.1 + 0.2 is
 //! 0.3 where 64-bit floats say 0.30000000000000004. The same sums are done here in integers on every processor:
@@ -79,6 +79,30 @@ impl Extended {
         let sum = if large.negative == small.negative { first + aligned } else { first - aligned - u128::from(lost) };
         let exponent = i64::from(large.exponent) - 63;
         Self { negative: large.negative && sum != 0, ..rounded(sum, lost, exponent).unwrap_or(Self::ZERO) }
+    }
+
+    /// The number of the other sign.
+    pub const fn negated(self) -> Self {
+        Self { negative: !self.negative, ..self }
+    }
+
+    /// Whether it is greater than another.
+    pub fn exceeds(self, other: Self) -> bool {
+        if !self.is_finite() || !other.is_finite() {
+            let rank = |number: Self| match (number.is_finite(), number.negative) {
+                (true, _) => 0,
+                (false, negative) => {
+                    if negative {
+                        -1
+                    } else {
+                        1
+                    }
+                }
+            };
+            return rank(self) > rank(other);
+        }
+        let difference = self.plus(other.negated());
+        difference.mantissa != 0 && !difference.negative
     }
 
     /// Fixed notation with at most seventeen digits behind the point and no trailing zeros. Of a finite number only.

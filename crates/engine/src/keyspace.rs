@@ -19,6 +19,7 @@ use crate::blocking::{Waiter, Waiting};
 use crate::command::CommandResult;
 use crate::effects::Effects;
 use crate::error::CommandError;
+use crate::field_expiry::{self, FieldExpiries};
 use crate::notify::{Class, Event};
 use crate::number::IntText;
 use crate::object::{Collection, Object};
@@ -119,11 +120,13 @@ pub struct Db {
     pub table: KeyTable,
     /// A snapshot that has not seen all of this yet.
     pub(crate) cut: Option<DbCut>,
+    /// Hashes some of whose fields expire.
+    pub(crate) field_expiries: FieldExpiries,
 }
 
 impl Db {
     const fn new() -> Self {
-        Self { table: KeyTable::new(KeyHasher), cut: None }
+        Self { table: KeyTable::new(KeyHasher), cut: None, field_expiries: FieldExpiries::new() }
     }
 }
 
@@ -184,6 +187,8 @@ pub struct Counters {
     pub misses: u64,
     /// Keys removed because their time was over.
     pub expired: u64,
+    /// Hash fields removed because their time was over.
+    pub expired_fields: u64,
 }
 
 /// The locked part of the keyspace a turn works on.
@@ -438,6 +443,12 @@ impl<'a> Keyspace<'a> {
         }
     }
 
+    /// Tells the watchers of a key that it changed, without counting a change.
+    pub(crate) fn tell_watchers(&mut self, key: &Key<'_>) {
+        let db = self.db;
+        self.shards.get_mut(key.shard).tell_watchers(db, key.name);
+    }
+
     /// Says what happened to a key, for keyspace notifications. Free while nobody listens.
     #[inline]
     pub fn notify(&mut self, class: Class, name: &'static str, key: &[u8]) {
@@ -449,11 +460,14 @@ impl<'a> Keyspace<'a> {
     /// Stores a value under a key, whatever was there, with this expiry; a change.
     #[inline]
     pub fn set(&mut self, key: Key<'_>, value: Value<'_, Object>, expire_at_ms: Option<i64>) {
-        let clock = self.clock;
+        let (clock, fields_at) = (self.clock, field_expiry::earliest_in(&value));
         let stored = self.table_mut(&key).set(key.hash, key.name, value, expire_at_ms, clock);
+        let mut old_fields_at = None;
         if let Stored::ReplacedObject(old) = stored {
+            old_fields_at = field_expiry::earliest_of(&old);
             self.free_later(old);
         }
+        self.reindex(&key, old_fields_at, fields_at);
         self.changed(&key);
     }
 
@@ -478,6 +492,7 @@ impl<'a> Keyspace<'a> {
         if matches!(removed.get().value(), ValueRef::Object(_))
             && let Owned::Object(object) = removed.into_value()
         {
+            self.reindex(key, field_expiry::earliest_of(&object), None);
             self.free_later(object);
         }
         self.tell(key);
@@ -495,7 +510,10 @@ impl<'a> Keyspace<'a> {
         let value = match removed.into_value() {
             Owned::Int(number) => Value::Int(number),
             Owned::Bytes(bytes) => Value::Owned(bytes),
-            Owned::Object(object) => Value::Object(object),
+            Owned::Object(object) => {
+                self.reindex(&key, field_expiry::earliest_of(&object), None);
+                Value::Object(object)
+            }
         };
         Some((value, expire))
     }
@@ -572,12 +590,10 @@ impl<'a> Keyspace<'a> {
         object.and_then(T::of_mut).ok_or(CommandError::WrongType)
     }
 
-    /// Deletes the key when the object in it became empty; call after taking elements out.
-    pub fn delete_if_empty(&mut self, key: Key<'_>) {
+    /// Deletes the key when the object in it became empty; call after taking elements out. Whether it did.
+    pub fn delete_if_empty(&mut self, key: Key<'_>) -> bool {
         let empty = matches!(self.peek(key).map(|e| e.value()), Some(ValueRef::Object(object)) if object.is_empty());
-        if empty {
-            self.delete_quiet(&key);
-        }
+        empty && self.delete_quiet(&key)
     }
 
     // --- whole databases ----------------------------------------------------------------------------------------
@@ -589,8 +605,13 @@ impl<'a> Keyspace<'a> {
 
     /// Entries of a database in the locked shards, and those with an expiry.
     pub fn db_len(&self, db: usize) -> (usize, usize) {
-        let tables = self.shard_indices().filter_map(|i| self.shards.get(i).dbs.get(db));
-        tables.fold((0, 0), |(all, volatile), db| (all + db.table.len(), volatile + db.table.volatile_len()))
+        self.locked_dbs(db)
+            .fold((0, 0), |(all, volatile), db| (all + db.table.len(), volatile + db.table.volatile_len()))
+    }
+
+    /// A database's parts in the locked shards.
+    pub(crate) fn locked_dbs(&self, db: usize) -> impl Iterator<Item = &Db> {
+        self.shard_indices().filter_map(move |i| self.shards.get(i).dbs.get(db))
     }
 
     /// Number of databases in use in the locked shards.
@@ -638,6 +659,7 @@ impl<'a> Keyspace<'a> {
             shard.tell_watchers_of_db(db, db);
             let Some(db) = shard.dbs.get_mut(db) else { continue };
             flushed += db.table.len();
+            db.field_expiries = FieldExpiries::new();
             let table = std::mem::replace(&mut db.table, KeyTable::new(KeyHasher));
             match db.cut.take() {
                 Some(cut) => cut.adopt(table),
@@ -681,12 +703,18 @@ impl<'a> Keyspace<'a> {
             for db in &self.shards.get(shard).dbs {
                 db.table.check();
                 assert_eq!(db.table.is_frozen(), db.cut.is_some(), "frozen for a snapshot, and only for one");
+                let mut with_fields = 0;
                 for entry in db.table.iter() {
                     assert_eq!(KeyHasher.key(entry.key()).shard, shard, "shard of {:?}", entry.key());
                     if let ValueRef::Object(object) = entry.value() {
                         assert!(!object.is_empty(), "object at {:?}", entry.key());
+                        if let Some(at) = field_expiry::earliest_of(object) {
+                            assert!(db.field_expiries.contains(at, entry.key()), "fields at {:?}", entry.key());
+                            with_fields += 1;
+                        }
                     }
                 }
+                assert_eq!(with_fields, db.field_expiries.len(), "hashes with fields that expire");
             }
         }
     }

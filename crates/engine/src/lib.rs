@@ -20,6 +20,7 @@ pub mod error;
 pub mod expire;
 pub mod extended;
 pub mod geo;
+pub mod field_expiry;
 pub mod glob;
 pub mod hint;
 pub mod host;

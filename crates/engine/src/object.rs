@@ -13,6 +13,7 @@ use quiver_structures::ValueRef;
 use crate::codec;
 use crate::digest::Digest;
 use crate::keyspace::KeyEntry;
+use crate::types::array::Array;
 use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::set::Set;
@@ -192,6 +193,8 @@ macro_rules! objects {
 }
 
 objects! {
+    /// Sparse sequence addressed by index.
+    Array(Array);
     /// Field-value map.
     Hash(Hash);
     /// Elements in order.

@@ -1,5 +1,6 @@
 //! What the server knows of one client.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
@@ -43,6 +44,8 @@ pub struct Session {
     pub takeover: Option<Takeover>,
     /// What REPLCONF told before PSYNC.
     pub replica: ReplicaInfo,
+    /// Lists of field names by the name HIMPORT PREPARE gave them.
+    pub fieldsets: BTreeMap<Box<[u8]>, Fieldset>,
     /// The part other threads see.
     pub shared: Arc<ClientInfo>,
     /// What the running wait hangs on; nothing else is run before it is over.
@@ -56,6 +59,9 @@ pub struct Session {
     /// This is a waiter's session, and its command is run again.
     pub(crate) rerun: Rerun,
 }
+
+/// Names of fields, in order.
+pub type Fieldset = Arc<[Box<[u8]>]>;
 
 /// Commands queued since MULTI.
 #[derive(Debug, Default)]
@@ -238,6 +244,7 @@ impl Session {
             reply_mode: ReplyMode::On,
             takeover: None,
             replica: ReplicaInfo::default(),
+            fieldsets: BTreeMap::new(),
             shared,
             blocked: None,
             can_block: true,

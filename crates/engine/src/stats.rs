@@ -55,6 +55,8 @@ pub struct ThreadStats {
     pub misses: Counter,
     /// Keys that ran out of time.
     pub expired: Counter,
+    /// Hash fields that ran out of time.
+    pub expired_fields: Counter,
     /// Changes since the start.
     pub dirty: Counter,
     /// Bytes read from clients.
@@ -73,6 +75,7 @@ impl Default for ThreadStats {
             hits: Counter::default(),
             misses: Counter::default(),
             expired: Counter::default(),
+            expired_fields: Counter::default(),
             dirty: Counter::default(),
             net_in_bytes: Counter::default(),
             net_out_bytes: Counter::default(),

@@ -301,6 +301,7 @@ fn kind_name(kind_byte: u8) -> &'static str {
         code::HASH_METADATA | code::HASH_LISTPACK_EX => "hash with expiring fields",
         code::STREAM_LISTPACKS | code::STREAM_LISTPACKS_2 | code::STREAM_LISTPACKS_3 => "stream",
         code::MODULE_2 => "module value",
+        code::QUIVER_ARRAY => "array",
         _ => "value of an unknown type",
     }
 }

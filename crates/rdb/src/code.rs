@@ -71,3 +71,5 @@ pub const HASH_LISTPACK_EX: u8 = 25;
 pub const STREAM_LISTPACKS_4: u8 = 26;
 /// Stream of Redis 8.8: groups have released entries.
 pub const STREAM_LISTPACKS_5: u8 = 27;
+/// Array: cursor, count, then (distance, element). Quiver's own, far from the numbers that Redis gives out.
+pub const QUIVER_ARRAY: u8 = 200;

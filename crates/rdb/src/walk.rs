@@ -130,6 +130,13 @@ pub fn skip_value(reader: &mut Reader<'_>, kind: u8) -> Result<(), Error> {
             reader.length()?;
             module::skip_items(reader)
         }
+        code::QUIVER_ARRAY => {
+            reader.length()?;
+            repeat(reader, |reader| {
+                reader.length()?;
+                reader.skip_string()
+            })
+        }
         other => Err(reader.error(Reason::ValueType(other))),
     }
 }

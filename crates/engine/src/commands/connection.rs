@@ -158,6 +158,7 @@ fn quit(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
 fn reset(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
     ctx.session.multi = None;
     forget_watches(ctx.session);
+    ctx.session.fieldsets.clear();
     choose_database(ctx, 0);
     speak(ctx, Protocol::Resp2);
     ctx.session.reply_mode = ReplyMode::On;

@@ -105,6 +105,7 @@ fn stats(ctx: &mut Ctx<'_>, out: &mut String) {
         ("sync_partial_ok", stats.partial_syncs.load(Relaxed)),
         ("sync_partial_err", stats.partial_syncs_refused.load(Relaxed)),
         ("expired_keys", stats.sum(|thread| thread.expired.get())),
+        ("expired_subkeys", stats.sum(|thread| thread.expired_fields.get())),
         ("evicted_keys", 0),
         ("keyspace_hits", stats.sum(|thread| thread.hits.get())),
         ("keyspace_misses", stats.sum(|thread| thread.misses.get())),
@@ -177,8 +178,9 @@ fn keyspace(ctx: &mut Ctx<'_>, out: &mut String) {
         let (keys, volatile) = ctx.ks.db_len(db);
         if keys > 0 {
             ctx.ks.db = db;
+            let hashes = ctx.ks.hashes_with_expiries(db);
             let ttl_ms = if volatile == 0 { 0 } else { mean_ttl_ms(ctx) };
-            let _ = write!(out, "db{db}:keys={keys},expires={volatile},avg_ttl={ttl_ms},subexpiry=0\r\n");
+            let _ = write!(out, "db{db}:keys={keys},expires={volatile},avg_ttl={ttl_ms},subexpiry={hashes}\r\n");
         }
     }
     ctx.ks.db = selected;

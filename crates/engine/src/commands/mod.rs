@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 pub mod bitmap;
+pub mod array;
 pub mod client;
 mod client_wait;
 pub mod command;
@@ -33,6 +34,7 @@ use crate::command::Command;
 /// All families.
 pub const TABLES: &[&[Command]] = &[
     bitmap::COMMANDS,
+    array::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,
     config::COMMANDS,
@@ -47,6 +49,9 @@ pub const TABLES: &[&[Command]] = &[
     geo::COMMANDS,
     hash::COMMANDS,
     hyperloglog::COMMANDS,
+    hash::expire::COMMANDS,
+    hash::expiring::COMMANDS,
+    hash::himport::COMMANDS,
     info::COMMANDS,
     list::COMMANDS,
     memory::COMMANDS,

@@ -1,5 +1,6 @@
 //! Collections: each file owns a value, its encodings and its invariants, and knows nothing of commands.
 
+pub mod array;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;

@@ -281,9 +281,11 @@ pub fn all() -> Vec<Family> {
         family("string", 1, &[STRING, SEEDS, ANY_SEEDS], |rng| expiring(rng, "set", &[])),
         family("generic", 1, &[GENERIC, SEEDS, VECTOR_SEEDS], |rng| expiring(rng, "set", &[])),
         family("scan", 1, &[SCAN, SEEDS, ANY_SEEDS], scans),
-        family("hash", 1, &[HASH, SEEDS, VECTOR_SEEDS], |rng| expiring(rng, "hset", &["f1"])),
         family("list", 1, &[lists::LIST, SEEDS, ANY_SEEDS], |_| None),
         family("stream", 1, &[streams::STREAM], streams::automatic_ids),
+        family("hash", 1, &[HASH, SEEDS, VECTOR_SEEDS], |rng| {
+            expiring(rng, "hset", &["f1"]).or_else(|| expiring_field(rng))
+        }),
         family("transactions", 2, &[TRANSACTIONS], |_| None),
         family("connection", 2, &[CONNECTION], |_| None),
         family("vset", 1, &[VSET], |_| None),
@@ -381,6 +383,27 @@ fn zset_scans(rng: &mut Rng) -> Option<Vec<Step>> {
     let before = Template::parse("zscan <zkey>").fill(rng);
     let after = Template::parse("[match <pattern>] [count {1|2|10|1000}]").fill(rng);
     Some(vec![Step::Scan { before, after }])
+}
+
+/// Fields that expire for good before the episode goes on: first hidden, and after a while taken out by both servers.
+fn expiring_field(rng: &mut Rng) -> Option<Vec<Step>> {
+    if !rng.one_in(400) {
+        return None;
+    }
+    let key = *rng.pick(&["k1", "k2", "k3"]);
+    let call = |line: &str| Step::Call {
+        connection: 0,
+        words: line.split(' ').map(|word| word.replace("KEY", key).into_bytes()).collect(),
+    };
+    let mut steps: Vec<Step> = ["hset KEY f2 2", "hsetex KEY px 20 fields 2 f1 1 f3 3"].map(call).into();
+    steps.push(Step::Sleep(Duration::from_millis(40)));
+    steps.extend(
+        ["hget KEY f1", "hmget KEY f1 f2 f3", "hgetall KEY", "httl KEY fields 2 f1 f2", "hexists KEY f3"].map(call),
+    );
+    steps.push(call(if rng.one_in(2) { "hsetnx KEY f1 5" } else { "hincrby KEY f1 5" }));
+    steps.push(Step::Sleep(Duration::from_millis(400)));
+    steps.extend(["hlen KEY", "hgetall KEY", "object encoding KEY", "exists KEY", "dbsize"].map(call));
+    Some(steps)
 }
 
 /// Whole iterations.

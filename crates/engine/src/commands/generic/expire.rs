@@ -8,7 +8,7 @@ use quiver_resp::{Argv, IntText};
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, KeyFlags, KeySpec};
 use crate::commands::args::{Unit, absolute_ms, integer, is};
 use crate::context::Ctx;
-use crate::error::{CommandError, quote_word};
+use crate::error::{CommandError, quote_within};
 use crate::keyspace::ExpiryRule;
 
 /// The table entries.
@@ -213,7 +213,7 @@ impl Condition {
                 gt if is(gt, "GT") => &mut condition.later,
                 lt if is(lt, "LT") => &mut condition.earlier,
                 other => {
-                    let other = quote_word(other);
+                    let other = quote_within(other, usize::MAX);
                     return Err(CommandError::owned(format!("ERR Unsupported option {other}")));
                 }
             };

@@ -1,8 +1,13 @@
 //! Hashes: <https://redis.io/docs/latest/develop/data-types/hashes/>.
 //!
 //! The table entries, and the commands that read; those that change a hash are in `write.rs`, random picks in
-//! `random.rs`, HSCAN in `scan.rs`. The value itself is `types/hash.rs`.
+//! `random.rs`, HSCAN in `scan.rs`. What expires single fields is in `expire.rs`, what does so beside reading or writing
+//! values in `expiring.rs`, HIMPORT in `himport.rs`; all three have table entries of their own. The value itself is `types/hash.rs`.
 
+pub mod expire;
+pub mod expiring;
+mod fields;
+pub mod himport;
 mod random;
 mod scan;
 mod write;
@@ -256,7 +261,8 @@ pub const COMMANDS: &[Command] = &[
 
 fn hget(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    match ctx.ks.value::<Hash>(key)?.and_then(|hash| hash.get(argv.at(2))) {
+    let as_of = ctx.ks.as_of();
+    match ctx.ks.value::<Hash>(key)?.and_then(|hash| hash.get(argv.at(2), as_of)) {
         Some(value) => bulk(&mut ctx.reply, value),
         None => ctx.reply.null(),
     }
@@ -265,10 +271,11 @@ fn hget(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn hmget(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
+    let as_of = ctx.ks.as_of();
     let hash = ctx.ks.value::<Hash>(key)?;
     ctx.reply.array(argv.len() - 2);
     for field in argv.from(2) {
-        match hash.and_then(|hash| hash.get(field)) {
+        match hash.and_then(|hash| hash.get(field, as_of)) {
             Some(value) => bulk(&mut ctx.reply, value),
             None => ctx.reply.null(),
         }
@@ -278,9 +285,10 @@ fn hmget(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn hgetall(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
+    let as_of = ctx.ks.as_of();
     let hash = ctx.ks.value::<Hash>(key)?;
-    ctx.reply.map(hash.map_or(0, Hash::len));
-    for (field, value) in hash.iter().flat_map(|hash| hash.iter()) {
+    ctx.reply.map(hash.map_or(0, |hash| hash.len_at(as_of)));
+    for (field, value) in hash.iter().flat_map(|hash| hash.iter(as_of)) {
         bulk(&mut ctx.reply, field);
         bulk(&mut ctx.reply, value);
     }
@@ -289,30 +297,34 @@ fn hgetall(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn hkeys(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
+    let as_of = ctx.ks.as_of();
     let hash = ctx.ks.value::<Hash>(key)?;
-    ctx.reply.array(hash.map_or(0, Hash::len));
-    hash.iter().flat_map(|hash| hash.iter()).for_each(|(field, _)| bulk(&mut ctx.reply, field));
+    ctx.reply.array(hash.map_or(0, |hash| hash.len_at(as_of)));
+    hash.iter().flat_map(|hash| hash.iter(as_of)).for_each(|(field, _)| bulk(&mut ctx.reply, field));
     Ok(())
 }
 
 fn hvals(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
+    let as_of = ctx.ks.as_of();
     let hash = ctx.ks.value::<Hash>(key)?;
-    ctx.reply.array(hash.map_or(0, Hash::len));
-    hash.iter().flat_map(|hash| hash.iter()).for_each(|(_, value)| bulk(&mut ctx.reply, value));
+    ctx.reply.array(hash.map_or(0, |hash| hash.len_at(as_of)));
+    hash.iter().flat_map(|hash| hash.iter(as_of)).for_each(|(_, value)| bulk(&mut ctx.reply, value));
     Ok(())
 }
 
 fn hlen(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    let len = ctx.ks.value::<Hash>(key)?.map_or(0, Hash::len);
+    let as_of = ctx.ks.as_of();
+    let len = ctx.ks.value::<Hash>(key)?.map_or(0, |hash| hash.len_at(as_of));
     ctx.reply.integer(len as i64);
     Ok(())
 }
 
 fn hstrlen(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    let value = ctx.ks.value::<Hash>(key)?.and_then(|hash| hash.get(argv.at(2)));
+    let as_of = ctx.ks.as_of();
+    let value = ctx.ks.value::<Hash>(key)?.and_then(|hash| hash.get(argv.at(2), as_of));
     let len = value.map_or(0, |value| ItemText::new(value).as_bytes().len());
     ctx.reply.integer(len as i64);
     Ok(())
@@ -320,7 +332,8 @@ fn hstrlen(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn hexists(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    let there = ctx.ks.value::<Hash>(key)?.is_some_and(|hash| hash.contains(argv.at(2)));
+    let as_of = ctx.ks.as_of();
+    let there = ctx.ks.value::<Hash>(key)?.is_some_and(|hash| hash.contains(argv.at(2), as_of));
     ctx.reply.integer(there.into());
     Ok(())
 }

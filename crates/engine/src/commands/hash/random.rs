@@ -39,7 +39,8 @@ pub(super) fn hrandfield(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn one_field(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    match ctx.ks.value::<Hash>(key)?.and_then(|hash| hash.random_pair(ctx.rng)) {
+    let as_of = ctx.ks.as_of();
+    match ctx.ks.value::<Hash>(key)?.and_then(|hash| hash.random_pair(as_of, ctx.rng)) {
         Some((field, _)) => bulk(&mut ctx.reply, field),
         None => ctx.reply.null(),
     }
@@ -48,7 +49,8 @@ fn one_field(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn distinct_fields(ctx: &mut Ctx<'_>, argv: Argv<'_>, count: usize, with_values: bool) -> CommandResult {
     let key = ctx.first_key(argv);
-    let pairs = ctx.ks.value::<Hash>(key)?.map_or_else(Vec::new, |hash| hash.random_distinct(count, ctx.rng));
+    let as_of = ctx.ks.as_of();
+    let pairs = ctx.ks.value::<Hash>(key)?.map_or_else(Vec::new, |hash| hash.random_distinct(count, as_of, ctx.rng));
     header(&mut ctx.reply, pairs.len(), with_values);
     for pair in pairs {
         write_pair(&mut ctx.reply, pair, with_values);
@@ -58,7 +60,8 @@ fn distinct_fields(ctx: &mut Ctx<'_>, argv: Argv<'_>, count: usize, with_values:
 
 fn drawn_fields(ctx: &mut Ctx<'_>, argv: Argv<'_>, count: usize, with_values: bool) -> CommandResult {
     let key = ctx.first_key(argv);
-    let Some(hash) = ctx.ks.value::<Hash>(key)? else {
+    let as_of = ctx.ks.as_of();
+    let Some(hash) = ctx.ks.value::<Hash>(key)?.filter(|hash| hash.len_at(as_of) > 0) else {
         ctx.reply.array(0);
         return Ok(());
     };
@@ -66,7 +69,7 @@ fn drawn_fields(ctx: &mut Ctx<'_>, argv: Argv<'_>, count: usize, with_values: bo
     header(reply, count, with_values);
     let end = reply.position() + REPLY_BYTES_MAX;
     let mut left = count;
-    hash.random_pairs(count, ctx.rng, &mut |pair| {
+    hash.random_pairs(count, as_of, ctx.rng, &mut |pair| {
         write_pair(reply, pair, with_values);
         left -= 1;
         reply.position() < end

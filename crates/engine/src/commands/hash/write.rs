@@ -9,9 +9,10 @@ use crate::command::CommandResult;
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::extended::Extended;
+use crate::keyspace::Key;
+use crate::notify::Class;
 use crate::number::{IntText, parse_i64};
-use crate::types::hash::Hash;
-use crate::types::hash::Limits;
+use crate::types::hash::{AsOf, Hash, Limits};
 
 pub(super) fn hset(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let added = set_pairs(ctx, argv, "hset")?;
@@ -31,21 +32,25 @@ fn set_pairs(ctx: &mut Ctx<'_>, argv: Argv<'_>, name: &'static str) -> Result<us
         return Err(CommandError::Arity(name.into()));
     }
     let (key, limits) = (ctx.first_key(argv), limits(ctx));
+    ctx.ks.expire_fields(key, argv.from(2).iter().step_by(2));
     let pairs: SmallVec<[(&[u8], &[u8]); 16]> =
         (2..argv.len()).step_by(2).map(|i| (argv.at(i), argv.at(i + 1))).collect();
     let added = ctx.ks.value_or_new::<Hash>(key)?.set_all(&pairs, limits);
     ctx.ks.changed(&key);
     ctx.ks.dirty += pairs.len() as u64 - 1;
+    ctx.ks.notify(Class::HASH, "hset", key.name);
     Ok(added)
 }
 
 pub(super) fn hsetnx(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let (key, limits) = (ctx.first_key(argv), limits(ctx));
+    let (key, limits, as_of) = (ctx.first_key(argv), limits(ctx), ctx.ks.as_of());
+    ctx.ks.expire_fields(key, [argv.at(2)].into_iter());
     let hash = ctx.ks.value_or_new::<Hash>(key)?;
-    let is_new = !hash.contains(argv.at(2));
+    let is_new = !hash.contains(argv.at(2), as_of);
     if is_new {
         hash.set(argv.at(2), argv.at(3), limits);
         ctx.ks.changed(&key);
+        ctx.ks.notify(Class::HASH, "hset", key.name);
     }
     ctx.reply.integer(is_new.into());
     Ok(())
@@ -53,32 +58,43 @@ pub(super) fn hsetnx(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 pub(super) fn hdel(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
+    ctx.ks.expire_fields(key, argv.from(2).iter());
     let removed = match ctx.ks.value_mut::<Hash>(key)? {
         Some(hash) => argv.from(2).iter().filter(|field| hash.remove(field)).count(),
         None => 0,
     };
     if removed > 0 {
-        ctx.ks.changed(&key);
-        ctx.ks.dirty += removed as u64 - 1;
-        ctx.ks.delete_if_empty(key);
+        fields_deleted(ctx, key, removed);
     }
     ctx.reply.integer(removed as i64);
     Ok(())
 }
 
+/// What follows from a command having deleted fields.
+pub(super) fn fields_deleted(ctx: &mut Ctx<'_>, key: Key<'_>, count: usize) {
+    ctx.ks.changed(&key);
+    ctx.ks.dirty += count as u64 - 1;
+    ctx.ks.notify(Class::HASH, "hdel", key.name);
+    if ctx.ks.delete_if_empty(key) {
+        ctx.ks.notify(Class::GENERIC, "del", key.name);
+    }
+}
+
 pub(super) fn hincrby(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let by = integer(argv.at(3))?;
-    let (key, limits) = (ctx.first_key(argv), limits(ctx));
+    let (key, limits, as_of) = (ctx.first_key(argv), limits(ctx), ctx.ks.as_of());
+    ctx.ks.expire_fields(key, [argv.at(2)].into_iter());
     // A hash made here has no such field, so whatever is refused below was there before and stays as it was.
     let hash = ctx.ks.value_or_new::<Hash>(key)?;
-    let old = match hash.get(argv.at(2)) {
+    let old = match hash.get(argv.at(2), as_of) {
         None => 0,
         Some(Item::Int(number)) => number,
         Some(Item::Str(text)) => parse_i64(text).ok_or(CommandError::HashNotInteger)?,
     };
     let new = old.checked_add(by).ok_or(CommandError::Overflow)?;
-    hash.set(argv.at(2), IntText::new(new).as_bytes(), limits);
+    hash.set_keeping(argv.at(2), IntText::new(new).as_bytes(), limits);
     ctx.ks.changed(&key);
+    ctx.ks.notify(Class::HASH, "hincrby", key.name);
     ctx.reply.integer(new);
     Ok(())
 }
@@ -88,9 +104,10 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if !by.is_finite() {
         return Err(CommandError::text("ERR value is NaN or Infinity"));
     }
-    let (key, limits) = (ctx.first_key(argv), limits(ctx));
+    let (key, limits, as_of) = (ctx.first_key(argv), limits(ctx), ctx.ks.as_of());
+    ctx.ks.expire_fields(key, [argv.at(2)].into_iter());
     let hash = ctx.ks.value_or_new::<Hash>(key)?;
-    let old = match hash.get(argv.at(2)) {
+    let old = match hash.get(argv.at(2), as_of) {
         None => Extended::ZERO,
         Some(Item::Int(number)) => Extended::from(number),
         Some(Item::Str(text)) => Extended::parse(text).ok_or(CommandError::HashNotFloat)?,
@@ -100,17 +117,24 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         return Err(CommandError::NanOrInfinity);
     }
     let text = new.text();
-    hash.set(argv.at(2), text.as_bytes(), limits);
+    hash.set_keeping(argv.at(2), text.as_bytes(), limits);
+    let expire_at = hash.expiry(argv.at(2), AsOf::ALL).flatten();
     ctx.ks.changed(&key);
-    // The sum is what replicas get: their arithmetic need not be asked.
+    ctx.ks.notify(Class::HASH, "hincrbyfloat", key.name);
+    // The sum is what replicas get: their arithmetic need not be asked. It takes the field's expiry away, so that is said
+    // again.
     ctx.replay_as(&[b"HSET", key.name, argv.at(2), text.as_bytes()]);
+    if let Some(at) = expire_at {
+        let at = IntText::new(at);
+        ctx.replay_as(&[b"HPEXPIREAT", key.name, at.as_bytes(), b"FIELDS", b"1", argv.at(2)]);
+    }
     ctx.reply.bulk(text.as_bytes());
     Ok(())
 }
 
 /// What may be a listpack, from the configuration.
 #[inline]
-fn limits(ctx: &Ctx<'_>) -> Limits {
+pub(super) fn limits(ctx: &Ctx<'_>) -> Limits {
     let config = &ctx.engine.config;
     Limits { entries: config.hash_max_listpack_entries(), value_bytes: config.hash_max_listpack_value() }
 }

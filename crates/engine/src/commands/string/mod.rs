@@ -4,6 +4,7 @@
 //! `counter.rs`, the longest common subsequence in `lcs.rs`.
 
 mod counter;
+mod increx;
 mod lcs;
 mod set;
 
@@ -16,6 +17,7 @@ use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::keyspace::{Text, expect_string, string_value};
 use counter::{decr, decrby, incr, incrby, incrbyfloat};
+use increx::increx;
 use lcs::lcs;
 use set::{delex, digest, getdel, getex, getset, mset, msetex, msetnx, psetex, set, setex, setnx};
 
@@ -212,6 +214,38 @@ pub const COMMANDS: &[Command] = &[
         keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
         args: &[Arg::key("key"), Arg::double("increment")],
         run: incrbyfloat,
+        ..Command::NEW
+    },
+    Command {
+        name: "increx",
+        summary: "Adds to the number a key holds within bounds and changes when the key expires.",
+        since: "8.8.0",
+        group: Group::String,
+        arity: -2,
+        flags: Flags::WRITE.with(Flags::DENYOOM).with(Flags::FAST),
+        acl: Acl::STRING,
+        keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
+        args: &[
+            Arg::key("key"),
+            Arg::one_of("increment", &[Arg::double("float").after("BYFLOAT"), Arg::integer("integer").after("BYINT")])
+                .optional(),
+            Arg::word("saturate", "SATURATE").optional(),
+            Arg::string("lowerbound").after("LBOUND").optional(),
+            Arg::string("upperbound").after("UBOUND").optional(),
+            Arg::one_of(
+                "expiration",
+                &[
+                    Arg::integer("seconds").after("EX"),
+                    Arg::integer("milliseconds").after("PX"),
+                    Arg::unix_time("unix-time-seconds").after("EXAT"),
+                    Arg::unix_time("unix-time-milliseconds").after("PXAT"),
+                    Arg::word("persist", "PERSIST"),
+                ],
+            )
+            .optional(),
+            Arg::word("enx", "ENX").optional(),
+        ],
+        run: increx,
         ..Command::NEW
     },
     Command {

@@ -1,4 +1,8 @@
-//! Hashes in snapshot files: a listpack as its bytes, a hashtable pair by pair; older encodings are only read.
+//! Hashes in snapshot files: a listpack as its bytes, a hashtable pair by pair, both in a second form when fields expire;
+//! older encodings are only read.
+//!
+//! Fields whose time is over are written and read like others, so that whoever loads them says in its stream that they
+//! are gone.
 
 use std::collections::HashSet;
 
@@ -6,11 +10,16 @@ use quiver_rdb::{Reader, Writer, code};
 use quiver_structures::listpack::{Item, ListPack};
 
 use super::old_encodings::{ziplist_items, zipmap_items};
-use super::{Content, Hash, ItemText, Limits, pairs_of};
+use super::shared::Shared;
+use super::volatile::{VolatileList, list_of};
+use super::{AsOf, Content, Hash, ItemText, Limits, pairs_of};
 use crate::codec::Result;
 
 /// What becomes a listpack when it was not one in the file: Redis' defaults.
 const LIMITS: Limits = Limits { entries: 512, value_bytes: 64 };
+
+/// Latest time at which a field can expire: Redis keeps 48 bits of it.
+const EXPIRY_MAX_MS: i64 = (1 << 48) - 2;
 
 /// A listpack in a file stays one up to this length; every access to it is a search from its start.
 const LISTPACK_BYTES_MAX: usize = 64 * 1024;
@@ -18,48 +27,122 @@ const LISTPACK_BYTES_MAX: usize = 64 * 1024;
 impl Hash {
     /// The type byte in a snapshot.
     pub fn rdb_kind(&self) -> u8 {
-        match &self.0 {
-            Content::Small(_) => code::HASH_LISTPACK,
-            Content::Large(_) => code::HASH,
+        match (&self.0, self.earliest()) {
+            (Content::Small(_) | Content::Shared(_), _) | (Content::Volatile(_), None) => code::HASH_LISTPACK,
+            (Content::Volatile(_), Some(_)) => code::HASH_LISTPACK_EX,
+            (Content::Large(_), None) => code::HASH,
+            (Content::Large(_), Some(_)) => code::HASH_METADATA,
         }
     }
 
     /// Whether a type byte is that of a hash, readable or not.
     pub fn reads(kind: u8) -> bool {
         let plain = [code::HASH, code::HASH_LISTPACK, code::HASH_ZIPLIST, code::HASH_ZIPMAP];
-        plain.contains(&kind) || expires_fields(kind)
+        plain.contains(&kind) || [code::HASH_METADATA, code::HASH_LISTPACK_EX].contains(&kind) || is_candidate(kind)
     }
 
     /// Writes the value, without its type byte.
     pub fn write(&self, writer: &mut Writer<'_>) {
-        match &self.0 {
-            Content::Small(list) => writer.string(list.as_bytes()),
-            Content::Large(table) => {
-                writer.length(table.len() as u64);
-                for (field, value) in self.iter() {
-                    write_item(writer, field);
-                    write_item(writer, value);
-                }
+        match (&self.0, self.earliest()) {
+            (Content::Small(list), _) => writer.string(list.as_bytes()),
+            (Content::Shared(_), _) | (Content::Volatile(_), None) => {
+                writer.string(list_of(self.iter(AsOf::ALL)).as_bytes());
             }
+            (Content::Volatile(list), Some(_)) => {
+                let list = list.in_order();
+                writer.i64(VolatileList::from_list(list.clone()).earliest());
+                writer.string(list.as_bytes());
+            }
+            (Content::Large(_), earliest) => self.write_table(writer, earliest),
         }
+    }
+
+    fn write_table(&self, writer: &mut Writer<'_>, earliest: Option<i64>) {
+        if let Some(earliest) = earliest {
+            writer.i64(earliest);
+        }
+        writer.length(self.len() as u64);
+        self.for_each_stored(&mut |field, value, expire_at| {
+            if let Some(earliest) = earliest {
+                // Counted from the earliest, from 1 on: 0 says that the field does not expire.
+                writer.length(expire_at.map_or(0, |at| at.abs_diff(earliest) + 1));
+            }
+            write_item(writer, field);
+            write_item(writer, value);
+        });
     }
 
     /// Reads a value of the given type.
     ///
     /// # Errors
-    /// What is wrong with the bytes; also an empty hash, a field that comes twice, and fields that expire, which are not
-    /// supported yet.
+    /// What is wrong with the bytes; also an empty hash, a field that comes twice, and the encodings that only release
+    /// candidates of Redis 7.4 wrote.
     pub fn read(reader: &mut Reader<'_>, kind: u8) -> Result<Self> {
-        if expires_fields(kind) {
-            return Err(reader.invalid("hash with fields that expire, which is not supported yet"));
-        }
         let hash = match kind {
+            _ if is_candidate(kind) => {
+                return Err(reader.invalid("hash as a release candidate of Redis 7.4 wrote it, which is not supported"));
+            }
             code::HASH => Self::read_pairs(reader)?,
             code::HASH_LISTPACK => Self::read_listpack(reader)?,
+            code::HASH_METADATA => Self::read_expiring_pairs(reader)?,
+            code::HASH_LISTPACK_EX => Self::read_expiring_listpack(reader)?,
             _ => Self::read_old(reader, kind)?,
         };
         if hash.is_empty() {
             return Err(reader.invalid("hash without fields"));
+        }
+        Ok(hash)
+    }
+
+    fn read_expiring_pairs(reader: &mut Reader<'_>) -> Result<Self> {
+        let earliest = reader.i64()?;
+        let count = reader.length()?;
+        let mut hash = Self::new();
+        if count > LIMITS.entries as u64 {
+            hash.make_large();
+        }
+        let (mut field, mut value) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let offset = reader.length()?;
+            let expire_at = match offset.checked_sub(1) {
+                None => None,
+                Some(offset) => Some(valid_expiry(reader, earliest.checked_add_unsigned(offset))?),
+            };
+            field.clear();
+            value.clear();
+            reader.string_into(&mut field)?;
+            reader.string_into(&mut value)?;
+            if !hash.set_expiring(&field, &value, expire_at, LIMITS) {
+                return Err(reader.invalid("hash with a field that comes twice"));
+            }
+        }
+        Ok(hash)
+    }
+
+    fn read_expiring_listpack(reader: &mut Reader<'_>) -> Result<Self> {
+        // The earliest expiry follows from the elements.
+        reader.i64()?;
+        let bytes = reader.string()?;
+        let list = ListPack::from_bytes(bytes).map_err(|_| reader.invalid("hash in a damaged listpack"))?;
+        let items: Vec<Item<'_>> = list.iter().collect();
+        let (triples, rest) = items.as_chunks::<3>();
+        if !rest.is_empty() {
+            return Err(reader.invalid("hash with a field that has no value or no expiry"));
+        }
+        let mut hash = Self::new();
+        if triples.len() > LIMITS.entries {
+            hash.make_large();
+        }
+        for [field, value, expiry] in triples {
+            let expire_at = match *expiry {
+                Item::Int(0) => None,
+                Item::Int(at) => Some(valid_expiry(reader, Some(at))?),
+                Item::Str(_) => return Err(reader.invalid("hash with an expiry that is no time")),
+            };
+            let (field, value) = (ItemText::new(*field), ItemText::new(*value));
+            if !hash.set_expiring(field.as_bytes(), value.as_bytes(), expire_at, LIMITS) {
+                return Err(reader.invalid("hash with a field that comes twice"));
+            }
         }
         Ok(hash)
     }
@@ -96,7 +179,16 @@ impl Hash {
         if !has_distinct_fields(&list) {
             return Err(reader.invalid("hash with a field that comes twice"));
         }
-        Ok(Self(Content::Small(list)))
+        let pairs: Vec<_> =
+            pairs_of(&list).map(|(field, value)| (ItemText::new(field), ItemText::new(value))).collect();
+        let shared = Shared::new(pairs.iter().map(|(field, value)| (field.as_bytes(), value.as_bytes())));
+        match shared {
+            Some(shared) => Ok(Self(Content::Shared(shared))),
+            None => {
+                drop(pairs);
+                Ok(Self(Content::Small(list)))
+            }
+        }
     }
 
     fn read_old(reader: &mut Reader<'_>, kind: u8) -> Result<Self> {
@@ -124,10 +216,14 @@ impl Hash {
     }
 }
 
-/// The encodings of hashes some of whose fields expire.
-fn expires_fields(kind: u8) -> bool {
-    // 22 and 23 are the same two as release candidates of Redis 7.4 wrote them.
-    (22..=23).contains(&kind) || kind == code::HASH_METADATA || kind == code::HASH_LISTPACK_EX
+/// The two encodings with expiries as release candidates of Redis 7.4 wrote them.
+fn is_candidate(kind: u8) -> bool {
+    (22..=23).contains(&kind)
+}
+
+/// A time that a field may expire at.
+fn valid_expiry(reader: &Reader<'_>, at: Option<i64>) -> Result<i64> {
+    at.filter(|at| (1..=EXPIRY_MAX_MS).contains(at)).ok_or_else(|| reader.invalid("hash with an expiry out of range"))
 }
 
 /// Compares fields as text: a foreign listpack may hold a number once as integer and once as string.

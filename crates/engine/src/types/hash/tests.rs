@@ -14,20 +14,93 @@ impl Hash {
     /// Panics if an invariant is broken.
     fn check(&self) {
         match &self.0 {
-            Content::Small(list) => {
-                assert_eq!(list.len() % 2, 0, "a field without a value");
-                let names: BTreeMap<Vec<u8>, ()> = pairs_of(list).map(|(field, _)| (field.to_vec(), ())).collect();
-                assert_eq!(names.len(), list.len() / 2, "a field twice");
-            }
-            Content::Large(table) => table.check(),
+            Content::Small(list) => assert_eq!(list.len() % 2, 0, "a field without a value"),
+            Content::Shared(shared) => shared.check(),
+            Content::Volatile(list) => assert_eq!(list.in_order().len(), 3 * list.len(), "a field without an expiry"),
+            Content::Large(fields) => fields.table.check(),
         }
-        assert_eq!(self.len(), self.iter().count());
-        assert_eq!(self.is_empty(), self.to_map().is_empty());
+        let (stored, earliest) = (self.to_map(), self.earliest().unwrap_or(i64::MAX));
+        assert!(stored.values().filter_map(|(_, at)| *at).all(|at| at >= earliest), "an expiry before the earliest");
+        assert_eq!(self.len(), stored.len(), "a field twice");
+        assert_eq!(self.len(), self.iter(AsOf::ALL).count());
+        assert_eq!(self.is_empty(), stored.is_empty());
     }
 
-    fn to_map(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        self.iter().map(|(field, value)| (field.to_vec(), value.to_vec())).collect()
+    fn to_map(&self) -> Model {
+        let mut map = Model::new();
+        self.for_each_stored(&mut |field, value, at| drop(map.insert(field.to_vec(), (value.to_vec(), at))));
+        map
     }
+
+    fn seen(&self, as_of: AsOf) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        self.iter(as_of).map(|(field, value)| (field.to_vec(), value.to_vec())).collect()
+    }
+}
+
+/// Fields with value and expiry.
+type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<i64>)>;
+
+fn apply(step: Step, hash: &mut Hash, map: &mut Model) -> Result<(), TestCaseError> {
+    match step {
+        Step::Set(field, value) => {
+            prop_assert_eq!(hash.set(&field, &value, LIMITS), !map.contains_key(&field));
+            prop_assert_eq!(hash.get(&field, AsOf(99)).map(|item| item.to_vec()), Some(value.clone()));
+            map.insert(field, (value, None));
+        }
+        Step::SetAll(pairs) => {
+            let slices: Vec<_> = pairs.iter().map(|(field, value)| (field.as_slice(), value.as_slice())).collect();
+            let before = map.len();
+            let added = hash.set_all(&slices, LIMITS);
+            map.extend(pairs.into_iter().map(|(field, value)| (field, (value, None))));
+            prop_assert_eq!(added, map.len() - before);
+        }
+        Step::SetExpiring(field, value, at) => {
+            prop_assert_eq!(hash.set_expiring(&field, &value, at, LIMITS), !map.contains_key(&field));
+            map.insert(field, (value, at));
+        }
+        Step::SetKeeping(field, value) => {
+            let at = map.get(&field).and_then(|(_, at)| *at);
+            prop_assert_eq!(hash.set_keeping(&field, &value, LIMITS), !map.contains_key(&field));
+            map.insert(field, (value, at));
+        }
+        Step::SetExpiry(field, at) => {
+            hash.set_expiry(&field, at);
+            if let Some((_, old)) = map.get_mut(&field) {
+                *old = at;
+            }
+            prop_assert_eq!(hash.expiry(&field, AsOf::ALL), map.get(&field).map(|(_, at)| *at));
+        }
+        Step::TakeExpired(now) => {
+            let mut taken = Vec::new();
+            while hash.earliest().is_some_and(|at| at <= now) {
+                hash.take_expired(AsOf(now), 3, &mut taken);
+            }
+            for field in taken {
+                prop_assert!(map.remove(&field).is_some_and(|(_, at)| at.is_some_and(|at| at <= now)));
+            }
+            prop_assert!(map.values().all(|(_, at)| at.is_none_or(|at| at > now)), "some are left");
+        }
+        Step::Row(values) => {
+            let names = [b"0".as_slice(), b"a", b"007", b"", b"long name"];
+            let pairs: Vec<_> = names.into_iter().zip(values.iter().map(Vec::as_slice)).collect();
+            *hash = Hash::new();
+            prop_assert_eq!(hash.set_all(&pairs, LIMITS), 5);
+            *map = pairs.iter().map(|(field, value)| (field.to_vec(), (value.to_vec(), None))).collect();
+        }
+        Step::Clear => (*hash, *map) = (Hash::new(), Model::new()),
+        Step::Remove(field) => {
+            prop_assert_eq!(hash.remove(&field), map.remove(&field).is_some());
+            prop_assert!(!hash.contains(&field, AsOf::ALL));
+        }
+        Step::Reload if map.is_empty() => {}
+        Step::Reload => {
+            let digest = hash.digest();
+            *hash = read_whole(&written(hash), hash.rdb_kind());
+            prop_assert_eq!(hash.digest(), digest);
+        }
+        Step::Copy => *hash = hash.clone(),
+    }
+    Ok(())
 }
 
 fn filled(count: usize) -> Hash {
@@ -61,6 +134,11 @@ enum Step {
     Set(Vec<u8>, Vec<u8>),
     SetAll(Vec<(Vec<u8>, Vec<u8>)>),
     Remove(Vec<u8>),
+    SetExpiring(Vec<u8>, Vec<u8>, Option<i64>),
+    SetKeeping(Vec<u8>, Vec<u8>),
+    SetExpiry(Vec<u8>, Option<i64>),
+    TakeExpired(i64),
+    Row(Vec<Vec<u8>>),
     Clear,
     Reload,
     Copy,
@@ -80,6 +158,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         12 => (word(), word()).prop_map(|(field, value)| Step::Set(field, value)),
         2 => prop::collection::vec((word(), word()), 1..7).prop_map(Step::SetAll),
         8 => word().prop_map(Step::Remove),
+        4 => (word(), word(), proptest::option::of(1..50i64)).prop_map(|(f, v, at)| Step::SetExpiring(f, v, at)),
+        2 => (word(), word()).prop_map(|(field, value)| Step::SetKeeping(field, value)),
+        6 => (word(), proptest::option::of(1..50i64)).prop_map(|(field, at)| Step::SetExpiry(field, at)),
+        3 => (0..60i64).prop_map(Step::TakeExpired),
+        2 => prop::collection::vec(word(), 5).prop_map(Step::Row),
         1 => Just(Step::Clear),
         1 => Just(Step::Reload),
         1 => Just(Step::Copy),
@@ -90,36 +173,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #[test]
     fn a_hash_equals_a_map_after_every_step(steps in steps()) {
-        let (mut hash, mut map) = (Hash::new(), BTreeMap::new());
+        let (mut hash, mut map) = (Hash::new(), Model::new());
         for step in steps {
-            match step {
-                Step::Set(field, value) => {
-                    prop_assert_eq!(hash.set(&field, &value, LIMITS), !map.contains_key(&field));
-                    prop_assert_eq!(hash.get(&field).map(|item| item.to_vec()), Some(value.clone()));
-                    map.insert(field, value);
-                }
-                Step::SetAll(pairs) => {
-                    let slices: Vec<_> = pairs.iter().map(|(field, value)| (field.as_slice(), value.as_slice())).collect();
-                    let before = map.len();
-                    let added = hash.set_all(&slices, LIMITS);
-                    map.extend(pairs);
-                    prop_assert_eq!(added, map.len() - before);
-                }
-                Step::Clear => (hash, map) = (Hash::new(), BTreeMap::new()),
-                Step::Remove(field) => {
-                    prop_assert_eq!(hash.remove(&field), map.remove(&field).is_some());
-                    prop_assert!(!hash.contains(&field));
-                }
-                Step::Reload if map.is_empty() => {}
-                Step::Reload => {
-                    let digest = hash.digest();
-                    hash = read_whole(&written(&hash), hash.rdb_kind());
-                    prop_assert_eq!(hash.digest(), digest);
-                }
-                Step::Copy => hash = hash.clone(),
-            }
+            apply(step, &mut hash, &mut map)?;
             hash.check();
             prop_assert_eq!(&hash.to_map(), &map);
+            for now in [0, 20, 40] {
+                let seen = map.iter().filter(|(_, (_, at))| at.is_none_or(|at| at > now));
+                let seen: BTreeMap<_, _> = seen.map(|(field, (value, _))| (field.clone(), value.clone())).collect();
+                prop_assert_eq!(hash.len_at(AsOf(now)), seen.len());
+                prop_assert_eq!(hash.seen(AsOf(now)), seen);
+            }
         }
     }
 
@@ -187,7 +251,7 @@ fn a_scan_of_a_growing_hashtable_visits_every_old_field() {
     let mut seen = std::collections::BTreeSet::new();
     let (mut cursor, mut added) = (0, 500);
     loop {
-        cursor = hash.scan(cursor, &mut |field, _| {
+        cursor = hash.scan(cursor, AsOf::ALL, &mut |field, _| {
             seen.insert(field.to_vec());
         });
         if cursor == 0 {
@@ -205,11 +269,14 @@ fn a_scan_of_a_growing_hashtable_visits_every_old_field() {
 fn distinct_picks_are_distinct_and_members() {
     for size in [1, 5, 8, 9, 100, 1000] {
         let hash = filled(size);
-        let all = hash.to_map();
+        let all = hash.seen(AsOf::ALL);
         let mut rng = Rng::new(size as u64);
         for count in [0, 1, size / 4, size / 2, size.saturating_sub(1), size, size + 1] {
-            let picked: BTreeMap<_, _> =
-                hash.random_distinct(count, &mut rng).into_iter().map(|(f, v)| (f.to_vec(), v.to_vec())).collect();
+            let picked: BTreeMap<_, _> = hash
+                .random_distinct(count, AsOf::ALL, &mut rng)
+                .into_iter()
+                .map(|(f, v)| (f.to_vec(), v.to_vec()))
+                .collect();
             assert_eq!(picked.len(), count.min(size), "{count} of {size}");
             assert!(picked.iter().all(|(field, value)| all.get(field) == Some(value)));
         }
@@ -224,14 +291,14 @@ fn every_field_is_picked_about_equally_often() {
         let mut rng = Rng::new(7);
         let mut count = |field: Item<'_>| *counts.entry(field.to_vec()).or_insert(0usize) += 1;
         for _ in 0..200 * size {
-            count(hash.random_pair(&mut rng).unwrap().0);
+            count(hash.random_pair(AsOf::ALL, &mut rng).unwrap().0);
         }
-        hash.random_pairs(200 * size, &mut rng, &mut |(field, _)| {
+        hash.random_pairs(200 * size, AsOf::ALL, &mut rng, &mut |(field, _)| {
             count(field);
             true
         });
         for _ in 0..200 {
-            hash.random_distinct(size / 4, &mut rng).into_iter().for_each(|(field, _)| count(field));
+            hash.random_distinct(size / 4, AsOf::ALL, &mut rng).into_iter().for_each(|(field, _)| count(field));
         }
         let (low, high) = (counts.values().min().unwrap(), counts.values().max().unwrap());
         assert!(counts.len() == size && *low > 350 && *high < 550, "{low} to {high} of {size}");
@@ -262,7 +329,7 @@ fn files_of_all_encodings_are_read() {
         assert!(Hash::reads(kind));
         let hash = read_whole(&bytes, kind);
         hash.check();
-        assert_eq!((hash.encoding(), hash.to_map()), ("listpack", expected.clone()), "kind {kind}");
+        assert_eq!((hash.encoding(), hash.seen(AsOf::ALL)), ("listpack", expected.clone()), "kind {kind}");
     }
 }
 
@@ -287,8 +354,14 @@ fn unsound_hashes_in_files_are_refused_with_the_reason() {
         (code::HASH_LISTPACK, b"\x03abc".to_vec(), "damaged"),
         (code::HASH_ZIPLIST, b"\x03abc".to_vec(), "damaged"),
         (code::HASH_ZIPMAP, b"\x03\x01\x01a".to_vec(), "damaged"),
-        (code::HASH_METADATA, Vec::new(), "fields that expire"),
-        (code::HASH_LISTPACK_EX, Vec::new(), "fields that expire"),
+        (22, Vec::new(), "release candidate"),
+        (code::HASH_METADATA, [&[9; 8][..], b"\x00"].concat(), "without fields"),
+        (code::HASH_METADATA, [&[9; 8][..], b"\x01\x01\x01a\x01b"].concat(), "out of range"),
+        (code::HASH_LISTPACK_EX, [vec![0; 8], listpack(&[])].concat(), "without fields"),
+        (code::HASH_LISTPACK_EX, [vec![0; 8], listpack(&["a", "b"])].concat(), "no expiry"),
+        (code::HASH_LISTPACK_EX, [vec![0; 8], listpack(&["a", "b", "c"])].concat(), "no time"),
+        (code::HASH_LISTPACK_EX, [vec![0; 8], listpack(&["a", "b", "-1"])].concat(), "out of range"),
+        (code::HASH_LISTPACK_EX, [vec![0; 8], listpack(&["a", "b", "0", "a", "b", "7"])].concat(), "comes twice"),
     ] {
         let error = read(&bytes, kind).expect_err("unsound").to_string();
         assert!(error.contains(reason), "kind {kind}: {error}");
@@ -307,5 +380,69 @@ fn a_long_listpack_in_a_file_becomes_a_hashtable() {
     let hash = read_whole(&bytes, code::HASH_LISTPACK);
     hash.check();
     assert_eq!((hash.encoding(), hash.len()), ("hashtable", 10_000));
-    assert_eq!(hash.get(b"77"), Some(Item::Str(b"some value")));
+    assert_eq!(hash.get(b"77", AsOf::ALL), Some(Item::Str(b"some value")));
+}
+
+#[test]
+fn an_expiry_makes_a_listpackex_and_taking_it_away_leaves_one() {
+    let mut hash = filled(3);
+    hash.set_expiry(b"field:1", Some(50));
+    assert_eq!((hash.encoding(), hash.rdb_kind()), ("listpackex", code::HASH_LISTPACK_EX));
+    hash.set_expiry(b"field:1", None);
+    assert_eq!(hash.encoding(), "listpackex");
+    let mut taken = Vec::new();
+    hash.take_expired(AsOf(60), 9, &mut taken);
+    assert_eq!((taken.len(), hash.rdb_kind()), (0, code::HASH_LISTPACK));
+    hash.set_expiry(b"field:2", Some(70));
+    (3..9).for_each(|i| assert!(hash.set(format!("field:{i}").as_bytes(), b"x", LIMITS)));
+    assert_eq!((hash.encoding(), hash.rdb_kind()), ("hashtable", code::HASH_METADATA));
+    assert_eq!(hash.expiry(b"field:2", AsOf::ALL), Some(Some(70)));
+}
+
+#[test]
+fn taking_many_expired_fields_goes_in_bounded_steps() {
+    let mut hash = filled(10_000);
+    (0..10_000).for_each(|i| hash.set_expiry(format!("field:{i}").as_bytes(), Some(1 + i % 2 * 100)));
+    let (mut taken, mut steps) = (Vec::new(), 0);
+    while hash.earliest().is_some_and(|at| at <= 50) {
+        let before = taken.len();
+        hash.take_expired(AsOf(50), 128, &mut taken);
+        assert!(taken.len() - before < 128 + 64, "{} in one step", taken.len() - before);
+        steps += 1;
+    }
+    assert_eq!((taken.len(), hash.len(), hash.earliest()), (5000, 5000, Some(101)));
+    assert!(steps > 5000 / 192);
+    hash.check();
+}
+
+#[test]
+fn hashes_with_the_same_fields_share_their_names_and_stay_what_they_are() {
+    let names: Vec<String> = (0..20).map(|i| format!("shared:{i}")).collect();
+    let values = ["x", "0", "-1", "255", "-9223372036854775808", "007", "", "3.5", "a longer one", "65536"];
+    let pairs: Vec<(&[u8], &[u8])> =
+        names.iter().zip(values.iter().cycle()).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+    let limits = Limits { entries: 512, value_bytes: 300 };
+    let [mut first, mut second] = [(); 2].map(|()| {
+        let mut hash = Hash::new();
+        assert_eq!(hash.set_all(&pairs, limits), 20);
+        hash
+    });
+    assert!(matches!((&first.0, &second.0), (Content::Small(_), Content::Shared(_))));
+    assert!(second.memory_bytes() * 2 < first.memory_bytes(), "{} bytes", second.memory_bytes());
+    let long = "y".repeat(250);
+    for (field, value) in [("shared:3", "9"), ("shared:3", &long), ("shared:4", "5"), ("shared:4", "")] {
+        assert!(!first.set(field.as_bytes(), value.as_bytes(), limits));
+        assert!(!second.set(field.as_bytes(), value.as_bytes(), limits));
+        second.check();
+        assert_eq!(first.to_map(), second.to_map());
+    }
+    assert!(matches!(&second.0, Content::Shared(_)));
+    assert_eq!((first.digest(), first.encoding()), (second.digest(), second.encoding()));
+    assert_eq!(written(&first), written(&second));
+    let mut copy = second.clone();
+    assert!(copy.remove(b"shared:7") && !copy.remove(b"shared:7") && copy.set(b"new", b"1", limits));
+    assert!(matches!((&copy.0, &second.0), (Content::Small(_), Content::Shared(_))));
+    second.set_expiry(b"shared:1", Some(7));
+    assert_eq!(second.encoding(), "listpackex");
+    second.check();
 }
