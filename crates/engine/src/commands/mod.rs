@@ -1,8 +1,8 @@
 //! Commands by family: each file holds the table entries of its commands and their handlers.
 
 pub(crate) mod args;
-pub mod bitmap;
 pub mod array;
+pub mod bitmap;
 pub mod client;
 mod client_wait;
 pub mod command;

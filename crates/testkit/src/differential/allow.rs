@@ -78,7 +78,9 @@ fn rule(words: &[Vec<u8>]) -> Rule {
         b"keys" | b"hkeys" | b"hvals" | b"smembers" | b"sinter" | b"sunion" | b"sdiff" => Rule::Unordered(1),
         b"sort" | b"sort_ro" => sort_rule(words),
         b"hgetall" => Rule::Unordered(2),
-        b"randomkey" | b"hrandfield" | b"srandmember" | b"spop" | b"vrandmember" | b"zrandmember" | b"dump" => Rule::Shape,
+        b"randomkey" | b"hrandfield" | b"srandmember" | b"spop" | b"vrandmember" | b"zrandmember" | b"dump" => {
+            Rule::Shape
+        }
         // One call covers what it likes; whole iterations are compared as `Step::Scan`.
         b"scan" | b"hscan" | b"sscan" | b"zscan" => Rule::Shape,
         // Levels are drawn at random, and neighbours follow from them.

@@ -1,9 +1,9 @@
 //! Which commands are tried together.
 
 mod lists;
-pub(super) mod zset;
 mod sets;
 mod streams;
+pub(super) mod zset;
 
 use std::time::Duration;
 
