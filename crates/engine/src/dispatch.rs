@@ -119,13 +119,17 @@ impl Engine {
             };
             plan.push(Step { entry, located });
         }
-        let next = first + plan.len();
         let mut effects = std::mem::take(&mut worker.effects);
         let keyspace = self.lock(mask, &mut effects, now_ms);
         self.prefetch(&keyspace, session.db, &plan);
         let mut turn = Turn::open(self, worker, session, keyspace, out);
-        for (offset, step) in plan.drain(..).enumerate() {
-            turn.step(requests.argv(first + offset, buf), step.entry, step.located);
+        let mut next = first;
+        for step in plan.drain(..) {
+            turn.step(requests.argv(next, buf), step.entry, step.located);
+            next += 1;
+            if turn.ctx.reply.position() > OUTPUT_PAUSE_BYTES {
+                break;
+            }
         }
         turn.close();
         worker.effects = effects;

@@ -281,8 +281,9 @@ fn look_up(ctx: &mut Ctx<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>>
     let key = ctx.key(&name);
     match arrow {
         Some(at) => {
+            let as_of = ctx.ks.as_of();
             let hash = ctx.ks.value::<Hash>(key).ok().flatten()?;
-            Some(ItemText::new(hash.get(&pattern[at + 2..])?).as_bytes().to_vec())
+            Some(ItemText::new(hash.get(&pattern[at + 2..], as_of)?).as_bytes().to_vec())
         }
         None => ctx.ks.string(key).ok().flatten().map(|text| text.as_bytes().to_vec()),
     }
