@@ -15,6 +15,7 @@ pub mod bounds;
 pub mod dataset;
 pub mod driver;
 pub mod histogram;
+pub mod latency;
 pub mod load;
 pub mod machine;
 pub mod npy;

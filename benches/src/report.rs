@@ -12,7 +12,7 @@ use crate::machine::Provenance;
 /// One result file: where and when, the settings, and everything measured.
 #[derive(Debug, Serialize)]
 pub struct Document<'a, S, R> {
-    /// "load" or "vectors".
+    /// "load", "vectors" or "latency".
     pub kind: &'static str,
     /// Machine, date, commit.
     pub provenance: &'a Provenance,

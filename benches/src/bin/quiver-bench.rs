@@ -1,4 +1,4 @@
-//! `quiver-bench load` and `quiver-bench vectors`: see `benches/README.md`.
+//! `quiver-bench load`, `quiver-bench vectors` and `quiver-bench latency`: see `benches/README.md`.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "results go to standard output")]
 
@@ -9,6 +9,7 @@ use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use quiver_benches::bounds::Bound;
 use quiver_benches::dataset::Dataset;
+use quiver_benches::latency::{self, Disturbance};
 use quiver_benches::load::{self, Test};
 use quiver_benches::machine::Provenance;
 use quiver_benches::progress::note;
@@ -33,6 +34,8 @@ enum Command {
     Load(LoadArgs),
     /// Vector sets: VADD per server CPU, bytes per vector, queries/s against recall.
     Vectors(VectorArgs),
+    /// GETs of some clients while another one does something huge.
+    Latency(LatencyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -141,10 +144,32 @@ struct VectorArgs {
     nothread: bool,
 }
 
+#[derive(Debug, Args)]
+struct LatencyArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// What the other client does
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "none,keys,copy,expire")]
+    disturbances: Vec<Disturbance>,
+    /// String keys that are read
+    #[arg(long, default_value_t = 500_000)]
+    keys: u64,
+    /// Elements of what is huge, and keys that expire at once
+    #[arg(long, default_value_t = 500_000)]
+    elements: u64,
+    /// Connections that read
+    #[arg(long, default_value_t = 8)]
+    connections: usize,
+    /// Seconds of each run
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+}
+
 fn main() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Load(args) => run_load(args),
         Command::Vectors(args) => run_vectors(args),
+        Command::Latency(args) => run_latency(args),
     }
 }
 
@@ -193,6 +218,22 @@ fn run_vectors(args: VectorArgs) -> Result<ExitCode> {
     let provenance = Provenance::collect();
     let document = Document { kind: "vectors", provenance: &provenance, settings: &settings, results: &results };
     args.common.finish(&document.write(&args.common.out, &args.common.label)?, &results.bounds)
+}
+
+fn run_latency(args: LatencyArgs) -> Result<ExitCode> {
+    ensure!(args.keys > 0 && args.elements > 0 && args.seconds > 0.0, "--keys, --elements, --seconds: not positive");
+    let settings = latency::Settings {
+        disturbances: args.disturbances,
+        keys: args.keys,
+        elements: args.elements,
+        connections: args.connections,
+        run_s: args.seconds,
+    };
+    let rows = latency::run(&args.common.prepare()?, &settings)?;
+    println!("{}", latency::table(&rows));
+    let provenance = Provenance::collect();
+    let document = Document { kind: "latency", provenance: &provenance, settings: &settings, results: &rows };
+    args.common.finish(&document.write(&args.common.out, &args.common.label)?, &[])
 }
 
 impl CommonArgs {

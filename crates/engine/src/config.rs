@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use parking_lot::RwLock;
 
+use crate::eviction::policy::{self, Policy};
+
 /// One parameter.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
@@ -34,13 +36,23 @@ pub enum Kind {
     Memory,
     /// The same, and what is less counts as this much.
     MemoryFrom(i64),
+    /// The same, and what is less is refused.
+    MemoryAbove(i64),
+    /// The same, or a share of `maxmemory` in percent, which is the number below 0.
+    MemoryOrPercent,
     /// Any text.
     Text,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// Only no; why not yes.
+    No(&'static str),
     /// Pairs of seconds and changes.
     SavePoints,
 }
+
+/// What Redis says where its allocator cannot move what is in use.
+const DEFRAG_REFUSED: &str = "Active defragmentation cannot be enabled: it requires a Redis server compiled with a \
+                              modified Jemalloc like the one shipped by default with the Redis source distribution";
 
 const fn live(name: &'static str, default: &'static str, kind: Kind) -> Parameter {
     Parameter { name, default, kind, at_run_time: true }
@@ -50,24 +62,14 @@ const fn fixed(name: &'static str, default: &'static str, kind: Kind) -> Paramet
     Parameter { name, default, kind, at_run_time: false }
 }
 
-const POLICIES: &[&str] = &[
-    "volatile-lru",
-    "volatile-lfu",
-    "volatile-random",
-    "volatile-ttl",
-    "allkeys-lru",
-    "allkeys-lfu",
-    "allkeys-random",
-    "noeviction",
-];
-
 /// Every parameter, by name.
 pub const PARAMETERS: &[Parameter] = &[
     live("active-expire-effort", "1", Kind::Int(1, 10)),
+    live("activedefrag", "no", Kind::No(DEFRAG_REFUSED)),
     live("appendonly", "no", Kind::Word(&["no"])),
     fixed("bind", "127.0.0.1 -::1", Kind::Text),
     fixed("cluster-enabled", "no", Kind::Word(&["no"])),
-    live("client-query-buffer-limit", "1073741824", Kind::Memory),
+    live("client-query-buffer-limit", "1073741824", Kind::MemoryAbove(1 << 20)),
     fixed("daemonize", "no", Kind::Word(&["no"])),
     fixed("databases", "16", Kind::Int(1, 1024)),
     live("dbfilename", "dump.rdb", Kind::Text),
@@ -80,8 +82,13 @@ pub const PARAMETERS: &[Parameter] = &[
     live("hll-sparse-max-bytes", "3000", Kind::Memory),
     live("hz", "10", Kind::Near(1, 500)),
     fixed("io-threads", "0", Kind::Int(0, 256)),
+    live("lazyfree-lazy-eviction", "no", Kind::Bool),
+    live("lazyfree-lazy-expire", "no", Kind::Bool),
+    live("lazyfree-lazy-server-del", "no", Kind::Bool),
     live("lazyfree-lazy-user-del", "no", Kind::Bool),
     live("lazyfree-lazy-user-flush", "no", Kind::Bool),
+    live("lfu-decay-time", "1", Kind::Int(0, i32::MAX as i64)),
+    live("lfu-log-factor", "10", Kind::Int(0, i32::MAX as i64)),
     live("list-compress-depth", "0", Kind::Int(0, i32::MAX as i64)),
     live("list-max-listpack-size", "-2", Kind::Int(i32::MIN as i64, i32::MAX as i64)),
     fixed("logfile", "", Kind::Text),
@@ -90,8 +97,9 @@ pub const PARAMETERS: &[Parameter] = &[
     live("masteruser", "", Kind::Text),
     live("maxclients", "10000", Kind::Int(1, 1_000_000)),
     live("maxmemory", "0", Kind::Memory),
-    live("maxmemory-clients", "0", Kind::Int(0, 0)),
-    live("maxmemory-policy", "noeviction", Kind::Word(POLICIES)),
+    live("maxmemory-clients", "0", Kind::MemoryOrPercent),
+    live("maxmemory-eviction-tenacity", "10", Kind::Int(0, 100)),
+    live("maxmemory-policy", "noeviction", Kind::Word(policy::NAMES)),
     live("maxmemory-samples", "5", Kind::Int(1, 64)),
     live("notify-keyspace-events", "", Kind::Word(&[""])),
     fixed("port", "6379", Kind::Int(0, 65535)),
@@ -103,6 +111,8 @@ pub const PARAMETERS: &[Parameter] = &[
     live("repl-timeout", "60", Kind::Int(1, i32::MAX as i64)),
     live("replica-announce-ip", "", Kind::Text),
     live("replica-announce-port", "0", Kind::Int(0, 65535)),
+    live("replica-ignore-maxmemory", "yes", Kind::Bool),
+    live("replica-lazy-flush", "no", Kind::Bool),
     live("replica-output-limit", "268435456", Kind::Memory),
     live("replica-priority", "100", Kind::Int(0, i32::MAX as i64)),
     live("replica-read-only", "yes", Kind::Bool),
@@ -130,6 +140,8 @@ pub const PARAMETERS: &[Parameter] = &[
 /// Old names that mean the same parameter.
 const ALIASES: &[(&str, &str)] = &[
     ("slaveof", "replicaof"),
+    ("slave-ignore-maxmemory", "replica-ignore-maxmemory"),
+    ("slave-lazy-flush", "replica-lazy-flush"),
     ("slave-read-only", "replica-read-only"),
     ("slave-serve-stale-data", "replica-serve-stale-data"),
     ("slave-priority", "replica-priority"),
@@ -184,6 +196,12 @@ impl FromNumber for bool {
     }
 }
 
+impl FromNumber for Policy {
+    fn from_number(number: i64) -> Self {
+        Self::at(usize::from_number(number))
+    }
+}
+
 impl FromNumber for i64 {
     fn from_number(number: i64) -> Self {
         number
@@ -203,6 +221,24 @@ accessors! {
     maxclients: "maxclients" as usize;
     /// Memory limit in bytes, 0 for none.
     maxmemory: "maxmemory" as usize;
+    /// Which keys go when memory is over the limit.
+    maxmemory_policy: "maxmemory-policy" as Policy;
+    /// Keys looked at for each one evicted.
+    maxmemory_samples: "maxmemory-samples" as usize;
+    /// How long a command may be held up by evictions, 0 to 100.
+    maxmemory_eviction_tenacity: "maxmemory-eviction-tenacity" as usize;
+    /// Limit of all clients' buffers in bytes; percent of `maxmemory` below 0; 0 for none.
+    maxmemory_clients: "maxmemory-clients" as i64;
+    /// Replicas leave evictions to their primary.
+    replica_ignore_maxmemory: "replica-ignore-maxmemory" as bool;
+    /// How slowly access counters grow.
+    lfu_log_factor: "lfu-log-factor" as usize;
+    /// Minutes after which an access counter loses one.
+    lfu_decay_time: "lfu-decay-time" as usize;
+    /// Evictions are UNLINKs in the stream.
+    lazyfree_lazy_eviction: "lazyfree-lazy-eviction" as bool;
+    /// Expired keys are UNLINKs in the stream.
+    lazyfree_lazy_expire: "lazyfree-lazy-expire" as bool;
     /// Longest string.
     proto_max_bulk_len: "proto-max-bulk-len" as usize;
     /// Bytes a client may have unprocessed.
@@ -363,6 +399,10 @@ fn normalise(kind: Kind, text: &str) -> Result<String, String> {
             word @ ("yes" | "no") => Ok(word.to_owned()),
             _ => Err("argument must be 'yes' or 'no'".to_owned()),
         },
+        Kind::No(reason) => match normalise(Kind::Bool, text)?.as_str() {
+            "yes" => Err(reason.to_owned()),
+            word => Ok(word.to_owned()),
+        },
         Kind::Int(low, high) => match text.parse::<i64>() {
             Err(_) => Err("argument couldn't be parsed into an integer".to_owned()),
             Ok(n) if (low..=high).contains(&n) => Ok(n.to_string()),
@@ -376,6 +416,19 @@ fn normalise(kind: Kind, text: &str) -> Result<String, String> {
         Kind::MemoryFrom(least) => match parse_memory(text) {
             Some(bytes) => Ok(bytes.max(least).to_string()),
             None => Err("argument must be a memory value".to_owned()),
+        },
+        Kind::MemoryAbove(least) => {
+            let text = normalise(Kind::Memory, text)?;
+            if text.parse::<i64>().is_ok_and(|bytes| bytes >= least) {
+                return Ok(text);
+            }
+            Err(format!("argument must be between {least} and {} inclusive", i64::MAX))
+        }
+        Kind::MemoryOrPercent => match text.strip_suffix('%').map(str::parse::<i64>) {
+            Some(Ok(percent)) if (0..=100).contains(&percent) => Ok(format!("{percent}%")),
+            Some(Ok(101..)) => Err("percentage argument must be less or equal to 100".to_owned()),
+            Some(_) => Err("argument must be a memory or percent value".to_owned()),
+            None => normalise(Kind::Memory, text).map_err(|_| "argument must be a memory or percent value".to_owned()),
         },
         Kind::Word(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
             Some(word) => Ok((*word).to_owned()),
@@ -411,9 +464,16 @@ pub fn parse_memory(text: &str) -> Option<i64> {
 
 fn number_of(kind: Kind, text: &str) -> i64 {
     match kind {
-        Kind::Bool => i64::from(text == "yes"),
-        Kind::Int(..) | Kind::Near(..) | Kind::Memory | Kind::MemoryFrom(_) => text.parse().unwrap_or(0),
-        Kind::Text | Kind::Word(_) | Kind::SavePoints => 0,
+        Kind::Bool | Kind::No(_) => i64::from(text == "yes"),
+        Kind::Int(..) | Kind::Near(..) | Kind::Memory | Kind::MemoryFrom(_) | Kind::MemoryAbove(_) => {
+            text.parse().unwrap_or(0)
+        }
+        Kind::MemoryOrPercent => match text.strip_suffix('%') {
+            Some(percent) => -percent.parse().unwrap_or(0),
+            None => text.parse().unwrap_or(0),
+        },
+        Kind::Word(words) => words.iter().position(|word| *word == text).unwrap_or(0) as i64,
+        Kind::Text | Kind::SavePoints => 0,
     }
 }
 

@@ -12,6 +12,7 @@ use quiver_structures::table::Lookup;
 
 use crate::effects::Effects;
 use crate::engine::Engine;
+use crate::eviction::Stamps;
 use crate::field_expiry;
 use crate::keyspace::{ALL_SHARDS, KeyHasher, Keyspace, SHARDS, Shard};
 use crate::object::Object;
@@ -27,7 +28,7 @@ impl DataSet {
     /// Nothing yet; keys that come in count as touched at `now_ms`.
     pub fn new(now_ms: i64) -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { shards, keys: 0, clock: Keyspace::access_clock(now_ms) }
+        Self { shards, keys: 0, clock: Stamps::seconds_at(now_ms) }
     }
 
     /// Adds a key to a database; `false`, and nothing changed, when it is there already. The caller bounds `db`, and

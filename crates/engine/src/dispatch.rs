@@ -7,6 +7,7 @@
 //! transaction is one unit.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use quiver_resp::{Argv, Encoder, Requests};
 
@@ -14,11 +15,17 @@ use crate::blocking::serve_ready;
 use crate::command::{Flags, Locks};
 use crate::commands::transactions::forget_watches;
 use crate::context::Ctx;
-use crate::engine::{Engine, Worker};
+use crate::effects::Effects;
+use crate::engine::{Engine, Freeing, Worker};
 use crate::error::CommandError;
+use crate::eviction::{Room, Told};
 use crate::keyspace::{ALL_SHARDS, ExpiryRule, Key, KeyHasher, Keyspace};
+use crate::long;
 use crate::registry::Entry;
-use crate::session::{ReplyMode, Role, Session};
+use crate::session::{Pause, ReplyMode, Role, Session};
+
+/// How long a session that yields waits for a lock. Ordinary holds are far shorter.
+const PATIENCE: Duration = Duration::from_micros(200);
 
 /// Most commands under one hold of locks.
 const GROUP_MAX: usize = 64;
@@ -59,7 +66,7 @@ impl Engine {
                 break;
             }
             next = self.run_group(worker, session, requests, buf, next, out, now_ms);
-            if session.blocked.is_some() || session.postponed {
+            if session.blocked.is_some() || session.postponed || session.pause.is_some() {
                 break;
             }
         }
@@ -71,7 +78,8 @@ impl Engine {
     /// Runs one command given as words; for tests, gRPC and the replication link.
     pub fn run_one(&self, worker: &mut Worker, session: &mut Session, argv: Argv<'_>, out: &mut Vec<u8>, now_ms: i64) {
         if !argv.is_empty() {
-            self.run_alone(worker, session, argv, self.admit(session, argv), out, now_ms);
+            let room = self.room(worker, now_ms);
+            self.run_alone(worker, session, argv, self.admit(session, argv, room), out, now_ms);
         }
     }
 
@@ -93,9 +101,10 @@ impl Engine {
         let mut mask = 0;
         let plain = session.multi.is_none() && session.reply_mode == ReplyMode::On;
         let paused = self.is_paused(session, now_ms);
+        let room = self.room(worker, now_ms);
         for index in first..requests.len().min(first + GROUP_MAX) {
             let argv = requests.argv(index, buf);
-            let entry = self.admit(session, argv);
+            let entry = self.admit(session, argv, room);
             if paused && self.holds_back(session, &entry) {
                 if plan.is_empty() {
                     session.postpone(true);
@@ -104,12 +113,13 @@ impl Engine {
                 }
                 break;
             }
-            let groupable = plain && entry.as_ref().map_or(true, |entry| entry.groupable);
+            let long = session.yields && entry.as_ref().is_ok_and(|e| long::is_long_by_words(session, e, argv));
+            let groupable = plain && !long && entry.as_ref().map_or(true, |entry| entry.groupable);
             if !groupable {
                 if plan.is_empty() {
                     worker.plan = plan;
-                    self.run_alone(worker, session, argv, entry, out, now_ms);
-                    return first + 1;
+                    let ran = self.run_alone(worker, session, argv, entry, out, now_ms);
+                    return first + usize::from(ran);
                 }
                 break;
             }
@@ -119,24 +129,55 @@ impl Engine {
             };
             plan.push(Step { entry, located });
         }
-        let mut effects = std::mem::take(&mut worker.effects);
-        let keyspace = self.lock(mask, &mut effects, now_ms);
-        self.prefetch(&keyspace, session.db, &plan);
-        let mut turn = Turn::open(self, worker, session, keyspace, out);
         let mut next = first;
-        for step in plan.drain(..) {
-            turn.step(requests.argv(next, buf), step.entry, step.located);
-            next += 1;
-            if turn.ctx.reply.position() > OUTPUT_PAUSE_BYTES {
-                break;
+        let mut effects = std::mem::take(&mut worker.effects);
+        if let Some(keyspace) = self.lock_for(session, mask, &mut effects, now_ms) {
+            self.prefetch(&keyspace, session.db, &plan);
+            let mut turn = Turn::open(self, worker, session, keyspace, out);
+            for step in plan.drain(..) {
+                let argv = requests.argv(next, buf);
+                if turn.is_long(&step.entry, argv) {
+                    break;
+                }
+                turn.step(argv, step.entry, step.located);
+                next += 1;
+                if turn.ctx.reply.position() > OUTPUT_PAUSE_BYTES {
+                    break;
+                }
             }
+            turn.close();
         }
-        turn.close();
+        plan.clear();
         worker.effects = effects;
         worker.plan = plan;
         next
     }
 
+    /// Locks for a session. One that yields waits only so long: `None`, and its pause is set.
+    fn lock_for<'a>(
+        &'a self,
+        session: &mut Session,
+        mask: u64,
+        effects: &'a mut Effects,
+        now_ms: i64,
+    ) -> Option<Keyspace<'a>> {
+        if !session.yields || mask == 0 {
+            return Some(self.lock(mask, effects, now_ms));
+        }
+        let keyspace = self.lock_within(mask, effects, now_ms, PATIENCE);
+        if keyspace.is_none() {
+            session.pause(Pause::Locked);
+        }
+        keyspace
+    }
+
+    /// Whether commands that need memory may run, after making room where there is none.
+    #[inline]
+    fn room(&self, worker: &mut Worker, now_ms: i64) -> Room {
+        if self.state.over_memory.load(Relaxed) { self.make_room(worker, now_ms) } else { Room::Enough }
+    }
+
+    /// Runs one command under locks of its own; `false` when it was given back instead.
     fn run_alone(
         &self,
         worker: &mut Worker,
@@ -145,7 +186,7 @@ impl Engine {
         entry: Result<&'static Entry, CommandError>,
         out: &mut Vec<u8>,
         now_ms: i64,
-    ) {
+    ) -> bool {
         let start = out.len();
         let mode = session.reply_mode;
         let entry = match entry {
@@ -154,22 +195,37 @@ impl Engine {
                     Ok(()) => Encoder::new(out, session.protocol).simple("QUEUED"),
                     Err(error) => self.refuse(worker, session, Some(entry), &error, out),
                 }
-                return finish_reply(session, mode, out, start);
+                finish_reply(session, mode, out, start);
+                return true;
             }
             other => other,
         };
+        if session.yields
+            && let Ok(entry) = &entry
+            && long::is_long_by_words(session, entry, argv)
+        {
+            return session.pause(Pause::Long);
+        }
         let mask = entry.as_ref().map_or(0, |entry| self.mask_of(session, entry, argv));
         let mut effects = std::mem::take(&mut worker.effects);
-        let keyspace = self.lock(mask, &mut effects, now_ms);
-        let mut turn = Turn::open(self, worker, session, keyspace, out);
-        turn.step(argv, entry, None);
-        turn.close();
+        let mut ran = false;
+        if let Some(keyspace) = self.lock_for(session, mask, &mut effects, now_ms) {
+            let mut turn = Turn::open(self, worker, session, keyspace, out);
+            ran = !turn.is_long(&entry, argv);
+            if ran {
+                turn.step(argv, entry, None);
+            }
+            turn.close();
+        }
         worker.effects = effects;
-        finish_reply(session, mode, out, start);
+        if ran {
+            finish_reply(session, mode, out, start);
+        }
+        ran
     }
 
     /// Resolves a request and checks everything that must hold before any command runs.
-    fn admit(&self, session: &Session, argv: Argv<'_>) -> Result<&'static Entry, CommandError> {
+    fn admit(&self, session: &Session, argv: Argv<'_>, room: Room) -> Result<&'static Entry, CommandError> {
         let entry = self.registry.resolve(argv)?;
         let flags = entry.command.flags;
         if !session.authenticated && !flags.has(Flags::NO_AUTH) {
@@ -194,7 +250,9 @@ impl Engine {
                 return Err(CommandError::MisConf);
             }
         }
-        if flags.has(Flags::DENYOOM) && state.over_memory.load(Relaxed) {
+        // A transaction that is being queued takes memory whatever it is made of.
+        let queued = session.multi.is_some() && !runs_inside_multi(entry);
+        if room == Room::None && (flags.has(Flags::DENYOOM) || queued) {
             return Err(CommandError::OutOfMemory);
         }
         let stale = state.is_replica.load(Relaxed) && !state.link_up.load(Relaxed);
@@ -289,6 +347,8 @@ struct Turn<'a, 'w> {
     /// Ids of the commands that ran. The clock is read twice per hold, not per command, and they share the time.
     ran: &'w mut Vec<usize>,
     dirty_before: u64,
+    take_net_bytes: fn() -> i64,
+    told: &'w mut Told,
 }
 
 impl<'a> Turn<'a, 'a> {
@@ -307,6 +367,9 @@ impl<'a> Turn<'a, 'a> {
         };
         ks.no_touch = session.shared.no_touch.load(Relaxed);
         ks.effects.reset(engine.has_sink());
+        if ks.stamps.counts() {
+            ks.stamps.seed(worker.rng.next());
+        }
         let reply = Encoder::new(out, session.protocol);
         let dirty_before = ks.dirty;
         let ctx = Ctx {
@@ -318,8 +381,20 @@ impl<'a> Turn<'a, 'a> {
             entry: &engine.registry.entries()[0],
             located: None,
         };
-        let (stats, clock_ns) = (&worker.stats, worker.clock_ns);
-        Turn { ctx, stats, clock_ns, started_ns: clock_ns(), ran: &mut worker.ran, dirty_before }
+        let (stats, clock_ns, take_net_bytes) = (&worker.stats, worker.clock_ns, worker.take_net_bytes);
+        let (ran, told) = (&mut worker.ran, &mut worker.told);
+        Turn { ctx, stats, clock_ns, started_ns: clock_ns(), ran, dirty_before, take_net_bytes, told }
+    }
+
+    /// Whether a command is to be given back instead, for what its keys hold.
+    #[inline]
+    fn is_long(&mut self, entry: &Result<&'static Entry, CommandError>, argv: Argv<'_>) -> bool {
+        let Ctx { ks, session, .. } = &mut self.ctx;
+        let long = session.yields && entry.as_ref().is_ok_and(|entry| long::is_long_by_keys(ks, entry, argv));
+        if long {
+            session.pause(Pause::Long);
+        }
+        long
     }
 
     fn step(&mut self, argv: Argv<'_>, entry: Result<&'static Entry, CommandError>, located: Option<(u64, usize)>) {
@@ -349,7 +424,8 @@ impl<'a> Turn<'a, 'a> {
 
     /// Hands the effects over, counts, unlocks; what is large is freed after that.
     fn close(self) {
-        let Turn { ctx: Ctx { mut ks, engine, session, .. }, stats, clock_ns, started_ns, ran, dirty_before } = self;
+        let Turn { ctx: Ctx { mut ks, engine, session, .. }, stats, clock_ns, started_ns, ran, dirty_before, .. } =
+            self;
         engine.deliver(ks.effects);
         session.has_written |= ks.dirty != dirty_before;
         let each_ns = clock_ns().saturating_sub(started_ns) / ran.len().max(1) as u64;
@@ -367,7 +443,10 @@ impl<'a> Turn<'a, 'a> {
         drop(ks);
         served.iter().for_each(|waiter| waiter.wake());
         if !garbage.is_empty() {
-            engine.host().free_later(garbage);
+            engine.free_later(garbage, Freeing::Removed);
+        }
+        if engine.config.maxmemory() > 0 {
+            engine.note_memory(self.told, (self.take_net_bytes)());
         }
     }
 }

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use quiver_structures::Stripes;
+use quiver_structures::{Locked, Stripes};
 
 use crate::blocking::Waiter;
 use crate::config::Config;
 use crate::effects::{Effects, Sink};
+use crate::eviction::{Evictor, Gauge, Stamps, Told};
 use crate::host::{Host, NoHost};
-use crate::keyspace::{ALL_SHARDS, Keyspace, SHARDS, Shard};
+use crate::keyspace::{ALL_SHARDS, Garbage, Keyspace, SHARDS, Shard};
 use crate::registry::{Registry, registry};
 use crate::rng::Rng;
 use crate::session::ClientInfo;
@@ -30,6 +32,8 @@ pub struct Engine {
     pub clients: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
     /// State that every command checks.
     pub state: State,
+    /// Memory in use.
+    pub memory: Gauge,
     host: Box<dyn Host>,
     sink: RwLock<Option<Arc<dyn Sink>>>,
     has_sink: AtomicBool,
@@ -37,6 +41,9 @@ pub struct Engine {
     /// Clients that wait for replicas.
     pub(crate) ack_waiters: Mutex<Vec<Arc<Waiter>>>,
 }
+
+/// Elements of an evicted value up to which it is freed at once: some tens of microseconds.
+const EVICTED_UNITS_HERE: usize = 1024;
 
 /// State of the instance that decides which commands are allowed.
 #[derive(Debug, Default)]
@@ -79,6 +86,19 @@ pub struct Worker {
     pub(crate) effects: Effects,
     pub(crate) plan: Vec<crate::dispatch::Step>,
     pub(crate) ran: Vec<usize>,
+    /// Bytes the running thread allocated less those it freed since the last call, by the allocator's own counters.
+    pub take_net_bytes: fn() -> i64,
+    pub(crate) told: Told,
+    pub(crate) evictor: Evictor,
+}
+
+/// Why something large is freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freeing {
+    /// A command or its expiry removed it.
+    Removed,
+    /// It was evicted: there is need of its memory.
+    Evicted,
 }
 
 impl Engine {
@@ -91,6 +111,7 @@ impl Engine {
             registry: registry(),
             clients: Mutex::new(BTreeMap::new()),
             state: State::default(),
+            memory: Gauge::default(),
             host,
             sink: RwLock::new(None),
             has_sink: AtomicBool::new(false),
@@ -118,12 +139,41 @@ impl Engine {
             effects: Effects::default(),
             plan: Vec::new(),
             ran: Vec::new(),
+            take_net_bytes: || 0,
+            told: Told::default(),
+            evictor: Evictor::default(),
         }
     }
 
     /// Locks a set of shards.
     pub fn lock<'a>(&'a self, mask: u64, effects: &'a mut Effects, now_ms: i64) -> Keyspace<'a> {
-        Keyspace::lock(&self.stripes, mask, effects, now_ms)
+        self.view(self.stripes.lock(mask), effects, now_ms)
+    }
+
+    /// [`Self::lock`] for a thread that has others to serve: gives up when a lock is held for as long as `patience`.
+    pub(crate) fn lock_within<'a>(
+        &'a self,
+        mask: u64,
+        effects: &'a mut Effects,
+        now_ms: i64,
+        patience: Duration,
+    ) -> Option<Keyspace<'a>> {
+        Some(self.view(self.stripes.lock_within(mask, patience)?, effects, now_ms))
+    }
+
+    fn view<'a>(&'a self, shards: Locked<'a, Shard>, effects: &'a mut Effects, now_ms: i64) -> Keyspace<'a> {
+        Keyspace::new(&self.stripes, shards, effects, now_ms, Stamps::new(now_ms, &self.config))
+    }
+
+    /// Frees elsewhere what is large; no lock may be held.
+    pub(crate) fn free_later(&self, mut garbage: Vec<Garbage>, freeing: Freeing) {
+        if freeing == Freeing::Evicted {
+            // The sooner its memory is back the less has to go after it.
+            garbage.retain(|value| value.units() > EVICTED_UNITS_HERE);
+        }
+        if !garbage.is_empty() {
+            self.host.free_later(garbage, freeing);
+        }
     }
 
     /// Lets the stream of effects flow into `sink`, or nowhere. All shards are locked for the change, so the sink sees
@@ -185,6 +235,7 @@ impl Engine {
         let client = self.clients.lock().remove(&id);
         if let Some(client) = client {
             self.give_up_wait(&client);
+            self.note_client_buffers(&client, 0);
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::engine::{Engine, Worker};
+use crate::engine::{Engine, Freeing, Worker};
 use crate::keyspace::{Keyspace, SHARDS};
 
 /// Where the walk stands between rounds.
@@ -75,7 +75,7 @@ impl Engine {
             keyspace.expire_now(&key);
             keyspace.effects.end_unit();
         }
-        self.close_hold(keyspace, &mut worker.rng);
+        self.close_hold(keyspace, &mut worker.rng, Freeing::Removed);
         worker.effects = effects;
         slice
     }

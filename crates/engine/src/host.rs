@@ -1,7 +1,8 @@
 //! What the engine asks of the instance around it: disk, replication, shutdown, figures of the process.
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Freeing};
 use crate::error::CommandError;
+use crate::keyspace::Garbage;
 use crate::session::ReplicaInfo;
 
 /// The instance around the engine. None of these may wait for a shard lock when called from a transaction: SAVE and
@@ -48,9 +49,26 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     /// Asks the replicas to acknowledge at once.
     fn ask_replicas(&self) {}
     /// Frees something large elsewhere.
-    fn free_later(&self, garbage: Vec<crate::keyspace::Garbage>) {
+    fn free_later(&self, garbage: Vec<Garbage>, _: Freeing) {
         drop(garbage);
     }
+    /// How far that is.
+    fn lazy_free(&self) -> LazyFree {
+        LazyFree::default()
+    }
+    /// Counts [`LazyFree::freed`] from 0 again.
+    fn reset_lazy_free(&self) {}
+}
+
+/// What is being freed in the background: values, keys of tables counted one by one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LazyFree {
+    /// Waiting.
+    pub pending: u64,
+    /// Of those, evicted ones.
+    pub evicted_pending: u64,
+    /// Freed since the start or CONFIG RESETSTAT.
+    pub freed: u64,
 }
 
 /// The reply of ROLE.

@@ -19,6 +19,7 @@ use crate::blocking::{Waiter, Waiting};
 use crate::command::CommandResult;
 use crate::effects::Effects;
 use crate::error::CommandError;
+use crate::eviction::Stamps;
 use crate::field_expiry::{self, FieldExpiries};
 use crate::notify::{Class, Event};
 use crate::number::IntText;
@@ -207,8 +208,8 @@ pub struct Keyspace<'a> {
     pub counters: Counters,
     /// Grows with every change.
     pub dirty: u64,
-    /// Access clock stamped on touched entries: seconds, 24 bits.
-    clock: u32,
+    /// Access clock stamped on touched entries.
+    pub stamps: Stamps,
     /// Accesses leave no stamp (CLIENT NO-TOUCH).
     pub no_touch: bool,
     /// Values whose freeing may take long; dropped by the caller outside the locks.
@@ -232,14 +233,38 @@ pub enum Garbage {
     Table(KeyTable),
 }
 
+impl Garbage {
+    /// What there is to free, as INFO counts it: values, or the keys of a table.
+    pub fn objects(&self) -> usize {
+        match self {
+            Self::Object(_) => 1,
+            Self::Table(table) => table.len(),
+        }
+    }
+
+    /// Elements inside.
+    pub fn units(&self) -> usize {
+        match self {
+            Self::Object(object) => object.len(),
+            Self::Table(table) => table.len(),
+        }
+    }
+}
+
 /// Objects with more elements than this are freed in the background (Redis: LAZYFREE_THRESHOLD).
 const LAZY_FREE_LEN: usize = 64;
 
 impl<'a> Keyspace<'a> {
-    /// Locks `mask` and makes a view.
-    pub fn lock(stripes: &'a Stripes<Shard>, mask: u64, effects: &'a mut Effects, now_ms: i64) -> Self {
+    /// A view of locked shards.
+    pub fn new(
+        stripes: &'a Stripes<Shard>,
+        shards: Locked<'a, Shard>,
+        effects: &'a mut Effects,
+        now_ms: i64,
+        stamps: Stamps,
+    ) -> Self {
         Self {
-            shards: stripes.lock(mask),
+            shards,
             stripes,
             db: 0,
             now_ms,
@@ -247,7 +272,7 @@ impl<'a> Keyspace<'a> {
             effects,
             counters: Counters::default(),
             dirty: 0,
-            clock: Self::access_clock(now_ms),
+            stamps,
             no_touch: false,
             garbage: Vec::new(),
             in_transaction: false,
@@ -256,16 +281,6 @@ impl<'a> Keyspace<'a> {
             ready: VecDeque::new(),
             served: Vec::new(),
         }
-    }
-
-    /// The access clock at a time: seconds, 24 bits.
-    pub(crate) const fn access_clock(now_ms: i64) -> u32 {
-        (now_ms / 1000) as u32 & 0xff_ffff
-    }
-
-    /// Seconds between an access stamp and the clock, which wraps after 194 days.
-    pub(crate) const fn idle_s(clock: u32, stamp: u32) -> u32 {
-        clock.wrapping_sub(stamp) & 0xff_ffff
     }
 
     /// Gives the locks back early, for work on a handle that needs them no more. Does nothing inside a transaction.
@@ -366,6 +381,25 @@ impl<'a> Keyspace<'a> {
         self.effects.push(self.db, [b"DEL".as_slice(), key.name].into_iter());
     }
 
+    /// Deletes a key to make room and says so in the stream.
+    pub(crate) fn evict_now(&mut self, key: &Key<'_>, lazily: bool) {
+        self.delete_quiet(key);
+        self.notify(Class::EVICTED, "evicted", key.name);
+        let word = if lazily { b"UNLINK".as_slice() } else { b"DEL" };
+        self.effects.push(self.db, [word, key.name].into_iter());
+    }
+
+    /// What is stored under a key, its time over or not; neither counts nor marks.
+    #[inline]
+    pub(crate) fn stored(&self, key: &Key<'_>) -> Option<KeyEntry<'_>> {
+        self.table(key)?.get(key.hash, key.name)
+    }
+
+    /// The tables of a locked shard by number of database.
+    pub(crate) fn tables(&self, shard: usize) -> impl Iterator<Item = (usize, &KeyTable)> + Clone {
+        self.shards.get(shard).dbs.iter().map(|db| &db.table).enumerate()
+    }
+
     /// The entry of a live key, for reading: counts a hit or miss and marks the access.
     #[inline]
     pub fn get(&mut self, key: Key<'_>) -> Option<KeyEntry<'_>> {
@@ -381,13 +415,13 @@ impl<'a> Keyspace<'a> {
     #[inline]
     fn find(&mut self, key: Key<'_>, touch: bool) -> Option<KeyEntry<'_>> {
         let gone = self.expired(&key);
-        let clock = self.clock;
+        let stamps = self.stamps.advance();
         let table = self.shards.get(key.shard).dbs.get(self.db).map(|db| &db.table);
         match table.and_then(|table| table.get(key.hash, key.name)) {
             Some(entry) if !gone => {
                 self.counters.hits += 1;
                 if touch {
-                    entry.set_access(clock);
+                    stamps.touch(&entry);
                 }
                 Some(entry)
             }
@@ -417,10 +451,10 @@ impl<'a> Keyspace<'a> {
         if self.expired(&key) && self.expiry == ExpiryRule::Hide {
             return None;
         }
-        let (clock, touch) = (self.clock, !self.no_touch);
+        let (stamps, touch) = (self.stamps.advance(), !self.no_touch);
         let entry = self.table_mut(&key).get_mut(key.hash, key.name)?;
         if touch {
-            entry.get().set_access(clock);
+            stamps.touch(&entry.get());
         }
         Some(entry)
     }
@@ -436,6 +470,11 @@ impl<'a> Keyspace<'a> {
     #[inline]
     fn tell(&mut self, key: &Key<'_>) {
         let db = self.db;
+        if self.stamps.marks_changes()
+            && let Some(entry) = self.stored(key)
+        {
+            self.stamps.mark_change(&entry);
+        }
         let shard = self.shards.get_mut(key.shard);
         shard.tell_watchers(db, key.name);
         if !shard.waiting.is_empty() {
@@ -460,8 +499,10 @@ impl<'a> Keyspace<'a> {
     /// Stores a value under a key, whatever was there, with this expiry; a change.
     #[inline]
     pub fn set(&mut self, key: Key<'_>, value: Value<'_, Object>, expire_at_ms: Option<i64>) {
-        let (clock, fields_at) = (self.clock, field_expiry::earliest_in(&value));
-        let stored = self.table_mut(&key).set(key.hash, key.name, value, expire_at_ms, clock);
+        let (stamps, fields_at) = (self.stamps.advance(), field_expiry::earliest_in(&value));
+        let table = self.table_mut(&key);
+        let old = if stamps.counts() { table.get(key.hash, key.name).map(|entry| entry.access()) } else { None };
+        let stored = table.set(key.hash, key.name, value, expire_at_ms, stamps.overwritten(old));
         let mut old_fields_at = None;
         if let Stored::ReplacedObject(old) = stored {
             old_fields_at = field_expiry::earliest_of(&old);
@@ -576,15 +617,15 @@ impl<'a> Keyspace<'a> {
             // Only a replica still has it: what is written there anew must not meet the old content.
             self.delete_quiet(&key);
         }
-        let clock = self.clock;
+        let stamps = self.stamps.advance();
         let object = match self.table_mut(&key).entry(key.hash, key.name) {
             Lookup::Found(entry) => {
-                entry.get().set_access(clock);
+                stamps.touch(&entry.get());
                 entry.into_object_mut()
             }
             Lookup::Vacant(vacant) => {
                 let new = Value::Object(Box::new(T::default().into_object()));
-                vacant.insert(new, None, clock).into_object_mut()
+                vacant.insert(new, None, stamps.fresh()).into_object_mut()
             }
         };
         object.and_then(T::of_mut).ok_or(CommandError::WrongType)
@@ -625,6 +666,12 @@ impl<'a> Keyspace<'a> {
             Some(db) => db.table.scan(cursor, visit),
             None => 0,
         }
+    }
+
+    /// Address bits of a locked shard's table: they become fewer when scan cursors may meet an entry again.
+    pub fn address_bits(&self, shard: usize) -> u32 {
+        let buckets = self.shards.get(shard).dbs.get(self.db).map_or(0, |db| db.table.bucket_count());
+        buckets.checked_ilog2().unwrap_or(0)
     }
 
     /// Visits every entry of a database in the locked shards.

@@ -7,6 +7,7 @@ use quiver_resp::Argv;
 use crate::command::{Begin, Command, Find, Flags, Group, Locks};
 use crate::commands::TABLES;
 use crate::error::{CommandError, quote_within, quote_word};
+use crate::long::Cost;
 
 /// A command or subcommand with what is derived from its entry.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Entry {
     pub one_key: bool,
     /// May run under the locks of a pipelined batch.
     pub groupable: bool,
+    /// How its work grows.
+    pub cost: Cost,
     /// First subcommand in the entries, and their number.
     children: (usize, usize),
 }
@@ -166,7 +169,7 @@ impl Entry {
         let groupable = command.locks == Locks::Keys
             && !command.flags.any(Flags::BLOCKING.with(Flags::MOVABLEKEYS))
             && (!command.keys.is_empty() && command.group != Group::Transactions || quick && command.name == "ping");
-        Self { command, id, full_name, one_key, groupable, children: (0, 0) }
+        Self { command, id, full_name, one_key, groupable, cost: Cost::of(full_name), children: (0, 0) }
     }
 
     /// Indices of all keys of a request.

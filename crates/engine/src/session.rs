@@ -42,6 +42,10 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// What the connection becomes after this command (PSYNC).
     pub takeover: Option<Takeover>,
+    /// Whoever runs the commands has other sessions to serve: what would take long is given back as a [`Pause`].
+    pub yields: bool,
+    /// Why the next command was given back.
+    pub pause: Option<Pause>,
     /// What REPLCONF told before PSYNC.
     pub replica: ReplicaInfo,
     /// Lists of field names by the name HIMPORT PREPARE gave them.
@@ -85,6 +89,15 @@ pub enum ReplyMode {
     SkipNext,
     /// The reply of the running command is dropped, then ON again.
     Skip,
+}
+
+/// Why a command was not run in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// A shard it needs is held by somebody else for long; to be tried again.
+    Locked,
+    /// It takes long itself; to be run elsewhere.
+    Long,
 }
 
 /// A connection leaves the command loop.
@@ -243,6 +256,8 @@ impl Session {
             close_after_reply: false,
             reply_mode: ReplyMode::On,
             takeover: None,
+            yields: false,
+            pause: None,
             replica: ReplicaInfo::default(),
             fieldsets: BTreeMap::new(),
             shared,

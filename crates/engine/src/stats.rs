@@ -57,6 +57,8 @@ pub struct ThreadStats {
     pub expired: Counter,
     /// Hash fields that ran out of time.
     pub expired_fields: Counter,
+    /// Keys removed to make room.
+    pub evicted: Counter,
     /// Changes since the start.
     pub dirty: Counter,
     /// Bytes read from clients.
@@ -76,6 +78,7 @@ impl Default for ThreadStats {
             misses: Counter::default(),
             expired: Counter::default(),
             expired_fields: Counter::default(),
+            evicted: Counter::default(),
             dirty: Counter::default(),
             net_in_bytes: Counter::default(),
             net_out_bytes: Counter::default(),
@@ -92,6 +95,8 @@ pub struct Stats {
     pub connections_received: AtomicU64,
     /// Connections refused (maxclients).
     pub connections_rejected: AtomicU64,
+    /// Clients closed for their buffers (maxmemory-clients).
+    pub evicted_clients: AtomicU64,
     /// Error replies by their first word.
     pub errors_by_code: Mutex<std::collections::BTreeMap<String, u64>>,
     /// Commands per second over the last interval, set by the clock task.
@@ -135,7 +140,7 @@ impl Stats {
                 }
             }
             let all = [&thread.processed, &thread.hits, &thread.misses, &thread.expired, &thread.net_in_bytes];
-            for counter in all.into_iter().chain([&thread.net_out_bytes, &thread.errors]) {
+            for counter in all.into_iter().chain([&thread.net_out_bytes, &thread.errors, &thread.evicted]) {
                 counter.reset();
             }
         }
@@ -143,7 +148,7 @@ impl Stats {
         for counter in [&self.connections_received, &self.connections_rejected, &self.peak_memory_bytes] {
             counter.store(0, Relaxed);
         }
-        for counter in [&self.full_syncs, &self.partial_syncs, &self.partial_syncs_refused] {
+        for counter in [&self.evicted_clients, &self.full_syncs, &self.partial_syncs, &self.partial_syncs_refused] {
             counter.store(0, Relaxed);
         }
     }

@@ -90,8 +90,8 @@ fn config_set_changes_everything_or_nothing() {
             "CONFIG SET maxmemory-policy foo",
             failed(
                 "maxmemory-policy",
-                "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, \
-                 allkeys-lru, allkeys-lfu, allkeys-random, noeviction",
+                "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-lrm, \
+                 volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-lrm, allkeys-random, noeviction",
             ),
         ),
     ] {

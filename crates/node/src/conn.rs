@@ -4,6 +4,7 @@
 //! what is left over: an incomplete command, or replies the client has not read yet. While such replies wait nothing is
 //! read, so a client that does not read cannot make the server buffer more than one batch for it.
 
+mod away;
 mod wait;
 
 use std::future::poll_fn;
@@ -11,8 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
 use std::task::{Context, Poll, Waker};
 
-use quiver_engine::Session;
 use quiver_engine::session::{ClientInfo, Takeover};
+use quiver_engine::{Engine, Session};
 use quiver_resp::Decoder;
 use tokio::net::TcpStream;
 
@@ -35,6 +36,20 @@ pub(crate) struct Conn {
     pub(crate) was_woken: bool,
     /// What the last turn asks for, unless that is to read on.
     pub(crate) outcome: Option<Next>,
+    /// Bytes of buffers the engine knows of.
+    pub(crate) noted_bytes: u64,
+}
+
+impl Conn {
+    /// Tells the engine what this connection has in its buffers.
+    pub(crate) fn note_buffers(&mut self, engine: &Engine) {
+        let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
+        let bytes = (self.pending.len() + self.peer.unsent_bytes() + queued) as u64;
+        if bytes != self.noted_bytes {
+            self.noted_bytes = bytes;
+            engine.note_client_buffers(&self.session.shared, bytes);
+        }
+    }
 }
 
 /// What follows a turn.
@@ -71,8 +86,10 @@ pub(crate) async fn serve(stream: TcpStream, client: Arc<ClientInfo>) -> Option<
     let peer = Arc::new(Peer::new(write_half, Arc::clone(&client)));
     let place = with_shared(|shared| {
         let authenticated = shared.engine.config.get("requirepass").is_empty();
+        let mut session = Session::new(client, authenticated);
+        session.yields = true;
         Place(shared.conns.insert(Conn {
-            session: Session::new(client, authenticated),
+            session,
             peer: Arc::clone(&peer),
             decoder: Decoder::new(),
             pending: Vec::new(),
@@ -80,11 +97,15 @@ pub(crate) async fn serve(stream: TcpStream, client: Arc<ClientInfo>) -> Option<
             waits_for_turn: false,
             was_woken: false,
             outcome: None,
+            noted_bytes: 0,
         }))
     });
     let mut next = Next::Read;
     loop {
         if next == Next::More {
+            if !away::pass(&place).await {
+                return None;
+            }
             with_shared(|shared| shared.enqueue_pending(place.0));
         }
         next = match next {
@@ -94,7 +115,10 @@ pub(crate) async fn serve(stream: TcpStream, client: Arc<ClientInfo>) -> Option<
             Next::Wait => wait::wait(&mut read_half, &place).await,
             Next::Close => return None,
         };
-        with_shared(|shared| shared.outbox.flush());
+        with_shared(|shared| {
+            shared.outbox.flush();
+            shared.conns[place.0].note_buffers(&shared.engine);
+        });
         if !peer.finish().await {
             return None;
         }

@@ -5,16 +5,30 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use quiver_engine::eviction::Room;
 use quiver_engine::expire::ExpireCursor;
 use quiver_engine::{Engine, Worker};
 use tracing::warn;
 
-use crate::clock::{now_ms, now_ns, random_seed};
+use crate::clock::{now_ms, now_ns};
 use crate::host::NodeHost;
+use crate::memory;
 use crate::saver::Saver;
 
-/// Buckets one round of expiry may look at, per unit of `active-expire-effort`.
-const EXPIRE_BUCKETS: usize = 65_536;
+/// Buckets one slice of expiry may look at: about a millisecond where most of what it meets is over.
+const EXPIRE_BUCKETS: usize = 4096;
+
+/// Slices in a round, per unit of `active-expire-effort`.
+const EXPIRE_SLICES: usize = 16;
+
+/// Between slices that found much, so that a thread with a client to serve gets the core at once.
+const EXPIRE_PAUSE: Duration = Duration::from_micros(300);
+
+/// Keys removed in a slice from which on there is a pause.
+const EXPIRE_PAUSE_KEYS: u64 = 256;
+
+/// Rounds of eviction in a row; what is still too much then waits for the next time.
+const EVICTION_ROUNDS: usize = 16;
 
 /// Pause between signs of life in the stream (Redis: repl-ping-replica-period, 10 s).
 const PING_EVERY_NS: u64 = 10_000_000_000;
@@ -30,7 +44,7 @@ struct Cron {
 }
 
 pub(crate) fn start(engine: Arc<Engine>, host: NodeHost) {
-    let worker = engine.worker(random_seed(), now_ns);
+    let worker = memory::worker(&engine);
     let mut cron = Cron {
         engine,
         host,
@@ -59,10 +73,10 @@ impl Cron {
             return;
         }
         if !state.is_replica.load(Relaxed) && !state.active_expire_off.load(Relaxed) {
-            let buckets = EXPIRE_BUCKETS * self.engine.config.active_expire_effort();
-            self.engine.expire_round(&mut self.worker, &mut self.cursor, buckets, now_ms());
+            self.expire();
         }
         self.host.measure_memory(&self.engine);
+        self.make_room();
         Saver::at_save_points(&self.host, &self.engine);
         self.sample();
         self.close_idle();
@@ -70,6 +84,25 @@ impl Cron {
             self.host.stream.ping();
             self.pinged_ns = now_ns();
         }
+    }
+
+    fn expire(&mut self) {
+        for _ in 0..EXPIRE_SLICES * self.engine.config.active_expire_effort() {
+            let expired = self.engine.expire_round(&mut self.worker, &mut self.cursor, EXPIRE_BUCKETS, now_ms());
+            if expired >= EXPIRE_PAUSE_KEYS {
+                std::thread::sleep(EXPIRE_PAUSE);
+            }
+        }
+    }
+
+    /// Goes on with evictions that commands had no time to finish.
+    fn make_room(&mut self) {
+        for _ in 0..EVICTION_ROUNDS {
+            if self.engine.make_room(&mut self.worker, now_ms()) != Room::Soon {
+                break;
+            }
+        }
+        self.engine.evict_clients();
     }
 
     fn sample(&mut self) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quiver_engine::{ClientInfo, Engine, Session, Worker};
 use quiver_resp::{OwnedArgv, Protocol};
 
-use crate::clock::{now_ms, now_ns, random_seed};
+use crate::clock::now_ms;
 
 /// Opens sessions on the engine.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ impl Handle {
         session.protocol = Protocol::Resp3;
         // The caller is answered when the call returns.
         session.can_block = false;
-        let worker = self.engine.worker(random_seed(), now_ns);
+        let worker = crate::memory::worker(&self.engine);
         Some(HandleSession { engine: Arc::clone(&self.engine), worker, session })
     }
 }
@@ -41,6 +41,8 @@ impl Handle {
 impl HandleSession {
     /// Runs one command and appends its reply in RESP3 to `out`.
     pub fn execute(&mut self, argv: &OwnedArgv, out: &mut Vec<u8>) {
+        // What this thread did before is no news: the worker may come from another one.
+        crate::memory::take_net_bytes();
         self.engine.run_one(&mut self.worker, &mut self.session, argv.as_argv(), out, now_ms());
     }
 }

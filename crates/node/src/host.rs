@@ -1,11 +1,11 @@
 //! What the engine asks of its surroundings, answered by this instance.
 
 use std::fmt::Write;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock, Weak, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
 
-use parking_lot::Mutex;
-use quiver_engine::host::{Host, RoleReply};
+use quiver_engine::engine::Freeing;
+use quiver_engine::host::{Host, LazyFree, RoleReply};
 use quiver_engine::keyspace::Garbage;
 use quiver_engine::session::ReplicaInfo;
 use quiver_engine::{CommandError, Engine};
@@ -13,6 +13,8 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::clock::{now_ms, random_id};
+use crate::freer::Freer;
+use crate::memory::Memory;
 use crate::saver::Saver;
 use crate::stream::{Replica, Stream};
 
@@ -36,9 +38,8 @@ pub(crate) struct Inner {
     pub(crate) saver: Saver,
     exit: watch::Sender<Option<Exit>>,
     shutting_down: AtomicBool,
-    garbage: Mutex<mpsc::Sender<Vec<Garbage>>>,
-    allocated: AtomicU64,
-    last_rss: AtomicU64,
+    pub(crate) freer: Freer,
+    pub(crate) memory: Memory,
     started_ms: AtomicI64,
     pub(crate) stream: Arc<Stream>,
     following: watch::Sender<Option<Primary>>,
@@ -78,9 +79,8 @@ impl NodeHost {
             saver: Saver::default(),
             exit: watch::Sender::new(None),
             shutting_down: AtomicBool::new(false),
-            garbage: Mutex::new(start_garbage_thread()),
-            allocated: AtomicU64::new(0),
-            last_rss: AtomicU64::new(0),
+            freer: Freer::default(),
+            memory: Memory::default(),
             started_ms: AtomicI64::new(now_ms()),
             stream: Arc::new(Stream::new()),
             following: watch::Sender::new(None),
@@ -90,6 +90,7 @@ impl NodeHost {
 
     pub(crate) fn attach(&self, engine: &Arc<Engine>) {
         self.engine.set(Arc::downgrade(engine)).expect("a host serves one engine");
+        self.freer.start(engine);
         engine.state.started_ms.store(now_ms(), Relaxed);
     }
 
@@ -234,43 +235,6 @@ impl NodeHost {
         );
     }
 
-    /// Reads the allocator's and the system's figures; called by the periodic work.
-    pub(crate) fn measure_memory(&self, engine: &Engine) {
-        if tikv_jemalloc_ctl::epoch::advance().is_ok() {
-            self.allocated.store(tikv_jemalloc_ctl::stats::allocated::read().unwrap_or(0) as u64, Relaxed);
-        }
-        self.last_rss.store(resident_bytes(), Relaxed);
-        let allocated = self.allocated.load(Relaxed);
-        engine.stats.peak_memory_bytes.fetch_max(allocated, Relaxed);
-        let limit = engine.config.maxmemory() as u64;
-        engine.state.over_memory.store(limit > 0 && allocated > limit, Relaxed);
-    }
-
-    fn memory_info(&self, engine: &Engine, out: &mut String) {
-        self.measure_memory(engine);
-        let (used, rss) = (self.allocated.load(Relaxed), self.last_rss.load(Relaxed));
-        let peak = engine.stats.peak_memory_bytes.load(Relaxed);
-        let limit = engine.config.maxmemory() as u64;
-        let resident = tikv_jemalloc_ctl::stats::resident::read().unwrap_or(0);
-        let active = tikv_jemalloc_ctl::stats::active::read().unwrap_or(0);
-        let total = total_memory_bytes();
-        let ratio = rss as f64 / used.max(1) as f64;
-        let _ = write!(
-            out,
-            "used_memory:{used}\r\nused_memory_human:{}\r\nused_memory_rss:{rss}\r\nused_memory_rss_human:{}\r\n\
-             used_memory_peak:{peak}\r\nused_memory_peak_human:{}\r\ntotal_system_memory:{total}\r\n\
-             total_system_memory_human:{}\r\nmaxmemory:{limit}\r\nmaxmemory_human:{}\r\nmaxmemory_policy:{}\r\n\
-             allocator_allocated:{used}\r\nallocator_active:{active}\r\nallocator_resident:{resident}\r\n\
-             mem_fragmentation_ratio:{ratio:.2}\r\nmem_allocator:jemalloc\r\nlazyfree_pending_objects:0\r\n",
-            human(used),
-            human(rss),
-            human(peak),
-            human(total),
-            human(limit),
-            engine.config.get("maxmemory-policy"),
-        );
-    }
-
     fn server_info(&self, engine: &Engine, out: &mut String) {
         let up_s = (now_ms() - self.started_ms.load(Relaxed)) / 1000;
         let executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
@@ -395,6 +359,7 @@ impl Host for NodeHost {
         match section {
             "server" => self.server_info(engine, out),
             "memory" => self.memory_info(engine, out),
+            "stats" => crate::memory::eviction_info(engine, out),
             "persistence" => self.saver.info(engine, out),
             "replication" => self.replication_info(engine, out),
             "cpu" => cpu_info(out),
@@ -403,8 +368,10 @@ impl Host for NodeHost {
     }
 
     fn config_changed(&self, engine: &Engine, name: &str) {
-        if name == "maxmemory" {
-            self.measure_memory(engine);
+        match name {
+            "maxmemory" => self.measure_memory(engine),
+            "maxmemory-clients" => drop(engine.evict_clients()),
+            _ => {}
         }
     }
 
@@ -413,7 +380,7 @@ impl Host for NodeHost {
     }
 
     fn allocated_bytes(&self) -> u64 {
-        self.allocated.load(Relaxed)
+        self.memory.allocated()
     }
 
     fn replica_info(&self, _: u64, _: &ReplicaInfo) {}
@@ -432,32 +399,17 @@ impl Host for NodeHost {
         self.stream.ask_acks();
     }
 
-    fn free_later(&self, garbage: Vec<Garbage>) {
-        // When the thread is gone the process is ending: freeing here is as good.
-        let _ = self.garbage.lock().send(garbage);
+    fn free_later(&self, garbage: Vec<Garbage>, freeing: Freeing) {
+        self.freer.free_later(garbage, freeing);
     }
-}
 
-/// Frees large values away from the I/O threads.
-fn start_garbage_thread() -> mpsc::Sender<Vec<Garbage>> {
-    let (sender, receiver) = mpsc::channel::<Vec<Garbage>>();
-    let thread = std::thread::Builder::new().name("quiver-free".to_owned());
-    if let Err(error) = thread.spawn(move || receiver.into_iter().for_each(drop)) {
-        warn!("no thread for background freeing: {error}");
+    fn lazy_free(&self) -> LazyFree {
+        self.freer.counts()
     }
-    sender
-}
 
-/// Resident bytes of this process (0 where the system does not tell).
-fn resident_bytes() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).map_or(0, |pages| pages * 4096)
-}
-
-fn total_memory_bytes() -> u64 {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib = meminfo.split_ascii_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
-    kib.map_or(0, |kib| kib * 1024)
+    fn reset_lazy_free(&self) {
+        self.freer.reset();
+    }
 }
 
 /// CPU seconds of the process, from the system's clock ticks (100 per second on Linux).

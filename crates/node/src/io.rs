@@ -11,8 +11,9 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::Node;
-use crate::clock::{now_ns, random_seed};
 use crate::conn::serve;
+use crate::helpers::LONG_AT_ONCE;
+use crate::memory;
 use crate::turns::{Shared, run_turns};
 
 /// A connection on its way to a thread. Their number is bounded by `maxclients`.
@@ -33,7 +34,9 @@ impl IoThreads {
         let mut threads = Vec::with_capacity(count);
         for index in 0..count {
             let (sender, receiver) = mpsc::unbounded_channel();
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.max_blocking_threads(LONG_AT_ONCE).thread_name(format!("quiver-long-{index}"));
+            let runtime = runtime.enable_io().enable_time().build()?;
             let node = node.clone();
             std::thread::Builder::new()
                 .name(format!("quiver-io-{index}"))
@@ -53,7 +56,7 @@ impl IoThreads {
 }
 
 async fn run(node: Node, mut receiver: mpsc::UnboundedReceiver<Handover>) {
-    let worker = node.engine.worker(random_seed(), now_ns);
+    let worker = memory::worker(&node.engine);
     Shared::new(Arc::clone(&node.engine), worker).install();
     tokio::spawn(run_turns());
     while let Some((stream, client)) = receiver.recv().await {

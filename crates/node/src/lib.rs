@@ -4,6 +4,8 @@
 //! - `conn.rs`: one connection: bytes in, batches of commands, one write.
 //! - `host.rs`: what the engine asks of its surroundings.
 //! - `cron.rs`: everything periodic: active expiry, memory figures, save points, idle clients.
+//! - `helpers.rs`: threads for commands that take long; `freer.rs`: one that frees what is large.
+//! - `memory.rs`: the allocator's figures.
 //! - `saver.rs`: snapshots, in the foreground and the background.
 //! - `stream.rs`, `feed.rs`, `link.rs`: the ordered stream, the replicas that read it, the primary this one follows.
 //! - `handle.rs`: commands from inside the process (gRPC).
@@ -17,10 +19,13 @@ mod clock;
 mod conn;
 mod cron;
 mod feed;
+mod freer;
 mod handle;
+mod helpers;
 mod host;
 mod io;
 mod link;
+mod memory;
 mod outbox;
 mod saver;
 mod stream;

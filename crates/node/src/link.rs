@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::Node;
-use crate::clock::{now_ms, now_ns, random_seed};
+use crate::clock::{now_ms, random_seed};
 use crate::host::{NodeHost, Primary};
 
 const READ_BYTES: usize = 256 * 1024;
@@ -97,7 +97,7 @@ struct Spool {
 impl Follower {
     fn new(node: &Node) -> Self {
         let engine = Arc::clone(node.engine());
-        let worker = engine.worker(random_seed(), now_ns);
+        let worker = crate::memory::worker(&engine);
         Self {
             worker,
             host: node.host.clone(),

@@ -19,6 +19,8 @@ use crate::conn::killed;
 
 /// Replies are written at the latest when this much waits.
 const FLUSH_BYTES: usize = 64 * 1024;
+/// Most bytes of a long reply written at once.
+const PART_BYTES: usize = 256 * 1024;
 /// A buffer larger than this is given back.
 const KEEP_BYTES: usize = 256 * 1024;
 
@@ -89,6 +91,22 @@ impl Peer {
         self.stuck.load(Acquire)
     }
 
+    /// Bytes that wait for [`Self::finish`].
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        if !self.is_stuck() {
+            return 0;
+        }
+        self.unsent.lock().as_ref().map_or(0, Vec::len)
+    }
+
+    /// Leaves a reply for [`Self::finish`]; nothing else may wait.
+    pub(crate) fn leave(&self, reply: Vec<u8>) {
+        if let Some(rest) = self.unsent.lock().as_mut() {
+            if rest.is_empty() { *rest = reply } else { rest.extend_from_slice(&reply) }
+        }
+        self.stuck.store(true, Release);
+    }
+
     /// Writes what the socket takes; the rest waits for [`Self::finish`], for which the connection is woken.
     fn send(&self, bytes: &[u8]) {
         let mut sent = 0;
@@ -119,15 +137,24 @@ impl Peer {
             if rest.is_empty() {
                 return true;
             }
-            // A client that never reads can only be got rid of here.
-            let writable = tokio::select! {
-                writable = self.half.writable() => writable.is_ok(),
-                () = killed(&self.client) => false,
-            };
-            if !writable {
-                return false;
+            let mut sent = 0;
+            while sent < rest.len() {
+                // A client that never reads can only be got rid of here.
+                let writable = tokio::select! {
+                    writable = self.half.writable() => writable.is_ok(),
+                    () = killed(&self.client) => false,
+                };
+                if !writable {
+                    return false;
+                }
+                // A part at a time, so that a reply of many megabytes does not hold up the thread's other connections.
+                let part = &rest[sent..rest.len().min(sent + PART_BYTES)];
+                match self.half.try_write(part) {
+                    Ok(n) => sent += n,
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                    Err(_) => return false,
+                }
             }
-            self.send(&rest);
         }
     }
 }

@@ -14,7 +14,6 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
 use quiver_engine::hint::Hint;
@@ -27,6 +26,7 @@ use tracing::error;
 
 use crate::clock::now_ms;
 use crate::conn::{Conn, Next, poll_killed};
+use crate::helpers::Helpers;
 use crate::outbox::Outbox;
 
 /// Bytes that all connections of a thread together may have read and not run.
@@ -59,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine>,
     pub(crate) outbox: Outbox,
     pub(crate) conns: Slab<Conn>,
+    pub(crate) helpers: Helpers,
     pub(crate) worker: Worker,
     input: Box<[u8]>,
     input_used: usize,
@@ -94,6 +95,7 @@ impl Shared {
             engine,
             outbox: Outbox::default(),
             conns: Slab::new(),
+            helpers: Helpers::default(),
             worker,
             input: vec![0; INPUT_BYTES].into_boxed_slice(),
             input_used: 0,
@@ -257,7 +259,7 @@ impl Shared {
         let output_bytes = output.len() - start;
         self.outbox.end(&conn.peer);
         conn.keep(&turn.input, pending, &self.input, consumed);
-        conn.session.shared.buffer_bytes.store((conn.pending.len() + output_bytes) as u64, Relaxed);
+        conn.note_buffers(&self.engine);
         self.worker.stats.net_out_bytes.add(output_bytes as u64);
         if conn.pending.len() > self.engine.config.client_query_buffer_limit() {
             next = Next::Close;
@@ -288,6 +290,15 @@ impl Conn {
     }
 }
 
+/// What a client may send.
+pub(crate) fn limits(engine: &Engine, session: &Session) -> Limits {
+    Limits {
+        max_bulk_len: engine.config.proto_max_bulk_len(),
+        unauthenticated: !session.authenticated,
+        ..Limits::default()
+    }
+}
+
 /// Finds the commands in `bytes`: how many were wanted, and how many bytes they take.
 fn decode(
     engine: &Engine,
@@ -296,11 +307,7 @@ fn decode(
     requests: &mut Requests,
     bytes: &[u8],
 ) -> (usize, Result<usize, ProtocolError>) {
-    let limits = Limits {
-        max_bulk_len: engine.config.proto_max_bulk_len(),
-        unauthenticated: !session.authenticated,
-        ..Limits::default()
-    };
+    let limits = limits(engine, session);
     // An AUTH lifts the limits for the commands behind it.
     let batch = if session.authenticated { BATCH_MAX } else { 1 };
     requests.clear();

@@ -8,8 +8,9 @@
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
+use std::time::Duration;
 
-use lock_api::RawMutex as _;
+use lock_api::{RawMutex as _, RawMutexTimed as _};
 use parking_lot::RawMutex;
 
 /// Most stripes there can be: the bits of a mask.
@@ -74,6 +75,23 @@ impl<T> Stripes<T> {
     pub fn try_lock(&self, mask: u64) -> Option<Locked<'_, T>> {
         let mut locked = self.lock(0);
         locked.try_extend(mask).then_some(locked)
+    }
+
+    /// As [`lock`](Self::lock), but gives up, holding none, when one of them cannot be had within `patience`.
+    ///
+    /// # Panics
+    /// When the mask has bits beyond the last stripe.
+    pub fn lock_within(&self, mask: u64, patience: Duration) -> Option<Locked<'_, T>> {
+        assert_eq!(mask & !self.all(), 0, "the mask names stripes that exist");
+        let mut locked = self.lock(0);
+        for i in indices(mask) {
+            let lock = &self.stripes[i].lock;
+            if !lock.try_lock() && !lock.try_lock_for(patience) {
+                return None;
+            }
+            locked.mask |= 1 << i;
+        }
+        Some(locked)
     }
 
     /// The value of stripe `i`, without locking: exclusive access proves that nobody else has it.
@@ -206,6 +224,16 @@ mod tests {
         assert!(stripes.try_lock(0b1001).is_some(), "a failed try leaves nothing locked");
         drop(held);
         assert!(stripes.try_lock(stripes.all()).is_some());
+    }
+
+    #[test]
+    fn patience_ends_with_nothing_locked() {
+        let stripes = Stripes::new([0; 8]);
+        let held = stripes.lock(0b0100);
+        assert!(stripes.lock_within(0b0110, Duration::from_micros(10)).is_none());
+        assert!(stripes.lock_within(0b0011, Duration::ZERO).is_some());
+        drop(held);
+        assert_eq!(stripes.lock_within(0b0110, Duration::ZERO).map(|locked| locked.mask()), Some(0b0110));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{KeyWait, Rerun, Waiter, Want};
 use crate::command::Group;
 use crate::context::Ctx;
 use crate::dispatch::call;
-use crate::engine::Engine;
+use crate::engine::{Engine, Freeing};
 use crate::keyspace::{ExpiryRule, Key, KeyHasher, Keyspace};
 use crate::rng::Rng;
 use crate::session::{ClientInfo, Session};
@@ -107,7 +107,7 @@ impl Waiter {
 impl Engine {
     /// Ends a hold of locks in which something was changed outside of a command (expiry): serves whoever waited for
     /// that, hands the effects over, unlocks, wakes and frees.
-    pub(crate) fn close_hold(&self, keyspace: Keyspace<'_>, rng: &mut Rng) {
+    pub(crate) fn close_hold(&self, keyspace: Keyspace<'_>, rng: &mut Rng, freeing: Freeing) {
         let (mut session, mut out, mut keyspace) = (None, Vec::new(), keyspace);
         if !keyspace.ready.is_empty() {
             keyspace = self.serve_hold(keyspace, rng, session.insert(nobody()), &mut out);
@@ -116,9 +116,7 @@ impl Engine {
         let (garbage, served) = (std::mem::take(&mut keyspace.garbage), std::mem::take(&mut keyspace.served));
         drop(keyspace);
         served.iter().for_each(|waiter| waiter.wake());
-        if !garbage.is_empty() {
-            self.host().free_later(garbage);
-        }
+        self.free_later(garbage, freeing);
     }
 
     /// Serves with a client in whose name nothing is done.

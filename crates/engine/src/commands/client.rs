@@ -360,7 +360,7 @@ fn describe(ctx: &Ctx<'_>, client: &ClientInfo) -> String {
         client.db.load(Relaxed),
         client.queued.load(Relaxed),
         client.watching.load(Relaxed),
-        buffered + size_of::<ClientInfo>() as u64,
+        client.memory_bytes(),
         command,
         texts.user,
         texts.resp,

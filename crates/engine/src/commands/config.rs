@@ -156,6 +156,8 @@ fn refused(name: &str, reason: &str) -> CommandError {
 
 fn config_resetstat(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
     ctx.engine.stats.reset();
+    ctx.engine.memory.reset_exceeded();
+    ctx.engine.host().reset_lazy_free();
     ctx.reply.ok();
     Ok(())
 }

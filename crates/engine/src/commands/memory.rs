@@ -109,11 +109,12 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
     let keys: usize = (0..ctx.ks.dbs_in_use()).map(|db| ctx.ks.db_len(db).0).sum();
     let total = ctx.engine.host().allocated_bytes();
     let peak = ctx.engine.stats.peak_memory_bytes.load(Relaxed).max(total);
-    let clients: u64 = ctx.engine.clients.lock().values().map(|client| client.buffer_bytes.load(Relaxed)).sum();
+    let clients: u64 = ctx.engine.clients.lock().values().map(|client| client.memory_bytes()).sum();
     let figures = [
         ("peak.allocated", peak),
         ("total.allocated", total),
         ("clients.normal", clients),
+        ("lazyfree.pending", ctx.engine.host().lazy_free().pending),
         ("keys.count", keys as u64),
         ("keys.bytes-per-key", total.checked_div(keys as u64).unwrap_or(0)),
     ];

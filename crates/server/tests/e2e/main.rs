@@ -6,6 +6,7 @@
 mod blocking;
 mod clients;
 mod grpc;
+mod memory;
 mod persistence;
 mod protocol;
 mod replication;

@@ -13,7 +13,7 @@ use crate::command::{Acl, Arg, Command, CommandResult, Flags, KeyFlags, KeySpec}
 use crate::commands::args::{Options, integer, is};
 use crate::context::Ctx;
 use crate::error::CommandError;
-use crate::keyspace::{ExpiryRule, Key, Keyspace};
+use crate::keyspace::{ExpiryRule, Key};
 use crate::object::Object;
 
 /// The table entries.
@@ -104,7 +104,7 @@ struct Wish<'a> {
     replace: bool,
     absolute: bool,
     idle_s: Option<(i64, &'a [u8])>,
-    frequency: bool,
+    frequency: Option<u8>,
 }
 
 impl<'a> Wish<'a> {
@@ -116,16 +116,12 @@ impl<'a> Wish<'a> {
                 wish.replace = true;
             } else if is(word, "ABSTTL") {
                 wish.absolute = true;
-            } else if is(word, "IDLETIME") && !wish.frequency {
+            } else if is(word, "IDLETIME") && wish.frequency.is_none() {
                 let text = options.value()?;
                 let idle_s = Some(integer(text)?).filter(|idle_s| *idle_s >= 0);
                 wish.idle_s = Some((idle_s.ok_or(NEGATIVE_IDLE)?, text));
             } else if is(word, "FREQ") && wish.idle_s.is_none() {
-                if !(0..=255).contains(&integer(options.value()?)?) {
-                    return Err(FREQUENCY_RANGE);
-                }
-                // Checked as Redis does, and like there of no effect unless frequencies are tracked.
-                wish.frequency = true;
+                wish.frequency = Some(u8::try_from(integer(options.value()?)?).map_err(|_| FREQUENCY_RANGE)?);
             } else {
                 return Err(CommandError::Syntax);
             }
@@ -159,11 +155,12 @@ fn unseal(sealed: &[u8]) -> Result<Value<'static, Object>, CommandError> {
 /// Stores the value, as last used when the client says.
 fn place(ctx: &mut Ctx<'_>, key: Key<'_>, value: Value<'static, Object>, expire_at_ms: Option<i64>, wish: &Wish<'_>) {
     ctx.ks.set(key, value, expire_at_ms);
-    if let Some((idle_s, _)) = wish.idle_s {
-        let used_ms = ctx.ks.now_ms.saturating_sub(idle_s.saturating_mul(1000));
-        if let Some(entry) = ctx.ks.get_mut(key) {
-            entry.get().set_access(Keyspace::access_clock(used_ms));
-        }
+    let idle = wish.idle_s.and_then(|(idle_s, _)| ctx.ks.stamps.idle_since(idle_s));
+    let frequency = wish.frequency.and_then(|counter| ctx.ks.stamps.with_frequency(counter));
+    if let Some(stamp) = idle.or(frequency)
+        && let Some(entry) = ctx.ks.stored(&key)
+    {
+        entry.set_access(stamp);
     }
 }
 
@@ -176,6 +173,10 @@ fn replay(ctx: &mut Ctx<'_>, argv: Argv<'_>, expire_at_ms: Option<i64>, wish: &W
     }
     if let Some((_, text)) = wish.idle_s {
         words.extend([b"IDLETIME".as_slice(), text]);
+    }
+    let frequency = wish.frequency.map(|counter| IntText::new(counter.into()));
+    if let Some(text) = &frequency {
+        words.extend([b"FREQ".as_slice(), text.as_bytes()]);
     }
     ctx.replay_as(&words);
 }

@@ -93,7 +93,11 @@ fn exists(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 }
 
 fn touch(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    count(ctx, argv, |ctx, name| ctx.ks.get(ctx.key(name)).is_some())
+    // Marking is what it is for, so CLIENT NO-TOUCH does not hold for it.
+    let no_touch = std::mem::replace(&mut ctx.ks.no_touch, false);
+    let counted = count(ctx, argv, |ctx, name| ctx.ks.get(ctx.key(name)).is_some());
+    ctx.ks.no_touch = no_touch;
+    counted
 }
 
 fn del(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {

@@ -1,7 +1,7 @@
 //! OBJECT: how a value is stored.
 //!
-//! Access frequencies are not kept, so FREQ answers under every policy what Redis answers when none is tracked, and
-//! IDLETIME always has an answer.
+//! Whether an entry's stamp tells its idle time or its frequency depends on `maxmemory-policy`, so one of IDLETIME and
+//! FREQ is always refused.
 
 use quiver_resp::Argv;
 use quiver_structures::ValueRef;
@@ -10,7 +10,7 @@ use crate::command::{Acl, Arg, Begin, Command, CommandResult, Find, Flags, KeyFl
 use crate::commands::help::help;
 use crate::context::Ctx;
 use crate::error::CommandError;
-use crate::keyspace::{KeyEntry, Keyspace};
+use crate::keyspace::KeyEntry;
 use crate::object::encoding_name;
 
 /// The table entries.
@@ -130,24 +130,35 @@ fn object_refcount(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 }
 
 fn object_idletime(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let clock = Keyspace::access_clock(ctx.ks.now_ms);
     match look(ctx, argv).map(|entry| entry.access()) {
-        Some(stamp) => ctx.reply.integer(i64::from(Keyspace::idle_s(clock, stamp))),
+        Some(stamp) => {
+            let idle_s = ctx.ks.stamps.idle_s(stamp).ok_or(IDLE_NOT_TRACKED)?;
+            ctx.reply.integer(i64::from(idle_s));
+        }
         None => ctx.reply.null(),
     }
     Ok(())
 }
 
 fn object_freq(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    if look(ctx, argv).is_some() {
-        return Err(CommandError::text(
-            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching \
-             between policies at runtime LRU and LFU data will take some time to adjust.",
-        ));
+    match look(ctx, argv).map(|entry| entry.access()) {
+        Some(stamp) => {
+            let frequency = ctx.ks.stamps.frequency(stamp).ok_or(FREQUENCY_NOT_TRACKED)?;
+            ctx.reply.integer(i64::from(frequency));
+        }
+        None => ctx.reply.null(),
     }
-    ctx.reply.null();
     Ok(())
 }
+
+const IDLE_NOT_TRACKED: CommandError = CommandError::text(
+    "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies \
+     at runtime LRU and LFU data will take some time to adjust.",
+);
+const FREQUENCY_NOT_TRACKED: CommandError = CommandError::text(
+    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching \
+     between policies at runtime LRU and LFU data will take some time to adjust.",
+);
 
 fn object_help(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
     help(

@@ -3,7 +3,8 @@
 //! A SCAN cursor is a shard and the cursor of its table ([`quiver_structures::Table::scan`]) in one number. Shards keep
 //! their keys, and a table's cursor stays valid while the table grows and shrinks, so every key that is there during the
 //! whole scan is returned at least once. SCAN locks one shard at a time and lets go every few buckets; nothing but a
-//! transaction makes it hold more. KEYS sees one moment of everything and therefore locks everything.
+//! transaction makes it hold more. KEYS walks in the same way: it lists every key that is there all the while exactly once,
+//! unless that is renamed meanwhile, and no single moment of all keys.
 
 use quiver_resp::Argv;
 
@@ -27,7 +28,7 @@ pub const COMMANDS: &[Command] = &[
         tips: &["request_policy:all_shards", "nondeterministic_output_order"],
         args: &[Arg::pattern("pattern")],
         run: keys,
-        locks: Locks::All,
+        locks: Locks::Walk,
         ..Command::NEW
     },
     Command {
@@ -64,15 +65,50 @@ pub const COMMANDS: &[Command] = &[
 fn keys(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let pattern = argv.at(1);
     let (start, mut found) = (ctx.reply.position(), 0);
-    let Ctx { ks, reply, .. } = ctx;
-    ks.for_each(ks.db, &mut |entry| {
-        if !ks.is_over(&entry) && (glob::is_all(pattern) || glob::matches(pattern, entry.key())) {
-            reply.bulk(entry.key());
-            found += 1;
-        }
-    });
-    reply.array_before(start, found);
+    for shard in 0..SHARDS {
+        found += keys_of_shard(ctx, shard, pattern);
+    }
+    ctx.ks.release();
+    ctx.reply.array_before(start, found);
     Ok(())
+}
+
+/// Buckets KEYS passes under one hold: some tens of microseconds.
+const KEYS_BUCKETS_PER_HOLD: usize = 256;
+
+/// Writes the matching keys of one shard; gives how many.
+///
+/// The lock is given back every few buckets. A bucket that was split meanwhile is met in the state it had or not at all,
+/// but one that was merged back may be met again: then the shard is begun anew, and in the end under one hold.
+fn keys_of_shard(ctx: &mut Ctx<'_>, shard: usize, pattern: &[u8]) -> usize {
+    let all = glob::is_all(pattern);
+    let start = ctx.reply.position();
+    for buckets_per_hold in [KEYS_BUCKETS_PER_HOLD, KEYS_BUCKETS_PER_HOLD, usize::MAX] {
+        let (mut found, mut place, mut bits) = (0, 0, 0);
+        loop {
+            ctx.ks.lock_only(shard);
+            let now_bits = ctx.ks.address_bits(shard);
+            if now_bits < bits {
+                break;
+            }
+            bits = now_bits;
+            let Ctx { ks, reply, .. } = &mut *ctx;
+            for _ in 0..buckets_per_hold {
+                place = ks.scan_shard(shard, place, &mut |entry| {
+                    if !ks.is_over(&entry) && (all || glob::matches(pattern, entry.key())) {
+                        reply.bulk(entry.key());
+                        found += 1;
+                    }
+                });
+                if place == 0 {
+                    return found;
+                }
+            }
+            ctx.ks.release();
+        }
+        ctx.reply.truncate(start);
+    }
+    0
 }
 
 /// Expired keys RANDOMKEY may meet before it searches for a live one instead of guessing.

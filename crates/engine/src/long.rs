@@ -1,0 +1,232 @@
+//! Which commands take long enough to be run away from a thread that has other connections to serve.
+//!
+//! Such a thread runs commands in place ([`Session::yields`](crate::session::Session) says that it is one). A command
+//! that would hold it for the better part of a millisecond is not run but given back as [`Pause::Long`], and so is one
+//! whose shards are held by somebody else for that long ([`Pause::Locked`]). What a command costs is told from its words
+//! and the sizes of its keys before it runs: commands that look at whole collections are named here, all others are
+//! judged by the number of their words alone.
+//!
+//! Not done here: making long commands short. The shards of their keys stay locked while they run.
+
+use quiver_resp::Argv;
+
+use crate::command::{Flags, Locks};
+use crate::keyspace::{KeyHasher, Keyspace};
+use crate::number::parse_i64;
+use crate::registry::Entry;
+use crate::session::{Pause, Session};
+
+/// Elements from which on a command is long: half a millisecond or so.
+const LONG_ELEMENTS: usize = 10_000;
+
+/// Bytes of a string that are worked through as fast as one element is.
+const BYTES_PER_ELEMENT: usize = 1024;
+
+/// Elements that take as long as the product of two [`BYTES_PER_ELEMENT`].
+const PRODUCT_UNIT: usize = BYTES_PER_ELEMENT * BYTES_PER_ELEMENT / 32;
+
+/// For commands that give a part of a collection they alone can tell the size of: the share of it they are taken for.
+const UNKNOWN_SHARE: usize = 16;
+
+/// How the work of a command grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// With its words only.
+    Words,
+    /// With all of its keys' elements.
+    Sum,
+    /// With the elements of the smallest of its keys.
+    Smallest,
+    /// With the product of its keys' sizes.
+    Product,
+    /// With the distance between the two indices behind the key.
+    Indices,
+    /// With some part of the elements, unless COUNT or LIMIT says how many.
+    Part,
+    /// With the number behind the key.
+    Number,
+    /// With the number behind COUNT.
+    Count,
+    /// With the keyspace or the disk.
+    Keyspace,
+}
+
+const COSTS: &[(Cost, &[&str])] = &[
+    (
+        Cost::Sum,
+        &[
+            "bitcount",
+            "bitop",
+            "bitpos",
+            "copy",
+            "dump",
+            "getrange",
+            "hgetall",
+            "hkeys",
+            "hvals",
+            "linsert",
+            "lpos",
+            "lrem",
+            "pfmerge",
+            "sdiff",
+            "sdiffstore",
+            "smembers",
+            "sort",
+            "sort_ro",
+            "substr",
+            "sunion",
+            "sunionstore",
+            "zdiff",
+            "zdiffstore",
+            "zunion",
+            "zunionstore",
+        ],
+    ),
+    (Cost::Smallest, &["sinter", "sintercard", "sinterstore", "zinter", "zintercard", "zinterstore"]),
+    (Cost::Product, &["lcs"]),
+    (Cost::Indices, &["lrange", "zrange", "zrevrange", "zremrangebyrank"]),
+    (
+        Cost::Part,
+        &[
+            "georadius",
+            "georadius_ro",
+            "georadiusbymember",
+            "georadiusbymember_ro",
+            "geosearch",
+            "geosearchstore",
+            "xrange",
+            "xrevrange",
+            "zrangebylex",
+            "zrangebyscore",
+            "zrangestore",
+            "zremrangebylex",
+            "zremrangebyscore",
+            "zrevrangebylex",
+            "zrevrangebyscore",
+        ],
+    ),
+    (Cost::Number, &["hrandfield", "lpop", "rpop", "spop", "srandmember", "zpopmax", "zpopmin", "zrandmember"]),
+    (Cost::Count, &["hscan", "scan", "sscan", "zscan"]),
+    (Cost::Keyspace, &["debug", "keys", "save"]),
+];
+
+impl Cost {
+    /// The cost of a command or subcommand by its full name.
+    pub fn of(full_name: &str) -> Self {
+        let found = COSTS.iter().find(|(_, names)| names.contains(&full_name));
+        found.map_or(Self::Words, |(cost, _)| *cost)
+    }
+}
+
+/// Whether a command is long whatever its keys hold.
+#[inline]
+pub(crate) fn is_long_by_words(session: &Session, entry: &Entry, argv: Argv<'_>) -> bool {
+    if entry.command.flags.has(Flags::BLOCKING) {
+        // It may wait, and how long it takes to wait is not its length.
+        return false;
+    }
+    if argv.len() > LONG_ELEMENTS {
+        return true;
+    }
+    match entry.cost {
+        Cost::Keyspace => true,
+        Cost::Number => argv.get(2).is_some_and(is_many),
+        Cost::Count => number_behind(argv, b"count").is_some_and(is_many),
+        _ if entry.command.locks == Locks::Transaction => {
+            session.multi.as_ref().is_some_and(|multi| multi.queue.len() > LONG_ELEMENTS / 10)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a command is long for what its keys hold, so far as their shards are locked.
+#[inline]
+pub(crate) fn is_long_by_keys(ks: &Keyspace<'_>, entry: &Entry, argv: Argv<'_>) -> bool {
+    match entry.cost {
+        Cost::Words | Cost::Number | Cost::Count | Cost::Keyspace => false,
+        cost => elements(ks, entry, argv, cost) > LONG_ELEMENTS,
+    }
+}
+
+fn elements(ks: &Keyspace<'_>, entry: &Entry, argv: Argv<'_>, cost: Cost) -> usize {
+    let sizes = || entry.key_positions(argv).filter_map(|at| argv.get(at)).map(|name| size(ks, name));
+    match cost {
+        Cost::Smallest => sizes().min().unwrap_or(0).saturating_mul(sizes().count()),
+        // Strings of less than a kilobyte are short in any product.
+        Cost::Product => sizes().fold(PRODUCT_UNIT, usize::saturating_mul),
+        Cost::Indices if argv.len() == 4 => {
+            let size = sizes().next().unwrap_or(0);
+            distance(argv.at(2), argv.at(3), size).unwrap_or(0)
+        }
+        Cost::Indices | Cost::Part => {
+            let said = [b"count".as_slice(), b"limit"].into_iter().any(|word| number_behind(argv, word).is_some());
+            if said { 0 } else { sizes().sum::<usize>() / UNKNOWN_SHARE }
+        }
+        _ => sizes().sum(),
+    }
+}
+
+/// Elements under a key; of a string what takes as long.
+fn size(ks: &Keyspace<'_>, name: &[u8]) -> usize {
+    use quiver_structures::ValueRef;
+    let key = KeyHasher.key(name);
+    if ks.locked() & key.shard_set() == 0 {
+        return 0;
+    }
+    match ks.stored(&key).map(|entry| entry.value()) {
+        Some(ValueRef::Object(object)) => object.len(),
+        Some(ValueRef::Bytes(bytes)) => bytes.len() / BYTES_PER_ELEMENT,
+        Some(ValueRef::Int(_)) | None => 0,
+    }
+}
+
+/// Elements between two indices of a collection, which count from its end below 0.
+fn distance(start: &[u8], end: &[u8], size: usize) -> Option<usize> {
+    let size = size as i64;
+    let index = |text: &[u8]| parse_i64(text).map(|at| if at < 0 { at.saturating_add(size) } else { at });
+    let (start, end) = (index(start)?.max(0), index(end)?.min(size - 1));
+    usize::try_from(end - start + 1).ok()
+}
+
+fn is_many(text: &[u8]) -> bool {
+    parse_i64(text).is_some_and(|number| number.unsigned_abs() > LONG_ELEMENTS as u64)
+}
+
+fn number_behind<'a>(argv: Argv<'a>, word: &[u8]) -> Option<&'a [u8]> {
+    let at = (2..argv.len()).find(|at| argv.at(*at).eq_ignore_ascii_case(word))?;
+    argv.get(at + 1)
+}
+
+impl Session {
+    /// Leaves the command that comes next for later; gives `false`, that it did not run.
+    pub(crate) fn pause(&mut self, pause: Pause) -> bool {
+        self.pause = Some(pause);
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::registry;
+
+    #[test]
+    fn a_cost_is_known_for_names_that_exist_or_are_on_their_way_once_each() {
+        let names: Vec<_> = COSTS.iter().flat_map(|(_, names)| names.iter()).collect();
+        for (i, name) in names.iter().enumerate() {
+            assert!(!names[..i].contains(name), "{name} has two costs");
+        }
+        assert_eq!(registry().find(b"keys").map(|entry| entry.cost), Some(Cost::Keyspace));
+        assert_eq!(registry().find(b"get").map(|entry| entry.cost), Some(Cost::Words));
+    }
+
+    #[test]
+    fn indices_count_from_both_ends() {
+        let distance = |start: &str, end: &str| distance(start.as_bytes(), end.as_bytes(), 100);
+        assert_eq!(distance("0", "-1"), Some(100));
+        assert_eq!(distance("-10", "-1"), Some(10));
+        assert_eq!(distance("-1000", "1000"), Some(100));
+        assert_eq!(distance("90", "20"), None);
+        assert_eq!(distance("x", "20"), None);
+    }
+}
