@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use quiver_structures::{Value, ValueRef};
 
 use crate::effects::Effects;
-use crate::engine::{Engine, Worker};
+use crate::engine::{Engine, Freeing, Worker};
 use crate::keyspace::{ExpiryRule, Key, KeyHasher, Keyspace, SHARDS};
 use crate::notify::Class;
 use crate::object::{Collection, Object};
@@ -191,9 +191,7 @@ impl Engine {
         self.deliver(keyspace.effects);
         let garbage = std::mem::take(&mut keyspace.garbage);
         drop(keyspace);
-        if !garbage.is_empty() {
-            self.host().free_later(garbage);
-        }
+        self.free_later(garbage, Freeing::Removed);
         worker.effects = effects;
         done
     }
