@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 pub mod client;
+mod client_tracking;
 mod client_wait;
 pub mod command;
 pub mod config;
@@ -14,6 +15,8 @@ pub(crate) mod help;
 pub mod info;
 pub mod list;
 pub mod memory;
+pub mod monitor;
+pub mod pubsub;
 pub mod replication;
 pub mod server;
 pub mod string;
@@ -40,6 +43,8 @@ pub const TABLES: &[&[Command]] = &[
     info::COMMANDS,
     list::COMMANDS,
     memory::COMMANDS,
+    monitor::COMMANDS,
+    pubsub::COMMANDS,
     replication::COMMANDS,
     server::COMMANDS,
     string::COMMANDS,

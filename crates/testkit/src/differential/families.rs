@@ -1,6 +1,7 @@
 //! Which commands are tried together.
 
 mod lists;
+mod pubsub;
 
 use std::time::Duration;
 
@@ -282,6 +283,7 @@ pub fn all() -> Vec<Family> {
         family("list", 1, &[lists::LIST, SEEDS, ANY_SEEDS], |_| None),
         family("transactions", 2, &[TRANSACTIONS], |_| None),
         family("connection", 2, &[CONNECTION], |_| None),
+        family("pubsub", 2, &[pubsub::PUBSUB], |_| None),
         family("vset", 1, &[VSET], |_| None),
         Family { on_request: true, ..family("filter", 1, &[VSET, FILTER], |_| None) },
     ]

@@ -9,6 +9,7 @@ use crate::command::CommandResult;
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::extended::Extended;
+use crate::notify::Class;
 use crate::number::{IntText, parse_i64};
 use crate::types::hash::Hash;
 use crate::types::hash::Limits;
@@ -36,6 +37,7 @@ fn set_pairs(ctx: &mut Ctx<'_>, argv: Argv<'_>, name: &'static str) -> Result<us
     let added = ctx.ks.value_or_new::<Hash>(key)?.set_all(&pairs, limits);
     ctx.ks.changed(&key);
     ctx.ks.dirty += pairs.len() as u64 - 1;
+    ctx.ks.notify_fields(Class::HASH, "hset", key.name, pairs.iter().map(|(field, _)| *field));
     Ok(added)
 }
 
@@ -46,6 +48,7 @@ pub(super) fn hsetnx(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if is_new {
         hash.set(argv.at(2), argv.at(3), limits);
         ctx.ks.changed(&key);
+        ctx.ks.notify_fields(Class::HASH, "hset", key.name, [argv.at(2)].into_iter());
     }
     ctx.reply.integer(is_new.into());
     Ok(())
@@ -54,15 +57,19 @@ pub(super) fn hsetnx(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 pub(super) fn hdel(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
     let removed = match ctx.ks.value_mut::<Hash>(key)? {
-        Some(hash) => argv.from(2).iter().filter(|field| hash.remove(field)).count(),
-        None => 0,
+        Some(hash) => argv.from(2).iter().filter(|field| hash.remove(field)).collect::<SmallVec<[&[u8]; 8]>>(),
+        None => SmallVec::new(),
     };
-    if removed > 0 {
+    if !removed.is_empty() {
         ctx.ks.changed(&key);
-        ctx.ks.dirty += removed as u64 - 1;
+        ctx.ks.dirty += removed.len() as u64 - 1;
+        ctx.ks.notify_fields(Class::HASH, "hdel", key.name, removed.iter().copied());
         ctx.ks.delete_if_empty(key);
+        if !ctx.ks.contains(key) {
+            ctx.ks.notify(Class::GENERIC, "del", key.name);
+        }
     }
-    ctx.reply.integer(removed as i64);
+    ctx.reply.integer(removed.len() as i64);
     Ok(())
 }
 
@@ -79,6 +86,7 @@ pub(super) fn hincrby(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let new = old.checked_add(by).ok_or(CommandError::Overflow)?;
     hash.set(argv.at(2), IntText::new(new).as_bytes(), limits);
     ctx.ks.changed(&key);
+    ctx.ks.notify_fields(Class::HASH, "hincrby", key.name, [argv.at(2)].into_iter());
     ctx.reply.integer(new);
     Ok(())
 }
@@ -102,6 +110,7 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let text = new.text();
     hash.set(argv.at(2), text.as_bytes(), limits);
     ctx.ks.changed(&key);
+    ctx.ks.notify_fields(Class::HASH, "hincrbyfloat", key.name, [argv.at(2)].into_iter());
     // The sum is what replicas get: their arithmetic need not be asked.
     ctx.replay_as(&[b"HSET", key.name, argv.at(2), text.as_bytes()]);
     ctx.reply.bulk(text.as_bytes());

@@ -15,6 +15,7 @@ use crate::command::{Acl, Arg, Begin, Command, CommandResult, Find, Flags, Group
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::keyspace::{Text, expect_string, string_value};
+use crate::notify::Class;
 use counter::{decr, decrby, incr, incrby, incrbyfloat};
 use lcs::lcs;
 use set::{delex, digest, getdel, getex, getset, mset, msetex, msetnx, psetex, set, setex, setnx};
@@ -500,7 +501,7 @@ fn substr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 fn append(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let (key, tail) = (ctx.first_key(argv), argv.at(2));
     let limit = ctx.engine.config.proto_max_bulk_len();
-    let len = match ctx.ks.string(key)? {
+    let len = match ctx.ks.peek_string(key)? {
         None => {
             ctx.ks.set(key, string_value(tail), None);
             tail.len()
@@ -519,6 +520,7 @@ fn append(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
             len
         }
     };
+    ctx.ks.notify(Class::STRING, "append", key.name);
     ctx.reply.integer(len as i64);
     Ok(())
 }
@@ -548,6 +550,7 @@ fn setrange(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let mut entry = ctx.ks.get_mut(key).expect("the key exists or was just made");
     let len = entry.write_at(offset, patch).expect("the value is a string");
     ctx.ks.changed(&key);
+    ctx.ks.notify(Class::STRING, "setrange", key.name);
     ctx.reply.integer(len as i64);
     Ok(())
 }
