@@ -281,8 +281,9 @@ impl Engine {
             }
             for client in stale_key.readers.iter().filter_map(|id| self.tracking.client(*id)) {
                 let mode = client.tracking_mode();
-                let own = stale_key.by_command && client.id == from.id;
-                if mode.has(Mode::ON) && !mode.has(Mode::BCAST) && !(own && mode.has(Mode::NOLOOP)) {
+                // Whoever finds that a key's time is over knows it as well.
+                let own = client.id == from.id && mode.has(Mode::NOLOOP);
+                if mode.has(Mode::ON) && !mode.has(Mode::BCAST) && !own {
                     self.tell_keys(&client, from, Some(&[&stale_key.key]));
                 }
             }
@@ -308,7 +309,8 @@ impl Engine {
         for (prefix, ids) in self.tracking.prefixes.lock().iter() {
             let mut below: Vec<(&[u8], bool)> =
                 keys.iter().filter(|k| k.key.starts_with(prefix)).map(|k| (&*k.key, k.by_command)).collect();
-            below.sort_unstable();
+            // A key that expired and was then written by the command counts as written.
+            below.sort_unstable_by_key(|(key, by_command)| (*key, !by_command));
             below.dedup_by_key(|(key, _)| *key);
             let all: Vec<&[u8]> = below.iter().map(|(key, _)| *key).collect();
             for id in ids {

@@ -93,13 +93,27 @@ fn ones_own_change_is_told_behind_the_reply_unless_noloop_was_asked_for() {
 fn a_key_that_expires_is_told_whoever_finds_out() {
     let mut room = Room::new();
     room.all(OTHER, &["SET a 1 PX 100", "SET b 1 PX 100"]);
-    room.all(ME, &["CLIENT TRACKING ON NOLOOP", "GET a", "GET b"]);
+    room.all(ME, &["CLIENT TRACKING ON", "GET a", "GET b"]);
     room.h.now_ms += 100;
     assert_eq!(room.run(ME, "GET a"), ["_", ">2['invalidate' *1['a']]"]);
     room.h.engine.expire_round(&mut room.h.worker, &mut Default::default(), 1_000_000, room.h.now_ms);
     assert_eq!(room.heard(ME), [">2['invalidate' *1['b']]"]);
     room.all(OTHER, &["SET a 1"]);
     assert_eq!(room.heard(ME), [">2['invalidate' *1['a']]"], "that there is nothing was read as well");
+}
+
+#[test]
+fn with_noloop_a_key_that_one_finds_expired_is_told_to_those_who_broadcast_only() {
+    for (mode, told) in [("", false), ("BCAST ", true)] {
+        let mut room = Room::new();
+        room.all(ME, &[&format!("CLIENT TRACKING ON {mode}NOLOOP")]);
+        room.all(OTHER, &["SET a 1 PX 100", "SET b 1 PX 100"]);
+        room.all(ME, &["GET a", "GET b"]);
+        room.heard(ME);
+        room.h.now_ms += 100;
+        assert_eq!(room.run(ME, "GET a").len(), 1 + usize::from(told), "{mode}");
+        assert_eq!(room.run(ME, "INCR b"), [":1"], "{mode}: the command's own change hides that it had expired");
+    }
 }
 
 #[test]

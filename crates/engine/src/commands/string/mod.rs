@@ -511,11 +511,9 @@ fn append(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
             if len > limit {
                 return Err(CommandError::StringTooLong);
             }
-            if !tail.is_empty() {
-                let mut entry = ctx.ks.get_mut(key).expect("the key was just read");
-                entry.append(tail).expect("the value is a string");
-            }
-            // Redis counts an append of nothing as a change, and so do its watchers.
+            // An append of nothing counts as well: the value is a raw string from then on, and watchers are told.
+            let mut entry = ctx.ks.get_mut(key).expect("the key was just read");
+            entry.append(tail).expect("the value is a string");
             ctx.ks.changed(&key);
             len
         }
