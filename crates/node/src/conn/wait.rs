@@ -79,7 +79,7 @@ impl Shared {
         if !over {
             self.outbox.flush();
         }
-        over.then(|| if conn.pending.is_empty() { Next::Read } else { Next::More })
+        over.then_some(if conn.pending.is_empty() { Next::Read } else { Next::More })
     }
 }
 
