@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use parking_lot::RwLock;
 
+use crate::mailbox::{OutputLimits, merge_limits};
+use crate::notify;
+
 /// One parameter.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
@@ -40,6 +43,10 @@ pub enum Kind {
     Word(&'static [&'static str]),
     /// Pairs of seconds and changes.
     SavePoints,
+    /// Letters of classes of keyspace events.
+    Events,
+    /// Limits of classes of clients.
+    OutputLimits,
 }
 
 const fn live(name: &'static str, default: &'static str, kind: Kind) -> Parameter {
@@ -67,6 +74,11 @@ pub const PARAMETERS: &[Parameter] = &[
     live("appendonly", "no", Kind::Word(&["no"])),
     fixed("bind", "127.0.0.1 -::1", Kind::Text),
     fixed("cluster-enabled", "no", Kind::Word(&["no"])),
+    live(
+        "client-output-buffer-limit",
+        "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
+        Kind::OutputLimits,
+    ),
     live("client-query-buffer-limit", "1073741824", Kind::Memory),
     fixed("daemonize", "no", Kind::Word(&["no"])),
     fixed("databases", "16", Kind::Int(1, 1024)),
@@ -93,7 +105,7 @@ pub const PARAMETERS: &[Parameter] = &[
     live("maxmemory-clients", "0", Kind::Int(0, 0)),
     live("maxmemory-policy", "noeviction", Kind::Word(POLICIES)),
     live("maxmemory-samples", "5", Kind::Int(1, 64)),
-    live("notify-keyspace-events", "", Kind::Word(&[""])),
+    live("notify-keyspace-events", "", Kind::Events),
     fixed("port", "6379", Kind::Int(0, 65535)),
     live("proto-max-bulk-len", "536870912", Kind::Memory),
     live("protected-mode", "yes", Kind::Bool),
@@ -125,6 +137,7 @@ pub const PARAMETERS: &[Parameter] = &[
     live("timeout", "0", Kind::Int(0, i32::MAX as i64)),
     live("zset-max-listpack-entries", "128", Kind::Int(0, i64::MAX)),
     live("zset-max-listpack-value", "64", Kind::Memory),
+    live("tracking-table-max-keys", "1000000", Kind::Int(0, i64::MAX)),
 ];
 
 /// Old names that mean the same parameter.
@@ -255,6 +268,10 @@ accessors! {
     stream_node_max_bytes: "stream-node-max-bytes" as usize;
     /// Entries of a block of a stream, 0 for no limit.
     stream_node_max_entries: "stream-node-max-entries" as usize;
+    /// Classes of keyspace events that somebody wants, as a number.
+    notify_keyspace_events: "notify-keyspace-events" as usize;
+    /// Most keys that are remembered for clients that cache; 0 for no limit.
+    tracking_table_max_keys: "tracking-table-max-keys" as usize;
     /// Seconds a shutdown waits for replicas.
     shutdown_timeout_s: "shutdown-timeout" as usize;
     /// Most members of a compact sorted set.
@@ -268,12 +285,17 @@ accessors! {
 pub struct Config {
     texts: RwLock<Vec<String>>,
     numbers: Box<[AtomicI64]>,
+    /// What may wait for clients.
+    pub output_limits: OutputLimits,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let numbers = PARAMETERS.iter().map(|p| AtomicI64::new(number_of(p.kind, p.default))).collect();
-        Self { texts: RwLock::new(PARAMETERS.iter().map(|p| p.default.to_owned()).collect()), numbers }
+        let output_limits = OutputLimits::default();
+        output_limits.store(PARAMETERS[const { at("client-output-buffer-limit") }].default);
+        let texts = RwLock::new(PARAMETERS.iter().map(|p| p.default.to_owned()).collect());
+        Self { texts, numbers, output_limits }
     }
 }
 
@@ -307,9 +329,19 @@ impl Config {
     /// # Errors
     /// The reason in Redis' words, without a prefix.
     pub fn set(&self, name: &str, text: &str, at_run_time: bool) -> Result<&'static str, String> {
+        let given = text;
         let (index, text) = self.accept(name, text, at_run_time)?;
         let parameter = &PARAMETERS[index];
-        self.numbers[index].store(number_of(parameter.kind, &text), Relaxed);
+        // What is printed of the classes of events does not say all of them.
+        let number = if parameter.kind == Kind::Events {
+            number_of(Kind::Events, given)
+        } else {
+            number_of(parameter.kind, &text)
+        };
+        self.numbers[index].store(number, Relaxed);
+        if parameter.kind == Kind::OutputLimits {
+            self.output_limits.store(&text);
+        }
         self.texts.write()[index] = text;
         Ok(parameter.name)
     }
@@ -321,6 +353,9 @@ impl Config {
         let parameter = &PARAMETERS[index];
         if at_run_time && !parameter.at_run_time {
             return Err("can't set immutable config".to_owned());
+        }
+        if parameter.kind == Kind::OutputLimits {
+            return Ok((index, merge_limits(&self.texts.read()[index], text)?));
         }
         Ok((index, normalise(parameter.kind, text)?))
     }
@@ -358,7 +393,8 @@ fn find(name: &str) -> Option<usize> {
 /// The value as CONFIG GET prints it.
 fn normalise(kind: Kind, text: &str) -> Result<String, String> {
     match kind {
-        Kind::Text => Ok(text.to_owned()),
+        Kind::Text | Kind::OutputLimits => Ok(text.to_owned()),
+        Kind::Events => notify::parse(text).map(notify::print),
         Kind::Bool => match text.to_ascii_lowercase().as_str() {
             word @ ("yes" | "no") => Ok(word.to_owned()),
             _ => Err("argument must be 'yes' or 'no'".to_owned()),
@@ -413,7 +449,8 @@ fn number_of(kind: Kind, text: &str) -> i64 {
     match kind {
         Kind::Bool => i64::from(text == "yes"),
         Kind::Int(..) | Kind::Near(..) | Kind::Memory | Kind::MemoryFrom(_) => text.parse().unwrap_or(0),
-        Kind::Text | Kind::Word(_) | Kind::SavePoints => 0,
+        Kind::Events => notify::parse(text).map_or(0, notify::Class::to_number),
+        Kind::Text | Kind::Word(_) | Kind::SavePoints | Kind::OutputLimits => 0,
     }
 }
 

@@ -8,9 +8,9 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use quiver_resp::{Argv, Encoder, Requests};
+use quiver_resp::{Argv, Encoder, Protocol, Requests};
 
-use crate::blocking::serve_ready;
+use crate::blocking::{Rerun, serve_ready};
 use crate::command::{Flags, Locks};
 use crate::commands::transactions::forget_watches;
 use crate::context::Ctx;
@@ -19,6 +19,7 @@ use crate::error::CommandError;
 use crate::keyspace::{ALL_SHARDS, ExpiryRule, Key, KeyHasher, Keyspace};
 use crate::registry::Entry;
 use crate::session::{ReplyMode, Role, Session};
+use crate::tracking;
 
 /// Most commands under one hold of locks.
 const GROUP_MAX: usize = 64;
@@ -177,6 +178,9 @@ impl Engine {
         }
         if session.role == Role::Primary {
             return Ok(entry);
+        }
+        if session.limited {
+            refuse_while_limited(session, entry)?;
         }
         let flags = if entry.command.locks == Locks::Transaction { flags_with_queued(session, flags) } else { flags };
         let state = &self.state;
@@ -345,6 +349,7 @@ impl<'a> Turn<'a, 'a> {
         if !self.ctx.ks.ready.is_empty() {
             serve_ready(&mut self.ctx);
         }
+        take_messages(&mut self.ctx);
     }
 
     /// Hands the effects over, counts, unlocks; what is large is freed after that.
@@ -390,6 +395,11 @@ fn note_refusal(session: &mut Session, argv: Argv<'_>, error: CommandError) -> C
 pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> bool {
     ctx.entry = entry;
     let (start, dirty, db) = (ctx.reply.position(), ctx.ks.dirty, ctx.ks.db);
+    let tracks = entry.command.flags.has(Flags::READONLY) && tracking::remembers(&ctx.session.shared);
+    if tracks && entry.command.locks != Locks::Keys {
+        // It may give its locks back early, and what happens then must not be missed.
+        tracking::remember(ctx, entry, argv);
+    }
     let result = (entry.command.run)(ctx, argv);
     if let Err(error) = &result {
         debug_assert_eq!(dirty, ctx.ks.dirty, "{} changed data and failed", entry.full_name);
@@ -399,7 +409,57 @@ pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> 
     }
     let changed = ctx.ks.dirty != dirty;
     ctx.ks.effects.end_command(db, argv, changed);
+    if tracks {
+        // Behind the command, which may have found the key's time to be over and told its readers so.
+        tracking::remember(ctx, entry, argv);
+    }
+    tracking::end_caching(ctx, entry);
+    if !ctx.ks.events.is_empty() || !ctx.ks.stale.is_empty() {
+        let from = ctx.sender();
+        ctx.engine.announce(&mut ctx.ks, from);
+    }
+    // What is run again for a client that waited was shown when it came.
+    if ctx.engine.monitors.any() && ctx.session.rerun == Rerun::No {
+        ctx.engine.monitors.show(ctx.engine, &ctx.session.shared, ctx.ks.now_ms, ctx.ks.db, entry, argv);
+    }
     result.is_ok()
+}
+
+/// Puts messages that wait for the running client behind its reply. Where replies are not sent, the connection does it.
+#[inline]
+fn take_messages(ctx: &mut Ctx<'_>) {
+    if ctx.session.shared.mailbox.is_waiting() && ctx.session.reply_mode == ReplyMode::On {
+        ctx.session.shared.mailbox.drain(|bytes| ctx.reply.raw(bytes));
+    }
+}
+
+/// What a subscriber of RESP2, which cannot tell messages from replies, and a client in MONITOR mode may not do.
+#[cold]
+fn refuse_while_limited(session: &Session, entry: &Entry) -> Result<(), CommandError> {
+    const ALLOWED: &[&str] = &[
+        "subscribe",
+        "ssubscribe",
+        "psubscribe",
+        "unsubscribe",
+        "sunsubscribe",
+        "punsubscribe",
+        "ping",
+        "quit",
+        "reset",
+    ];
+    let flags = entry.command.flags;
+    if session.shared.monitor.load(Relaxed) && flags.any(Flags::WRITE.with(Flags::READONLY).with(Flags::MAY_REPLICATE))
+    {
+        return Err(CommandError::text("ERR Replica can't interact with the keyspace"));
+    }
+    if session.protocol == Protocol::Resp2 && session.shared.is_subscriber() && !ALLOWED.contains(&entry.full_name) {
+        return Err(CommandError::owned(format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+             context",
+            entry.full_name
+        )));
+    }
+    Ok(())
 }
 
 fn note_error(engine: &Engine, error: &CommandError) {

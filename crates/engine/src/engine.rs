@@ -12,10 +12,15 @@ use crate::config::Config;
 use crate::effects::{Effects, Sink};
 use crate::host::{Host, NoHost};
 use crate::keyspace::{ALL_SHARDS, Keyspace, SHARDS, Shard};
+use crate::mailbox::Sender;
+use crate::monitor::Monitors;
+use crate::notify::Class;
+use crate::pubsub::PubSub;
 use crate::registry::{Registry, registry};
 use crate::rng::Rng;
 use crate::session::ClientInfo;
 use crate::stats::{Stats, ThreadStats};
+use crate::tracking::Tracking;
 
 /// The engine: shards behind their locks, configuration, statistics, clients, and the host around it.
 pub struct Engine {
@@ -30,6 +35,12 @@ pub struct Engine {
     pub clients: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
     /// State that every command checks.
     pub state: State,
+    /// Who listens to which channel.
+    pub pubsub: PubSub,
+    /// Who is told of changed keys.
+    pub tracking: Tracking,
+    /// Who sees every command.
+    pub monitors: Monitors,
     host: Box<dyn Host>,
     sink: RwLock<Option<Arc<dyn Sink>>>,
     has_sink: AtomicBool,
@@ -91,6 +102,9 @@ impl Engine {
             registry: registry(),
             clients: Mutex::new(BTreeMap::new()),
             state: State::default(),
+            pubsub: PubSub::default(),
+            tracking: Tracking::default(),
+            monitors: Monitors::default(),
             host,
             sink: RwLock::new(None),
             has_sink: AtomicBool::new(false),
@@ -123,7 +137,24 @@ impl Engine {
 
     /// Locks a set of shards.
     pub fn lock<'a>(&'a self, mask: u64, effects: &'a mut Effects, now_ms: i64) -> Keyspace<'a> {
-        Keyspace::lock(&self.stripes, mask, effects, now_ms)
+        let mut keyspace = Keyspace::lock(&self.stripes, mask, effects, now_ms);
+        self.listen(&mut keyspace);
+        keyspace
+    }
+
+    /// Lets a view note what somebody wants to hear of at this moment.
+    pub(crate) fn listen(&self, keyspace: &mut Keyspace<'_>) {
+        let asked = Class::from_number(self.config.notify_keyspace_events());
+        keyspace.notify_classes = asked.wanted();
+        keyspace.notify_subkeys = asked.wants_subkeys();
+        (keyspace.stale.active, keyspace.stale.broadcast) = self.tracking.state();
+    }
+
+    /// Tells whoever asked of the events and changed keys of a command. Whoever changes the keyspace outside of a
+    /// command's turn calls this before giving the locks back.
+    pub fn announce(&self, keyspace: &mut Keyspace<'_>, from: Sender) {
+        self.tell_stale(&mut keyspace.stale, from, !keyspace.in_transaction);
+        keyspace.events.drain(..).for_each(|event| self.publish_event(&event, from));
     }
 
     /// Lets the stream of effects flow into `sink`, or nowhere. All shards are locked for the change, so the sink sees
@@ -185,6 +216,14 @@ impl Engine {
         let client = self.clients.lock().remove(&id);
         if let Some(client) = client {
             self.give_up_wait(&client);
+            self.leave(&client);
         }
+    }
+
+    /// Ends everything that lets others send a client messages.
+    pub(crate) fn leave(&self, client: &ClientInfo) {
+        self.pubsub.leave(client);
+        self.tracking.disable(client);
+        self.monitors.leave(client);
     }
 }

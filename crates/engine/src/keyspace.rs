@@ -25,6 +25,7 @@ use crate::number::IntText;
 use crate::object::{Collection, Object};
 use crate::slot::{SLOTS, slot_of};
 use crate::snapshot::{Cut, DbCut};
+use crate::tracking::{Stale, Tracked};
 
 /// Shards of the keyspace: a power of two, at most 64 so that a set of shards is one word.
 pub const SHARDS: usize = 64;
@@ -112,6 +113,8 @@ pub struct Shard {
     watched: Watched,
     /// Clients that wait for a key to change.
     pub(crate) waiting: Waiting,
+    /// Keys that clients may have cached.
+    pub(crate) tracked: Tracked,
 }
 
 /// One database's part in a shard.
@@ -223,6 +226,10 @@ pub struct Keyspace<'a> {
     pub(crate) ready: VecDeque<(usize, Box<[u8]>)>,
     /// Waiters served under this hold, to be woken after it.
     pub(crate) served: Vec<Arc<Waiter>>,
+    /// Somebody wants to hear which fields of a key an event is about.
+    pub(crate) notify_subkeys: bool,
+    /// Changed keys that clients may have cached.
+    pub(crate) stale: Stale,
 }
 
 /// Something large to be freed elsewhere.
@@ -255,6 +262,8 @@ impl<'a> Keyspace<'a> {
             events: Vec::new(),
             ready: VecDeque::new(),
             served: Vec::new(),
+            notify_subkeys: false,
+            stale: Stale::default(),
         }
     }
 
@@ -325,7 +334,7 @@ impl<'a> Keyspace<'a> {
 
     /// The table a key belongs to in the selected database.
     #[inline]
-    fn table(&self, key: &Key<'_>) -> Option<&KeyTable> {
+    pub(crate) fn table(&self, key: &Key<'_>) -> Option<&KeyTable> {
         self.shards.get(key.shard).dbs.get(self.db).map(|db| &db.table)
     }
 
@@ -361,8 +370,9 @@ impl<'a> Keyspace<'a> {
 
     /// Deletes a key whose time is over and says so in the stream.
     pub(crate) fn expire_now(&mut self, key: &Key<'_>) {
-        self.delete_quiet(key);
+        self.remove(key, false);
         self.counters.expired += 1;
+        self.notify(Class::EXPIRED, "expired", key.name);
         self.effects.push(self.db, [b"DEL".as_slice(), key.name].into_iter());
     }
 
@@ -370,16 +380,21 @@ impl<'a> Keyspace<'a> {
     #[inline]
     pub fn get(&mut self, key: Key<'_>) -> Option<KeyEntry<'_>> {
         let touch = !self.no_touch;
-        self.find(key, touch)
+        self.find(key, touch, true)
     }
 
     /// The entry of a live key, for reading about it (EXISTS, TYPE, TTL, OBJECT): counts, but does not mark the access.
     pub fn look(&mut self, key: Key<'_>) -> Option<KeyEntry<'_>> {
-        self.find(key, false)
+        self.find(key, false, true)
+    }
+
+    /// As [`Self::look`], but a miss is no event (OBJECT).
+    pub fn look_silently(&mut self, key: Key<'_>) -> Option<KeyEntry<'_>> {
+        self.find(key, false, false)
     }
 
     #[inline]
-    fn find(&mut self, key: Key<'_>, touch: bool) -> Option<KeyEntry<'_>> {
+    fn find(&mut self, key: Key<'_>, touch: bool, tell_miss: bool) -> Option<KeyEntry<'_>> {
         let gone = self.expired(&key);
         let clock = self.clock;
         let table = self.shards.get(key.shard).dbs.get(self.db).map(|db| &db.table);
@@ -393,6 +408,9 @@ impl<'a> Keyspace<'a> {
             }
             _ => {
                 self.counters.misses += 1;
+                if tell_miss && self.notify_classes.any(Class::KEY_MISS) {
+                    self.events.push(Event::new(Class::KEY_MISS, "keymiss", self.db, key.name));
+                }
                 None
             }
         }
@@ -429,43 +447,45 @@ impl<'a> Keyspace<'a> {
     #[inline]
     pub fn changed(&mut self, key: &Key<'_>) {
         self.dirty += 1;
-        self.tell(key);
+        self.touched(key, true);
     }
 
-    /// Tells those who watch the key, and notes it for those who wait for it.
+    /// Tells those who watch the key, and notes it for those who wait for it or may have cached it.
     #[inline]
-    fn tell(&mut self, key: &Key<'_>) {
+    fn touched(&mut self, key: &Key<'_>, by_command: bool) {
         let db = self.db;
         let shard = self.shards.get_mut(key.shard);
         shard.tell_watchers(db, key.name);
+        if self.stale.active {
+            self.stale.note(&mut shard.tracked, key.name, by_command);
+        }
         if !shard.waiting.is_empty() {
             self.mark_ready(key.shard, db, key.name);
         }
     }
 
-    /// Tells the watchers of a key that it changed, without counting a change.
-    pub(crate) fn tell_watchers(&mut self, key: &Key<'_>) {
-        let db = self.db;
-        self.shards.get_mut(key.shard).tell_watchers(db, key.name);
-    }
-
-    /// Says what happened to a key, for keyspace notifications. Free while nobody listens.
-    #[inline]
-    pub fn notify(&mut self, class: Class, name: &'static str, key: &[u8]) {
-        if self.notify_classes.any(class) {
-            self.events.push(Event { class, name, db: self.db, key: key.into() });
-        }
+    /// Tells those who watch a key, or may have cached it, that it changed, without counting a change.
+    pub(crate) fn tell(&mut self, key: &Key<'_>) {
+        self.touched(key, false);
     }
 
     /// Stores a value under a key, whatever was there, with this expiry; a change.
     #[inline]
     pub fn set(&mut self, key: Key<'_>, value: Value<'_, Object>, expire_at_ms: Option<i64>) {
         let (clock, fields_at) = (self.clock, field_expiry::earliest_in(&value));
-        let stored = self.table_mut(&key).set(key.hash, key.name, value, expire_at_ms, clock);
+        if self.notify_classes != Class::NONE {
+            // What is over its time is not replaced, it has expired.
+            self.expired(&key);
+            self.note_overwrite(&key, &value);
+        }
         let mut old_fields_at = None;
-        if let Stored::ReplacedObject(old) = stored {
-            old_fields_at = field_expiry::earliest_of(&old);
-            self.free_later(old);
+        match self.table_mut(&key).set(key.hash, key.name, value, expire_at_ms, clock) {
+            Stored::Inserted => self.notify(Class::NEW, "new", key.name),
+            Stored::Replaced => {}
+            Stored::ReplacedObject(old) => {
+                old_fields_at = field_expiry::earliest_of(&old);
+                self.free_later(old);
+            }
         }
         self.reindex(&key, old_fields_at, fields_at);
         self.changed(&key);
@@ -485,6 +505,11 @@ impl<'a> Keyspace<'a> {
 
     /// Removes whatever is stored and tells the watchers.
     fn delete_quiet(&mut self, key: &Key<'_>) -> bool {
+        self.remove(key, true)
+    }
+
+    /// Removes whatever is stored; `by_command` when the running command says so, not the clock.
+    fn remove(&mut self, key: &Key<'_>, by_command: bool) -> bool {
         if self.table(key).is_none_or(|table| table.get(key.hash, key.name).is_none()) {
             return false;
         }
@@ -495,7 +520,7 @@ impl<'a> Keyspace<'a> {
             self.reindex(key, field_expiry::earliest_of(&object), None);
             self.free_later(object);
         }
-        self.tell(key);
+        self.touched(key, by_command);
         true
     }
 
@@ -539,6 +564,11 @@ impl<'a> Keyspace<'a> {
         self.get(key).map(|entry| Text::of(entry.value())).transpose()
     }
 
+    /// The string under a key that a command is about to change: neither a hit nor a miss.
+    pub fn peek_string(&mut self, key: Key<'_>) -> Result<Option<Text<'_>>, CommandError> {
+        self.peek(key).map(|entry| Text::of(entry.value())).transpose()
+    }
+
     /// The collection of type `T` under a key, for reading.
     ///
     /// # Errors
@@ -577,6 +607,9 @@ impl<'a> Keyspace<'a> {
             self.delete_quiet(&key);
         }
         let clock = self.clock;
+        if self.notify_classes.any(Class::NEW) && self.peek(key).is_none() {
+            self.notify(Class::NEW, "new", key.name);
+        }
         let object = match self.table_mut(&key).entry(key.hash, key.name) {
             Lookup::Found(entry) => {
                 entry.get().set_access(clock);
@@ -657,6 +690,9 @@ impl<'a> Keyspace<'a> {
             self.mark_all_ready(index, db);
             let shard = self.shards.get_mut(index);
             shard.tell_watchers_of_db(db, db);
+            if self.stale.active {
+                self.stale.note_flush(&mut shard.tracked);
+            }
             let Some(db) = shard.dbs.get_mut(db) else { continue };
             flushed += db.table.len();
             db.field_expiries = FieldExpiries::new();

@@ -1,14 +1,18 @@
 //! What the server knows of one client.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use quiver_resp::{OwnedArgv, Protocol};
 
 use crate::blocking::{Rerun, Waiter};
+use crate::mailbox::{Mailbox, OutputClass};
+use crate::pubsub::Subscriptions;
 use crate::registry::Entry;
+use crate::tracking::Mode;
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,8 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// What the connection becomes after this command (PSYNC).
     pub takeover: Option<Takeover>,
+    /// Subscribed or in MONITOR mode: some commands are refused.
+    pub limited: bool,
     /// What REPLCONF told before PSYNC.
     pub replica: ReplicaInfo,
     /// Lists of field names by the name HIMPORT PREPARE gave them.
@@ -157,6 +163,22 @@ pub struct ClientInfo {
     pub held_back: AtomicBool,
     /// What it waits for.
     pub waiter: Mutex<Option<Arc<Waiter>>>,
+    /// Messages it did not ask for.
+    pub mailbox: Mailbox,
+    /// Bytes taken out of the mailbox or written as replies that the socket has not taken yet.
+    pub output_bytes: AtomicU64,
+    /// Channels and patterns it listens to.
+    pub subscriptions: Mutex<Subscriptions>,
+    /// Whether it listens to any.
+    pub(crate) subscriber: AtomicBool,
+    /// In MONITOR mode.
+    pub monitor: AtomicBool,
+    /// How it tracks keys: a [`Mode`].
+    pub(crate) tracking: AtomicU32,
+    /// Id of the client that is told of its keys in its place; 0 for itself.
+    pub(crate) redirect: AtomicU64,
+    /// Prefixes it wants to hear of.
+    pub(crate) prefixes: Mutex<BTreeSet<Box<[u8]>>>,
 }
 
 /// Texts a client gave.
@@ -207,12 +229,36 @@ impl ClientInfo {
             net_out_bytes: AtomicU64::new(0),
             held_back: AtomicBool::new(false),
             waiter: Mutex::new(None),
+            mailbox: Mailbox::default(),
+            output_bytes: AtomicU64::new(0),
+            subscriptions: Mutex::default(),
+            subscriber: AtomicBool::new(false),
+            monitor: AtomicBool::new(false),
+            tracking: AtomicU32::new(0),
+            redirect: AtomicU64::new(0),
+            prefixes: Mutex::default(),
         }
     }
 
     /// Whether its running command waits for something.
     pub fn is_blocked(&self) -> bool {
         self.held_back.load(Ordering::Relaxed) || self.waiter.lock().is_some()
+    }
+
+    /// Whether it listens to a channel or pattern.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriber.load(Ordering::Relaxed)
+    }
+
+    /// How it tracks keys.
+    #[inline]
+    pub fn tracking_mode(&self) -> Mode {
+        Mode(self.tracking.load(Ordering::Relaxed))
+    }
+
+    /// Whose limits hold for what waits for it.
+    pub fn output_class(&self) -> OutputClass {
+        if self.is_subscriber() { OutputClass::Pubsub } else { OutputClass::Normal }
     }
 
     /// Asks the connection to close.
@@ -243,6 +289,7 @@ impl Session {
             close_after_reply: false,
             reply_mode: ReplyMode::On,
             takeover: None,
+            limited: false,
             replica: ReplicaInfo::default(),
             fieldsets: BTreeMap::new(),
             shared,

@@ -100,6 +100,8 @@ pub struct Stats {
     pub peak_memory_bytes: AtomicU64,
     /// Changes at the last successful snapshot.
     pub dirty_at_save: AtomicI64,
+    /// Clients closed for what they did not read.
+    pub output_limit_disconnections: AtomicU64,
     /// Replicas that were given a snapshot.
     pub full_syncs: AtomicU64,
     /// Replicas that went on where they were.
@@ -143,6 +145,7 @@ impl Stats {
         for counter in [&self.connections_received, &self.connections_rejected, &self.peak_memory_bytes] {
             counter.store(0, Relaxed);
         }
+        self.output_limit_disconnections.store(0, Relaxed);
         for counter in [&self.full_syncs, &self.partial_syncs, &self.partial_syncs_refused] {
             counter.store(0, Relaxed);
         }

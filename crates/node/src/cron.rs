@@ -66,6 +66,8 @@ impl Cron {
         Saver::at_save_points(&self.host, &self.engine);
         self.sample();
         self.close_idle();
+        self.engine.close_slow_readers(now_ms());
+        self.engine.trim_tracking(now_ms());
         if now_ns() - self.pinged_ns >= PING_EVERY_NS {
             self.host.stream.ping();
             self.pinged_ns = now_ns();
@@ -88,9 +90,11 @@ impl Cron {
         if timeout_ms > 0 {
             let now = now_ms();
             for client in self.engine.clients.lock().values() {
+                // Replicas and those who only listen say nothing for long times.
+                let listens = client.is_subscriber() || client.monitor.load(Relaxed);
                 let is_replica = client.texts.lock().flags.contains('S');
                 let waits = client.waiter.lock().is_some();
-                if !is_replica && !waits && now - client.last_active_ms.load(Relaxed) > timeout_ms {
+                if !is_replica && !listens && !waits && now - client.last_active_ms.load(Relaxed) > timeout_ms {
                     client.kill();
                 }
             }

@@ -31,6 +31,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use quiver_engine::config::Config;
 use quiver_engine::effects::Sink;
+use quiver_engine::mailbox::OutputClass;
 use quiver_engine::session::Takeover;
 use quiver_engine::{Engine, Session};
 use quiver_persist::SaveOptions;
@@ -106,7 +107,9 @@ impl Node {
     pub(crate) fn start_stream(&self) -> Arc<stream::Stream> {
         let stream = &self.host.stream;
         let config = &self.engine.config;
-        stream.remember(config.repl_backlog_size(), config.replica_output_limit());
+        let of_class = config.output_limits.of(OutputClass::Replica).hard as usize;
+        let limit = config.replica_output_limit();
+        stream.remember(config.repl_backlog_size(), if of_class > 0 { limit.min(of_class) } else { limit });
         self.engine.set_sink(Some(Arc::clone(stream) as Arc<dyn Sink>), || ());
         Arc::clone(stream)
     }

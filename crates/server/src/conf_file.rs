@@ -78,7 +78,7 @@ fn apply_directive(config: &Config, words: &[String], depth: usize, save_given: 
     match name.as_str() {
         "include" => return apply_file(config, Path::new(&value), depth + 1),
         // What this server always does, or has no counterpart for: accepted so that existing files load.
-        "loadmodule" | "rename-command" | "client-output-buffer-limit" | "user" | "aclfile" => {
+        "loadmodule" | "rename-command" | "user" | "aclfile" => {
             bail!("this parameter is not supported")
         }
         "save" => {

@@ -7,6 +7,7 @@ use quiver_resp::Argv;
 
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, Locks};
 use crate::commands::args::{Options, is};
+use crate::commands::client_tracking;
 use crate::commands::client_wait::{PAUSE, UNBLOCK, UNPAUSE};
 use crate::commands::connection::{client_name, printable};
 use crate::commands::help::help;
@@ -14,6 +15,7 @@ use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::number::parse_i64;
 use crate::session::{ClientInfo, ReplyMode};
+use crate::tracking::Mode;
 
 const PLAIN: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
 pub(super) const ADMIN: Flags = PLAIN.with(Flags::ADMIN);
@@ -40,6 +42,7 @@ pub const COMMANDS: &[Command] = &[Command {
 }];
 
 const SUBCOMMANDS: &[Command] = &[
+    client_tracking::CACHING,
     Command {
         name: "getname",
         summary: "Answers the name given to this connection.",
@@ -47,6 +50,7 @@ const SUBCOMMANDS: &[Command] = &[
         run: client_getname,
         ..SUBCOMMAND
     },
+    client_tracking::GETREDIR,
     Command {
         name: "help",
         summary: "Explains the subcommands of CLIENT.",
@@ -162,6 +166,8 @@ const SUBCOMMANDS: &[Command] = &[
         run: client_setname,
         ..SUBCOMMAND
     },
+    client_tracking::TRACKING,
+    client_tracking::TRACKINGINFO,
     UNBLOCK,
     UNPAUSE,
 ];
@@ -296,7 +302,7 @@ impl ClientType {
         match flags.as_str() {
             flags if flags.contains('M') => Self::Primary,
             flags if flags.contains('S') => Self::Replica,
-            flags if flags.contains('P') => Self::Pubsub,
+            _ if client.is_subscriber() => Self::Pubsub,
             _ => Self::Normal,
         }
     }
@@ -346,10 +352,14 @@ fn describe(ctx: &Ctx<'_>, client: &ClientInfo) -> String {
     };
     let texts = client.texts.lock().clone();
     let buffered = client.buffer_bytes.load(Relaxed);
+    let (sub, psub, ssub) = client.subscriptions.lock().counts();
+    let waiting = client.mailbox.len() as u64;
+    let output = client.output_bytes.load(Relaxed) + waiting;
     format!(
-        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} \
-         qbuf={buffered} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem={} events=r cmd={} \
-         user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread=0",
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={sub} psub={psub} ssub={ssub} multi={} \
+         watch={} qbuf={buffered} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={output} tot-mem={} \
+         events={} cmd={} user={} redir={} resp={} lib-name={} lib-ver={} io-thread=0 tot-net-in={} tot-net-out={} \
+         tot-cmds={}",
         client.id,
         client.addr,
         client.laddr,
@@ -360,20 +370,32 @@ fn describe(ctx: &Ctx<'_>, client: &ClientInfo) -> String {
         client.db.load(Relaxed),
         client.queued.load(Relaxed),
         client.watching.load(Relaxed),
-        buffered + size_of::<ClientInfo>() as u64,
+        u8::from(output > 0),
+        buffered + output + size_of::<ClientInfo>() as u64,
+        if output > 0 { "rw" } else { "r" },
         command,
         texts.user,
+        client_tracking::redirection(client),
         texts.resp,
         texts.lib_name,
         texts.lib_version,
+        client.net_in_bytes.load(Relaxed),
+        client.net_out_bytes.load(Relaxed),
+        client.commands.load(Relaxed),
     )
 }
 
 fn flags(client: &ClientInfo, role: &str) -> String {
     let mut flags = role.to_owned();
+    let mode = client.tracking_mode();
     let marks = [
-        ('b', client.is_blocked()),
+        ('O', client.monitor.load(Relaxed)),
+        ('P', client.is_subscriber()),
         ('x', client.queued.load(Relaxed) >= 0),
+        ('b', client.is_blocked()),
+        ('t', mode.has(Mode::ON)),
+        ('R', mode.has(Mode::BROKEN)),
+        ('B', mode.has(Mode::BCAST)),
         ('A', client.killed.load(Relaxed)),
         ('e', client.no_evict.load(Relaxed)),
         ('T', client.no_touch.load(Relaxed)),
@@ -478,7 +500,9 @@ fn client_help(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
         ctx,
         "CLIENT",
         &[
+            ("CACHING (YES|NO)", "Whether the keys of the next command are tracked."),
             ("GETNAME", "The name of this connection."),
+            ("GETREDIR", "The client that is told of changed keys in this one's place."),
             ("ID", "The unique number of this connection."),
             ("INFO", "What the server knows of this connection."),
             ("KILL <ip:port>", "Closes the connection from this address."),
@@ -494,6 +518,11 @@ fn client_help(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
             ("REPLY (ON|OFF|SKIP)", "Turns replies to this connection on or off, or skips one."),
             ("SETINFO (LIB-NAME|LIB-VER) <text>", "Records the client library."),
             ("SETNAME <name>", "Names this connection."),
+            (
+                "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+                "Whether this connection is told of keys that changed.",
+            ),
+            ("TRACKINGINFO", "How this connection tracks keys."),
             ("UNBLOCK <client-id> [TIMEOUT|ERROR]", "Ends the wait of a client that is blocked by a command."),
             ("UNPAUSE", "Ends a PAUSE."),
         ],

@@ -120,6 +120,12 @@ pub const COMMANDS: &[Command] = &[
 
 fn ping(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     match argv.len() {
+        // A subscriber of RESP2 reads messages only, so this is shaped like one.
+        1 | 2 if ctx.session.protocol == Protocol::Resp2 && ctx.session.shared.is_subscriber() => {
+            ctx.reply.array(2);
+            ctx.reply.bulk(b"pong");
+            ctx.reply.bulk(argv.get(1).unwrap_or_default());
+        }
         1 => ctx.reply.simple("PONG"),
         2 => ctx.reply.bulk(argv.at(1)),
         _ => return Err(CommandError::Arity("ping".into())),
@@ -163,6 +169,8 @@ fn reset(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
     speak(ctx, Protocol::Resp2);
     ctx.session.reply_mode = ReplyMode::On;
     ctx.session.authenticated = ctx.engine.config.get("requirepass").is_empty();
+    ctx.engine.leave(&ctx.session.shared);
+    ctx.session.limited = false;
     let shared = &ctx.session.shared;
     shared.no_evict.store(false, Relaxed);
     shared.no_touch.store(false, Relaxed);
@@ -258,6 +266,8 @@ fn parse_hello(argv: Argv<'_>) -> Result<Hello<'_>, CommandError> {
 
 /// The rest of the conversation is in this protocol, the running reply included.
 fn speak(ctx: &mut Ctx<'_>, protocol: Protocol) {
+    // What waits was spelled in the dialect spoken so far, so it must come before this reply.
+    ctx.session.shared.mailbox.speak(protocol, |bytes| ctx.reply.raw(bytes));
     ctx.session.protocol = protocol;
     ctx.reply.set_protocol(protocol);
     ctx.session.shared.texts.lock().resp = if protocol == Protocol::Resp3 { 3 } else { 2 };

@@ -84,16 +84,20 @@ fn clients(ctx: &mut Ctx<'_>, out: &mut String) {
     let _ = write!(
         out,
         "connected_clients:{}\r\ncluster_connections:0\r\nmaxclients:{}\r\nclient_recent_max_input_buffer:{buffered}\r\n\
-         client_recent_max_output_buffer:0\r\nblocked_clients:{blocked}\r\ntracking_clients:0\r\npubsub_clients:0\r\n\
+         client_recent_max_output_buffer:0\r\nblocked_clients:{blocked}\r\ntracking_clients:{}\r\npubsub_clients:{}\r\n\
          watching_clients:{watching}\r\nclients_in_timeout_table:{timed}\r\ntotal_watched_keys:{watched}\r\n\
          total_blocking_keys:{waited}\r\ntotal_blocking_keys_on_nokey:0\r\n",
         clients.len(),
         ctx.engine.config.maxclients(),
+        ctx.engine.tracking.clients(),
+        ctx.engine.pubsub.subscribers(),
     );
 }
 
 fn stats(ctx: &mut Ctx<'_>, out: &mut String) {
     let stats = &ctx.engine.stats;
+    let (channels, patterns, shard_channels) = ctx.engine.pubsub.counts();
+    let tracked_items = ctx.engine.tracked_items(&mut ctx.ks);
     let figures: &[(&str, u64)] = &[
         ("total_connections_received", stats.connections_received.load(Relaxed)),
         ("total_commands_processed", stats.sum(|thread| thread.processed.get())),
@@ -109,10 +113,15 @@ fn stats(ctx: &mut Ctx<'_>, out: &mut String) {
         ("evicted_keys", 0),
         ("keyspace_hits", stats.sum(|thread| thread.hits.get())),
         ("keyspace_misses", stats.sum(|thread| thread.misses.get())),
-        ("pubsub_channels", 0),
-        ("pubsub_patterns", 0),
+        ("pubsub_channels", channels as u64),
+        ("pubsub_patterns", patterns as u64),
+        ("pubsubshard_channels", shard_channels as u64),
         ("latest_fork_usec", 0),
         ("total_forks", 0),
+        ("tracking_total_keys", ctx.engine.tracking.keys.load(Relaxed) as u64),
+        ("tracking_total_items", tracked_items as u64),
+        ("tracking_total_prefixes", ctx.engine.tracking.prefixes() as u64),
+        ("client_output_buffer_limit_disconnections", stats.output_limit_disconnections.load(Relaxed)),
         ("total_error_replies", stats.sum(|thread| thread.errors.get())),
     ];
     for (name, value) in figures {

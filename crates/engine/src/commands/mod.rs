@@ -4,6 +4,7 @@ pub(crate) mod args;
 pub mod array;
 pub mod bitmap;
 pub mod client;
+mod client_tracking;
 mod client_wait;
 pub mod command;
 pub mod config;
@@ -18,6 +19,8 @@ pub mod hyperloglog;
 pub mod info;
 pub mod list;
 pub mod memory;
+pub mod monitor;
+pub mod pubsub;
 pub mod replication;
 pub mod server;
 pub mod set;
@@ -55,6 +58,8 @@ pub const TABLES: &[&[Command]] = &[
     info::COMMANDS,
     list::COMMANDS,
     memory::COMMANDS,
+    monitor::COMMANDS,
+    pubsub::COMMANDS,
     replication::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,

@@ -111,6 +111,8 @@ fn exec(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
     ctx.ks.in_transaction = true;
     for (entry, argv) in &multi.queue {
         ctx.located = None;
+        // The command before may have asked for events or keys.
+        ctx.engine.listen(&mut ctx.ks);
         call(ctx, entry, argv.as_argv());
     }
     ctx.ks.in_transaction = false;

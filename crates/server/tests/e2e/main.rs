@@ -8,5 +8,6 @@ mod clients;
 mod grpc;
 mod persistence;
 mod protocol;
+mod pubsub;
 mod replication;
 mod support;

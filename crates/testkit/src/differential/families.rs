@@ -4,6 +4,7 @@ mod lists;
 mod sets;
 mod streams;
 pub(super) mod zset;
+mod pubsub;
 
 use std::time::Duration;
 
@@ -288,6 +289,7 @@ pub fn all() -> Vec<Family> {
         }),
         family("transactions", 2, &[TRANSACTIONS], |_| None),
         family("connection", 2, &[CONNECTION], |_| None),
+        family("pubsub", 2, &[pubsub::PUBSUB], |_| None),
         family("vset", 1, &[VSET], |_| None),
         family("zset", 1, &[zset::ZSET, SEEDS], zset_scans),
         family("geo", 1, &[zset::GEO], |_| None),

@@ -187,7 +187,7 @@ pub(super) fn is_past(ctx: &Ctx<'_>, at_ms: i64) -> bool {
 pub(super) fn expiry_set(ctx: &mut Ctx<'_>, key: Key<'_>, fields: &[&[u8]], at_ms: i64) {
     if is_past(ctx, at_ms) {
         replay(ctx, &[b"HDEL", key.name], fields);
-        return fields_deleted(ctx, key, fields.len());
+        return fields_deleted(ctx, key, fields);
     }
     let (at, count) = (IntText::new(at_ms), IntText::new(fields.len() as i64));
     replay(ctx, &[b"HPEXPIREAT", key.name, at.as_bytes(), b"FIELDS", count.as_bytes()], fields);

@@ -105,7 +105,7 @@ fn hgetdel(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let removed = answer(ctx, key, fields, Then::Delete)?;
     if !removed.is_empty() {
         replay(ctx, &[b"HDEL", key.name], &removed);
-        fields_deleted(ctx, key, removed.len());
+        fields_deleted(ctx, key, &removed);
     }
     Ok(())
 }
@@ -279,7 +279,7 @@ fn written(ctx: &mut Ctx<'_>, key: Key<'_>, wish: &Wish<'_>) {
     ctx.ks.notify(Class::HASH, "hset", key.name);
     let Expiry::At(at_ms) = wish.expiry else { return replay(ctx, &words, &fields) };
     if !is_past(ctx, at_ms) {
-        ctx.ks.notify(Class::HASH, "hexpire", key.name);
+        ctx.ks.notify_fields(Class::HASH, "hexpire", key.name, fields.iter().copied());
         return replay(ctx, &words, &fields);
     }
     let mut removed: Vec<&[u8]> = Vec::new();
@@ -289,5 +289,5 @@ fn written(ctx: &mut Ctx<'_>, key: Key<'_>, wish: &Wish<'_>) {
         debug_assert_eq!(before, hash.earliest(), "removing fields leaves the time to look at");
     }
     replay(ctx, &[b"HDEL", key.name], &removed);
-    fields_deleted(ctx, key, removed.len());
+    fields_deleted(ctx, key, &removed);
 }

@@ -109,7 +109,7 @@ fn rpushx(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn push_if_there(ctx: &mut Ctx<'_>, argv: Argv<'_>, end: End) -> CommandResult {
     let key = ctx.first_key(argv);
-    if ctx.ks.value::<List>(key)?.is_none() {
+    if ctx.ks.value_mut::<List>(key)?.is_none() {
         ctx.reply.integer(0);
         return Ok(());
     }
