@@ -1,10 +1,10 @@
 //! Which commands are tried together.
 
 mod lists;
+mod pubsub;
 mod sets;
 mod streams;
 pub(super) mod zset;
-mod pubsub;
 
 use std::time::Duration;
 

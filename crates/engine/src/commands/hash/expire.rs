@@ -193,7 +193,7 @@ pub(super) fn expiry_set(ctx: &mut Ctx<'_>, key: Key<'_>, fields: &[&[u8]], at_m
     replay(ctx, &[b"HPEXPIREAT", key.name, at.as_bytes(), b"FIELDS", count.as_bytes()], fields);
     ctx.ks.changed(&key);
     ctx.ks.dirty += fields.len() as u64 - 1;
-    ctx.ks.notify(Class::HASH, "hexpire", key.name);
+    ctx.ks.notify_fields(Class::HASH, "hexpire", key.name, fields.iter().copied());
 }
 
 /// Replays as these words with the fields behind them.
@@ -306,5 +306,5 @@ pub(super) fn persisted(ctx: &mut Ctx<'_>, key: Key<'_>, fields: &[&[u8]]) {
     replay(ctx, &[b"HPERSIST", key.name, b"FIELDS", count.as_bytes()], fields);
     ctx.ks.changed(&key);
     ctx.ks.dirty += fields.len() as u64 - 1;
-    ctx.ks.notify(Class::HASH, "hpersist", key.name);
+    ctx.ks.notify_fields(Class::HASH, "hpersist", key.name, fields.iter().copied());
 }

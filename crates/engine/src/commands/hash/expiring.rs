@@ -276,7 +276,7 @@ fn written(ctx: &mut Ctx<'_>, key: Key<'_>, wish: &Wish<'_>) {
     words.extend([b"FIELDS", count.as_bytes()]);
     ctx.ks.changed(&key);
     ctx.ks.dirty += wish.fields.len() as u64 - 1;
-    ctx.ks.notify(Class::HASH, "hset", key.name);
+    ctx.ks.notify_fields(Class::HASH, "hset", key.name, fields.iter().copied());
     let Expiry::At(at_ms) = wish.expiry else { return replay(ctx, &words, &fields) };
     if !is_past(ctx, at_ms) {
         ctx.ks.notify_fields(Class::HASH, "hexpire", key.name, fields.iter().copied());
