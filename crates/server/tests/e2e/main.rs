@@ -10,3 +10,4 @@ mod persistence;
 mod protocol;
 mod replication;
 mod support;
+mod users;

@@ -1,5 +1,6 @@
 //! Which commands are tried together.
 
+pub(super) mod acl;
 mod lists;
 
 use std::time::Duration;
@@ -282,6 +283,7 @@ pub fn all() -> Vec<Family> {
         family("list", 1, &[lists::LIST, SEEDS, ANY_SEEDS], |_| None),
         family("transactions", 2, &[TRANSACTIONS], |_| None),
         family("connection", 2, &[CONNECTION], |_| None),
+        family("acl", 2, &[acl::TEMPLATES], acl::transactions),
         family("vset", 1, &[VSET], |_| None),
         Family { on_request: true, ..family("filter", 1, &[VSET, FILTER], |_| None) },
     ]
