@@ -102,7 +102,7 @@ fn in_a_pipeline_commands_that_grow_are_timed_and_the_others_share() {
     assert!(log.starts_with("*1[*6[") && log.contains("'MGET'"), "{log}");
     let stats = h.run("INFO commandstats");
     for expected in
-        ["cmdstat_get:calls=2,usec=26666", "cmdstat_set:calls=1,usec=13333", "cmdstat_mget:calls=1,usec=20000"]
+        ["cmdstat_get:calls=2,usec=26667", "cmdstat_set:calls=1,usec=13333", "cmdstat_mget:calls=1,usec=20000"]
     {
         assert!(stats.contains(expected), "{expected} in {stats}");
     }
