@@ -34,7 +34,7 @@ const fn top_of(bucket: usize) -> u64 {
         return bucket as u64;
     }
     let octave = (bucket >> FINE_BITS) - 1;
-    (((bucket & (FINE - 1)) | FINE) as u64 + 1 << octave) - 1
+    ((((bucket & (FINE - 1)) | FINE) as u64 + 1) << octave) - 1
 }
 
 impl Histogram {

@@ -10,7 +10,8 @@ const NOKEY: &str = "-NOPERM No permissions to access a key";
 
 /// A second client of the same engine.
 fn client(h: &Harness) -> Session {
-    let client = h.engine.connect("127.0.0.1:5".to_owned(), "127.0.0.1:6379".to_owned(), h.now_ms).unwrap();
+    let client =
+        h.engine.connect("127.0.0.1:5".to_owned(), "127.0.0.1:6379".to_owned(), h.now_ms).expect("there is room");
     let open = h.engine.users.is_open();
     Session::new(client, open)
 }

@@ -30,7 +30,7 @@ fn pipeline(h: &mut Harness, lines: &[&str]) -> Vec<u8> {
         OwnedArgv::from_slices(&line.split(' ').collect::<Vec<_>>()).as_argv().encode(&mut bytes);
     }
     let (mut requests, mut out) = (Requests::new(), Vec::new());
-    Decoder::new().decode(&bytes, &Limits::default(), &mut requests, 100).unwrap();
+    Decoder::new().decode(&bytes, &Limits::default(), &mut requests, 100).expect("whole commands");
     h.engine.run(&mut h.worker, &mut h.session, &requests, &bytes, 0, &mut out, h.now_ms);
     out
 }
