@@ -47,6 +47,10 @@ pub enum Kind {
     Events,
     /// Limits of classes of clients.
     OutputLimits,
+    /// Permissions of a file.
+    Octal,
+    /// Numbers from 0 to 100.
+    Percentiles,
 }
 
 const fn live(name: &'static str, default: &'static str, kind: Kind) -> Parameter {
@@ -70,7 +74,12 @@ const POLICIES: &[&str] = &[
 
 /// Every parameter, by name.
 pub const PARAMETERS: &[Parameter] = &[
+    fixed("aclfile", "", Kind::Text),
+    live("acllog-max-len", "128", Kind::Int(0, i64::MAX)),
+    live("acl-pubsub-default", "resetchannels", Kind::Word(&["allchannels", "resetchannels"])),
     live("active-expire-effort", "1", Kind::Int(1, 10)),
+    live("activerehashing", "yes", Kind::Bool),
+    live("always-show-logo", "no", Kind::Bool),
     live("appendonly", "no", Kind::Word(&["no"])),
     fixed("bind", "127.0.0.1 -::1", Kind::Text),
     fixed("cluster-enabled", "no", Kind::Word(&["no"])),
@@ -80,10 +89,13 @@ pub const PARAMETERS: &[Parameter] = &[
         Kind::OutputLimits,
     ),
     live("client-query-buffer-limit", "1073741824", Kind::Memory),
-    fixed("daemonize", "no", Kind::Word(&["no"])),
+    live("crash-log-enabled", "yes", Kind::Bool),
+    fixed("daemonize", "no", Kind::Bool),
     fixed("databases", "16", Kind::Int(1, 1024)),
     live("dbfilename", "dump.rdb", Kind::Text),
     live("dir", ".", Kind::Text),
+    fixed("disable-thp", "yes", Kind::Bool),
+    live("dynamic-hz", "yes", Kind::Bool),
     fixed("enable-debug-command", "local", Kind::Word(&["no", "yes", "local"])),
     fixed("enable-protected-configs", "no", Kind::Word(&["no", "yes", "local"])),
     fixed("grpc-port", "0", Kind::Int(0, 65535)),
@@ -92,10 +104,15 @@ pub const PARAMETERS: &[Parameter] = &[
     live("hll-sparse-max-bytes", "3000", Kind::Memory),
     live("hz", "10", Kind::Near(1, 500)),
     fixed("io-threads", "0", Kind::Int(0, 256)),
+    live("jemalloc-bg-thread", "yes", Kind::Bool),
     live("lazyfree-lazy-user-del", "no", Kind::Bool),
     live("lazyfree-lazy-user-flush", "no", Kind::Bool),
     live("list-compress-depth", "0", Kind::Int(0, i32::MAX as i64)),
     live("list-max-listpack-size", "-2", Kind::Int(i32::MIN as i64, i32::MAX as i64)),
+    live("latency-monitor-threshold", "0", Kind::Int(0, i64::MAX)),
+    live("latency-tracking", "yes", Kind::Bool),
+    live("latency-tracking-info-percentiles", "50 99 99.9", Kind::Percentiles),
+    live("locale-collate", "", Kind::Text),
     fixed("logfile", "", Kind::Text),
     live("loglevel", "notice", Kind::Word(&["debug", "verbose", "notice", "warning", "nothing"])),
     live("masterauth", "", Kind::Text),
@@ -106,12 +123,17 @@ pub const PARAMETERS: &[Parameter] = &[
     live("maxmemory-policy", "noeviction", Kind::Word(POLICIES)),
     live("maxmemory-samples", "5", Kind::Int(1, 64)),
     live("notify-keyspace-events", "", Kind::Events),
+    live("oom-score-adj", "no", Kind::Word(&["no"])),
+    fixed("pidfile", "", Kind::Text),
     fixed("port", "6379", Kind::Int(0, 65535)),
     live("proto-max-bulk-len", "536870912", Kind::Memory),
     live("protected-mode", "yes", Kind::Bool),
+    live("rdb-del-sync-files", "no", Kind::Bool),
+    live("rdb-save-incremental-fsync", "yes", Kind::Bool),
     live("rdbchecksum", "yes", Kind::Bool),
     live("rdbcompression", "yes", Kind::Bool),
     live("repl-backlog-size", "1048576", Kind::MemoryFrom(16384)),
+    live("repl-disable-tcp-nodelay", "no", Kind::Bool),
     live("repl-timeout", "60", Kind::Int(1, i32::MAX as i64)),
     live("replica-announce-ip", "", Kind::Text),
     live("replica-announce-port", "0", Kind::Int(0, 65535)),
@@ -125,15 +147,22 @@ pub const PARAMETERS: &[Parameter] = &[
     live("set-max-intset-entries", "512", Kind::Int(0, i64::MAX)),
     live("set-max-listpack-entries", "128", Kind::Int(0, i64::MAX)),
     live("set-max-listpack-value", "64", Kind::Int(0, i64::MAX)),
+    fixed("set-proc-title", "yes", Kind::Bool),
     live("shutdown-timeout", "10", Kind::Int(0, i32::MAX as i64)),
+    live("slowlog-log-slower-than", "10000", Kind::Int(-1, i64::MAX)),
+    live("slowlog-max-len", "128", Kind::Int(0, i64::MAX)),
     live("stop-writes-on-bgsave-error", "yes", Kind::Bool),
     live("stream-idmp-duration", "100", Kind::Int(1, 86_400)),
     live("stream-idmp-maxsize", "100", Kind::Int(1, 10_000)),
     live("stream-node-max-bytes", "4096", Kind::Memory),
     live("stream-node-max-entries", "100", Kind::Int(0, i64::MAX)),
+    fixed("supervised", "no", Kind::Word(&["no"])),
+    fixed("syslog-enabled", "no", Kind::Word(&["no"])),
     live("tcp-keepalive", "300", Kind::Int(0, i32::MAX as i64)),
     fixed("tcp-backlog", "511", Kind::Int(0, i32::MAX as i64)),
     fixed("tls-port", "0", Kind::Int(0, 0)),
+    fixed("unixsocket", "", Kind::Text),
+    fixed("unixsocketperm", "0", Kind::Octal),
     live("timeout", "0", Kind::Int(0, i32::MAX as i64)),
     live("zset-max-listpack-entries", "128", Kind::Int(0, i64::MAX)),
     live("zset-max-listpack-value", "64", Kind::Memory),
@@ -210,6 +239,16 @@ impl FromNumber for usize {
 }
 
 accessors! {
+    /// Most entries of ACL LOG.
+    acllog_max_len: "acllog-max-len" as usize;
+    /// Events shorter than this are not kept, ms; 0 for none kept.
+    latency_monitor_threshold_ms: "latency-monitor-threshold" as i64;
+    /// Keep the distribution of every command's time.
+    latency_tracking: "latency-tracking" as bool;
+    /// Commands shorter than this are not slow, us; negative for none slow.
+    slowlog_log_slower_than: "slowlog-log-slower-than" as i64;
+    /// Most entries of the slow log.
+    slowlog_max_len: "slowlog-max-len" as usize;
     /// Number of databases.
     databases: "databases" as usize;
     /// Most clients at once.
@@ -384,6 +423,11 @@ pub fn is_fixed(name: &str) -> bool {
     find(name).is_some_and(|index| !PARAMETERS[index].at_run_time)
 }
 
+/// The name under which a parameter is listed, given it or an old name of it.
+pub fn canonical(name: &str) -> Option<&'static str> {
+    find(name).map(|index| PARAMETERS[index].name)
+}
+
 fn find(name: &str) -> Option<usize> {
     let lower = name.to_ascii_lowercase();
     let name = ALIASES.iter().find(|(old, _)| *old == lower).map_or(lower.as_str(), |(_, new)| new);
@@ -417,6 +461,19 @@ fn normalise(kind: Kind, text: &str) -> Result<String, String> {
             Some(word) => Ok((*word).to_owned()),
             None => Err(format!("argument(s) must be one of the following: {}", words.join(", "))),
         },
+        Kind::Octal => match u32::from_str_radix(text, 8) {
+            Ok(mode) if mode <= 0o777 => Ok(format!("{mode:o}")),
+            _ => Err("argument couldn't be parsed into an octal number".to_owned()),
+        },
+        Kind::Percentiles => {
+            let shares: Option<Vec<f64>> = text.split_ascii_whitespace().map(|word| word.parse().ok()).collect();
+            match shares {
+                Some(shares) if shares.iter().all(|share| (0.0..=100.0).contains(share)) => {
+                    Ok(shares.iter().map(f64::to_string).collect::<Vec<_>>().join(" "))
+                }
+                _ => Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".to_owned()),
+            }
+        }
         Kind::SavePoints => {
             let numbers: Option<Vec<u64>> = text.split_ascii_whitespace().map(|word| word.parse().ok()).collect();
             match numbers {
@@ -450,7 +507,7 @@ fn number_of(kind: Kind, text: &str) -> i64 {
         Kind::Bool => i64::from(text == "yes"),
         Kind::Int(..) | Kind::Near(..) | Kind::Memory | Kind::MemoryFrom(_) => text.parse().unwrap_or(0),
         Kind::Events => notify::parse(text).map_or(0, notify::Class::to_number),
-        Kind::Text | Kind::Word(_) | Kind::SavePoints | Kind::OutputLimits => 0,
+        Kind::Text | Kind::Word(_) | Kind::SavePoints | Kind::OutputLimits | Kind::Percentiles | Kind::Octal => 0,
     }
 }
 

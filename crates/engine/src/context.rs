@@ -6,6 +6,7 @@ use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::keyspace::{Key, Keyspace};
 use crate::mailbox::Sender;
+use crate::meter::Meter;
 use crate::registry::Entry;
 use crate::rng::Rng;
 use crate::session::Session;
@@ -26,6 +27,8 @@ pub struct Ctx<'a> {
     pub entry: &'static Entry,
     /// Hash and shard of the first argument when the planner located it.
     pub(crate) located: Option<(u64, usize)>,
+    /// What the commands of this hold cost.
+    pub(crate) meter: Meter<'a>,
 }
 
 impl Ctx<'_> {

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use quiver_resp::{Argv, Encoder, Protocol, Requests};
 
+use crate::acl::log::Context;
 use crate::blocking::{Rerun, serve_ready};
 use crate::command::{Flags, Locks};
 use crate::commands::transactions::forget_watches;
@@ -17,6 +18,7 @@ use crate::context::Ctx;
 use crate::engine::{Engine, Worker};
 use crate::error::CommandError;
 use crate::keyspace::{ALL_SHARDS, ExpiryRule, Key, KeyHasher, Keyspace};
+use crate::meter::{Ended, Meter};
 use crate::registry::Entry;
 use crate::session::{ReplyMode, Role, Session};
 use crate::tracking;
@@ -72,7 +74,7 @@ impl Engine {
     /// Runs one command given as words; for tests, gRPC and the replication link.
     pub fn run_one(&self, worker: &mut Worker, session: &mut Session, argv: Argv<'_>, out: &mut Vec<u8>, now_ms: i64) {
         if !argv.is_empty() {
-            self.run_alone(worker, session, argv, self.admit(session, argv), out, now_ms);
+            self.run_alone(worker, session, argv, self.admit(session, argv, now_ms), out, now_ms);
         }
     }
 
@@ -96,7 +98,7 @@ impl Engine {
         let paused = self.is_paused(session, now_ms);
         for index in first..requests.len().min(first + GROUP_MAX) {
             let argv = requests.argv(index, buf);
-            let entry = self.admit(session, argv);
+            let entry = self.admit(session, argv, now_ms);
             if paused && self.holds_back(session, &entry) {
                 if plan.is_empty() {
                     session.postpone(true);
@@ -123,7 +125,7 @@ impl Engine {
         let mut effects = std::mem::take(&mut worker.effects);
         let keyspace = self.lock(mask, &mut effects, now_ms);
         self.prefetch(&keyspace, session.db, &plan);
-        let mut turn = Turn::open(self, worker, session, keyspace, out);
+        let mut turn = Turn::open(self, worker, session, keyspace, out, plan.len() == 1);
         let mut next = first;
         for step in plan.drain(..) {
             turn.step(requests.argv(next, buf), step.entry, step.located);
@@ -162,7 +164,7 @@ impl Engine {
         let mask = entry.as_ref().map_or(0, |entry| self.mask_of(session, entry, argv));
         let mut effects = std::mem::take(&mut worker.effects);
         let keyspace = self.lock(mask, &mut effects, now_ms);
-        let mut turn = Turn::open(self, worker, session, keyspace, out);
+        let mut turn = Turn::open(self, worker, session, keyspace, out, true);
         turn.step(argv, entry, None);
         turn.close();
         worker.effects = effects;
@@ -170,14 +172,18 @@ impl Engine {
     }
 
     /// Resolves a request and checks everything that must hold before any command runs.
-    fn admit(&self, session: &Session, argv: Argv<'_>) -> Result<&'static Entry, CommandError> {
+    fn admit(&self, session: &Session, argv: Argv<'_>, now_ms: i64) -> Result<&'static Entry, CommandError> {
         let entry = self.registry.resolve(argv)?;
         let flags = entry.command.flags;
-        if !session.authenticated && !flags.has(Flags::NO_AUTH) {
+        if !session.authenticated && !flags.has(Flags::NO_AUTH) && !self.users.is_open() {
             return Err(CommandError::NoAuth);
         }
         if session.role == Role::Primary {
             return Ok(entry);
+        }
+        if !session.user.is_unrestricted() {
+            let checked = self.check_permissions(session, entry, argv, Context::of(session), now_ms);
+            checked.map_err(|denied| denied.error(&session.user, entry))?;
         }
         if session.limited {
             refuse_while_limited(session, entry)?;
@@ -288,10 +294,6 @@ impl Engine {
 struct Turn<'a, 'w> {
     ctx: Ctx<'a>,
     stats: &'w crate::stats::ThreadStats,
-    clock_ns: fn() -> u64,
-    started_ns: u64,
-    /// Ids of the commands that ran. The clock is read twice per hold, not per command, and they share the time.
-    ran: &'w mut Vec<usize>,
     dirty_before: u64,
 }
 
@@ -302,6 +304,7 @@ impl<'a> Turn<'a, 'a> {
         session: &'a mut Session,
         mut ks: Keyspace<'a>,
         out: &'a mut Vec<u8>,
+        alone: bool,
     ) -> Self {
         ks.db = session.db;
         ks.expiry = match session.role {
@@ -321,30 +324,27 @@ impl<'a> Turn<'a, 'a> {
             rng: &mut worker.rng,
             entry: &engine.registry.entries()[0],
             located: None,
+            meter: Meter::start(engine, &worker.stats, worker.clock_ns, &mut worker.ran, alone),
         };
-        let (stats, clock_ns) = (&worker.stats, worker.clock_ns);
-        Turn { ctx, stats, clock_ns, started_ns: clock_ns(), ran: &mut worker.ran, dirty_before }
+        Turn { ctx, stats: &worker.stats, dirty_before }
     }
 
     fn step(&mut self, argv: Argv<'_>, entry: Result<&'static Entry, CommandError>, located: Option<(u64, usize)>) {
         match entry {
             Ok(entry) => {
                 self.ctx.located = located;
-                if !call(&mut self.ctx, entry, argv) {
-                    self.stats.commands[entry.id].failed.add(1);
-                    self.stats.errors.add(1);
-                }
-                self.ran.push(entry.id);
-                self.ctx.session.shared.last_command.store(entry.id as u64, Relaxed);
+                call(&mut self.ctx, entry, argv);
             }
             Err(error) => {
+                if let Some(entry) = self.ctx.engine.registry.named(argv) {
+                    self.stats.commands[entry.id].rejected.add(1);
+                }
                 let error = note_refusal(self.ctx.session, argv, error);
                 self.stats.errors.add(1);
                 note_error(self.ctx.engine, &error);
                 self.ctx.reply.error(&error.to_string());
             }
         }
-        self.stats.processed.add(1);
         self.ctx.ks.effects.end_unit();
         if !self.ctx.ks.ready.is_empty() {
             serve_ready(&mut self.ctx);
@@ -354,14 +354,10 @@ impl<'a> Turn<'a, 'a> {
 
     /// Hands the effects over, counts, unlocks; what is large is freed after that.
     fn close(self) {
-        let Turn { ctx: Ctx { mut ks, engine, session, .. }, stats, clock_ns, started_ns, ran, dirty_before } = self;
+        let Turn { ctx: Ctx { mut ks, engine, session, meter, .. }, stats, dirty_before } = self;
         engine.deliver(ks.effects);
         session.has_written |= ks.dirty != dirty_before;
-        let each_ns = clock_ns().saturating_sub(started_ns) / ran.len().max(1) as u64;
-        for id in ran.drain(..) {
-            stats.commands[id].calls.add(1);
-            stats.commands[id].nanoseconds.add(each_ns);
-        }
+        meter.finish(engine);
         stats.dirty.add(ks.dirty - dirty_before);
         stats.hits.add(ks.counters.hits);
         stats.misses.add(ks.counters.misses);
@@ -394,6 +390,7 @@ fn note_refusal(session: &mut Session, argv: Argv<'_>, error: CommandError) -> C
 /// Runs one admitted command: its reply, or its error in the reply's place; `false` for an error.
 pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> bool {
     ctx.entry = entry;
+    let begun_ns = ctx.meter.begin(entry);
     let (start, dirty, db) = (ctx.reply.position(), ctx.ks.dirty, ctx.ks.db);
     let tracks = entry.command.flags.has(Flags::READONLY) && tracking::remembers(&ctx.session.shared);
     if tracks && entry.command.locks != Locks::Keys {
@@ -421,6 +418,18 @@ pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> 
     // What is run again for a client that waited was shown when it came.
     if ctx.engine.monitors.any() && ctx.session.rerun == Rerun::No {
         ctx.engine.monitors.show(ctx.engine, &ctx.session.shared, ctx.ks.now_ms, ctx.ks.db, entry, argv);
+    }
+    // A command that begins to wait, or goes on waiting, counts when it is served.
+    if ctx.session.blocked.is_none() && ctx.session.rerun != Rerun::Waits {
+        let ended = Ended {
+            engine: ctx.engine,
+            session: ctx.session,
+            begun_ns,
+            succeeded: result.is_ok(),
+            reply_bytes: ctx.reply.position().saturating_sub(start),
+            now_ms: ctx.ks.now_ms,
+        };
+        ctx.meter.end(ended, entry, argv);
     }
     result.is_ok()
 }

@@ -7,18 +7,22 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 use parking_lot::{Mutex, RwLock};
 use quiver_structures::Stripes;
 
+use crate::acl::Users;
 use crate::blocking::Waiter;
 use crate::config::Config;
 use crate::effects::{Effects, Sink};
 use crate::host::{Host, NoHost};
+use crate::hotkeys::HotKeys;
 use crate::keyspace::{ALL_SHARDS, Keyspace, SHARDS, Shard};
 use crate::mailbox::Sender;
 use crate::monitor::Monitors;
 use crate::notify::Class;
 use crate::pubsub::PubSub;
+use crate::latency::Monitor;
 use crate::registry::{Registry, registry};
 use crate::rng::Rng;
 use crate::session::ClientInfo;
+use crate::slowlog::SlowLog;
 use crate::stats::{Stats, ThreadStats};
 use crate::tracking::Tracking;
 
@@ -33,6 +37,14 @@ pub struct Engine {
     pub registry: &'static Registry,
     /// Connected clients by id.
     pub clients: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
+    /// Who may do what.
+    pub users: Users,
+    /// What was slow.
+    pub slowlog: SlowLog,
+    /// What took too long, by kind of event.
+    pub latency: Monitor,
+    /// The search for hot keys.
+    pub hotkeys: HotKeys,
     /// State that every command checks.
     pub state: State,
     /// Who listens to which channel.
@@ -76,6 +88,8 @@ pub struct State {
     pub paused_until_ms: AtomicI64,
     /// It holds all of them back, not only those that write.
     pub paused_all: AtomicBool,
+    /// Periodic work rests (DEBUG PAUSE-CRON).
+    pub cron_paused: AtomicBool,
 }
 
 /// What one thread brings to the commands it runs.
@@ -95,12 +109,18 @@ pub struct Worker {
 impl Engine {
     /// An empty engine.
     pub fn new(config: Config, host: Box<dyn Host>) -> Self {
+        let users = Users::default();
+        users.set_default_password(&config.get("requirepass"));
         Self {
             stripes: Stripes::new((0..SHARDS).map(|_| Shard::default())),
             config,
             stats: Stats::default(),
             registry: registry(),
             clients: Mutex::new(BTreeMap::new()),
+            users,
+            hotkeys: HotKeys::default(),
+            slowlog: SlowLog::default(),
+            latency: Monitor::default(),
             state: State::default(),
             pubsub: PubSub::default(),
             tracking: Tracking::default(),
@@ -116,6 +136,13 @@ impl Engine {
     /// An engine without disk or links, for tests and tools.
     pub fn standalone() -> Self {
         Self::new(Config::default(), Box::new(NoHost))
+    }
+
+    /// A parameter changed: what follows from it inside the engine.
+    pub fn config_changed(&self, name: &str) {
+        if name == "requirepass" {
+            self.users.set_default_password(&self.config.get(name));
+        }
     }
 
     /// The instance around the engine.
@@ -207,6 +234,7 @@ impl Engine {
         self.stats.connections_received.fetch_add(1, Ordering::Relaxed);
         let id = self.state.last_client_id.fetch_add(1, Ordering::Relaxed) + 1;
         let client = Arc::new(ClientInfo::new(id, addr, laddr, now_ms));
+        *client.user.lock() = self.users.default_user();
         clients.insert(id, Arc::clone(&client));
         Some(client)
     }

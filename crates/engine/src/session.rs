@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use quiver_resp::{OwnedArgv, Protocol};
 
+use crate::acl::User;
 use crate::blocking::{Rerun, Waiter};
 use crate::mailbox::{Mailbox, OutputClass};
 use crate::pubsub::Subscriptions;
@@ -34,6 +35,8 @@ pub struct Session {
     pub role: Role,
     /// Whether AUTH succeeded or was not needed.
     pub authenticated: bool,
+    /// The user commands run as.
+    pub user: Arc<User>,
     /// Open transaction.
     pub multi: Option<Transaction>,
     /// Set by writers to watched keys.
@@ -139,6 +142,8 @@ pub struct ClientInfo {
     pub killed: AtomicBool,
     /// Wakes the connection's task (set by whoever serves it).
     pub waker: Mutex<Option<std::task::Waker>>,
+    /// The user commands run as.
+    pub user: Mutex<Arc<User>>,
     /// Names and texts.
     pub texts: Mutex<ClientTexts>,
     /// Bytes of unanswered queries and unsent replies.
@@ -210,6 +215,7 @@ impl ClientInfo {
             db: AtomicU64::new(0),
             killed: AtomicBool::new(false),
             waker: Mutex::new(None),
+            user: Mutex::new(User::anyone()),
             texts: Mutex::new(ClientTexts {
                 name: String::new(),
                 lib_name: String::new(),
@@ -278,11 +284,13 @@ impl ClientInfo {
 impl Session {
     /// A session for `shared`; `authenticated` when no password is set.
     pub fn new(shared: Arc<ClientInfo>, authenticated: bool) -> Self {
+        let user = Arc::clone(&shared.user.lock());
         Self {
             db: 0,
             protocol: Protocol::Resp2,
             role: Role::Normal,
             authenticated,
+            user,
             multi: None,
             watch_flag: Arc::new(AtomicBool::new(false)),
             watched: Vec::new(),
@@ -299,6 +307,13 @@ impl Session {
             has_written: false,
             rerun: Rerun::No,
         }
+    }
+
+    /// Goes on as this user.
+    pub fn become_user(&mut self, user: Arc<User>) {
+        self.shared.texts.lock().user = user.shown_name();
+        self.shared.user.lock().clone_from(&user);
+        self.user = user;
     }
 
     /// A session that a command of this client can be run with by another thread: everything that decides what a

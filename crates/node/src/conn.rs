@@ -70,7 +70,7 @@ pub(crate) async fn serve(stream: TcpStream, client: Arc<ClientInfo>) -> Option<
     let (mut read_half, write_half) = stream.into_split();
     let peer = Arc::new(Peer::new(write_half, Arc::clone(&client)));
     let place = with_shared(|shared| {
-        let authenticated = shared.engine.config.get("requirepass").is_empty();
+        let authenticated = shared.engine.users.is_open();
         Place(shared.conns.insert(Conn {
             session: Session::new(client, authenticated),
             peer: Arc::clone(&peer),

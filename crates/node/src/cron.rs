@@ -25,6 +25,8 @@ struct Cron {
     worker: Worker,
     cursor: ExpireCursor,
     commands: u64,
+    net_in: u64,
+    net_out: u64,
     sampled_ns: u64,
     pinged_ns: u64,
 }
@@ -37,6 +39,8 @@ pub(crate) fn start(engine: Arc<Engine>, host: NodeHost) {
         worker,
         cursor: ExpireCursor::default(),
         commands: 0,
+        net_in: 0,
+        net_out: 0,
         sampled_ns: now_ns(),
         pinged_ns: now_ns(),
     };
@@ -55,12 +59,14 @@ pub(crate) fn start(engine: Arc<Engine>, host: NodeHost) {
 impl Cron {
     fn round(&mut self) {
         let state = &self.engine.state;
-        if state.loading.load(Relaxed) {
+        if state.loading.load(Relaxed) || state.cron_paused.load(Relaxed) {
             return;
         }
         if !state.is_replica.load(Relaxed) && !state.active_expire_off.load(Relaxed) {
             let buckets = EXPIRE_BUCKETS * self.engine.config.active_expire_effort();
-            self.engine.expire_round(&mut self.worker, &mut self.cursor, buckets, now_ms());
+            let (begun_ns, now_ms) = (now_ns(), now_ms());
+            self.engine.expire_round(&mut self.worker, &mut self.cursor, buckets, now_ms);
+            self.engine.note_latency("expire-cycle", (now_ns() - begun_ns) / 1_000_000, now_ms);
         }
         self.host.measure_memory(&self.engine);
         Saver::at_save_points(&self.host, &self.engine);
@@ -78,10 +84,17 @@ impl Cron {
         let now = now_ns();
         if now - self.sampled_ns >= 1_000_000_000 {
             let commands = self.engine.stats.sum(|thread| thread.processed.get());
-            let per_second =
-                u128::from(commands.saturating_sub(self.commands)) * 1_000_000_000 / u128::from(now - self.sampled_ns);
-            self.engine.stats.ops_per_second.store(per_second as u64, Relaxed);
-            (self.commands, self.sampled_ns) = (commands, now);
+            let stats = &self.engine.stats;
+            let (net_in, net_out) =
+                (stats.sum(|thread| thread.net_in_bytes.get()), stats.sum(|t| t.net_out_bytes.get()));
+            // After CONFIG RESETSTAT a counter is below its last sample.
+            let per_second = |new: u64, old: u64| {
+                u128::from(new.saturating_sub(old)) * 1_000_000_000 / u128::from(now - self.sampled_ns)
+            };
+            stats.ops_per_second.store(per_second(commands, self.commands) as u64, Relaxed);
+            stats.net_in_per_second.store(per_second(net_in, self.net_in) as u64, Relaxed);
+            stats.net_out_per_second.store(per_second(net_out, self.net_out) as u64, Relaxed);
+            (self.commands, self.net_in, self.net_out, self.sampled_ns) = (commands, net_in, net_out, now);
         }
     }
 

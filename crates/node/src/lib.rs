@@ -17,6 +17,7 @@ mod clock;
 mod conn;
 mod cron;
 mod feed;
+mod files;
 mod handle;
 mod host;
 mod io;
@@ -66,6 +67,11 @@ impl Node {
     /// The engine.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// The file CONFIG REWRITE writes to.
+    pub fn use_config_file(&self, path: &std::path::Path) {
+        self.host.use_config_file(path);
     }
 
     /// Reads the snapshot of the data folder, if there is one.

@@ -12,6 +12,7 @@ use crate::commands::client_wait::{PAUSE, UNBLOCK, UNPAUSE};
 use crate::commands::connection::{client_name, printable};
 use crate::commands::help::help;
 use crate::context::Ctx;
+use crate::engine::Engine;
 use crate::error::CommandError;
 use crate::number::parse_i64;
 use crate::session::{ClientInfo, ReplyMode};
@@ -342,12 +343,22 @@ fn client_list(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 /// The line of CLIENT LIST about one client. Fields that have no meaning here (file descriptor, events) carry the value
 /// Redis prints for a client without them.
 fn describe(ctx: &Ctx<'_>, client: &ClientInfo) -> String {
-    let now_ms = ctx.ks.now_ms;
-    let mine = client.id == ctx.session.shared.id;
+    describe_client(ctx.engine, client, ctx.ks.now_ms, Some((ctx.session.shared.id, ctx.entry.full_name)))
+}
+
+/// The same for who has no context; `running` is the client that is being served, and its command.
+pub(crate) fn describe_client(
+    engine: &Engine,
+    client: &ClientInfo,
+    now_ms: i64,
+    running: Option<(u64, &'static str)>,
+) -> String {
+    let running = running.filter(|(id, _)| *id == client.id).map(|(_, command)| command);
+    let mine = running.is_some();
     let idle_ms = if mine { 0 } else { now_ms - client.last_active_ms.load(Relaxed) };
-    let entries = ctx.engine.registry.entries();
+    let entries = engine.registry.entries();
     let command = match client.last_command.load(Relaxed) {
-        _ if mine => ctx.entry.full_name,
+        _ if mine => running.unwrap_or_default(),
         id => usize::try_from(id).ok().and_then(|id| entries.get(id)).map_or("NULL", |entry| entry.full_name),
     };
     let texts = client.texts.lock().clone();
@@ -419,7 +430,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn parse(argv: Argv<'_>) -> Result<Self, CommandError> {
+    fn parse(ctx: &Ctx<'_>, argv: Argv<'_>) -> Result<Self, CommandError> {
         let mut filter =
             Self { id: None, kind: None, user: None, addr: None, laddr: None, max_age_s: None, skip_me: true };
         let mut options = Options::new(argv, 2);
@@ -429,7 +440,7 @@ impl Filter {
             match option.to_ascii_lowercase().as_slice() {
                 b"id" => filter.id = Some(positive(value, "client-id should be greater than 0")? as u64),
                 b"type" => filter.kind = Some(ClientType::parse(value)?),
-                b"user" if value == b"default" => filter.user = Some(text()),
+                b"user" if ctx.engine.users.get(value).is_some() => filter.user = Some(text()),
                 b"user" => return Err(CommandError::owned(format!("ERR No such user '{}'", text()))),
                 b"addr" => filter.addr = Some(text()),
                 b"laddr" => filter.laddr = Some(text()),
@@ -474,7 +485,7 @@ fn client_kill(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         }
         ctx.reply.ok();
     } else {
-        let killed = kill(ctx, &Filter::parse(argv)?);
+        let killed = kill(ctx, &Filter::parse(ctx, argv)?);
         ctx.reply.integer(killed);
     }
     Ok(())

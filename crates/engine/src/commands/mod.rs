@@ -1,11 +1,13 @@
 //! Commands by family: each file holds the table entries of its commands and their handlers.
 
+pub mod acl;
 pub(crate) mod args;
 pub mod array;
 pub mod bitmap;
 pub mod client;
 mod client_tracking;
 mod client_wait;
+pub mod cluster;
 pub mod command;
 pub mod config;
 pub mod connection;
@@ -16,7 +18,10 @@ pub mod geo;
 pub mod hash;
 pub(crate) mod help;
 pub mod hyperloglog;
+pub mod hotkeys;
 pub mod info;
+pub(crate) mod keysizes;
+pub mod latency;
 pub mod list;
 pub mod memory;
 pub mod monitor;
@@ -26,6 +31,7 @@ pub mod server;
 pub mod set;
 pub mod sort;
 pub mod stream;
+pub mod slowlog;
 pub mod string;
 pub mod transactions;
 pub mod vset;
@@ -38,7 +44,9 @@ use crate::command::Command;
 pub const TABLES: &[&[Command]] = &[
     bitmap::COMMANDS,
     array::COMMANDS,
+    acl::COMMANDS,
     client::COMMANDS,
+    cluster::COMMANDS,
     command::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,
@@ -55,8 +63,10 @@ pub const TABLES: &[&[Command]] = &[
     hash::expire::COMMANDS,
     hash::expiring::COMMANDS,
     hash::himport::COMMANDS,
+    hotkeys::COMMANDS,
     info::COMMANDS,
     list::COMMANDS,
+    latency::COMMANDS,
     memory::COMMANDS,
     monitor::COMMANDS,
     pubsub::COMMANDS,
@@ -73,6 +83,7 @@ pub const TABLES: &[&[Command]] = &[
     stream::pending::COMMANDS,
     stream::range::COMMANDS,
     stream::read::COMMANDS,
+    slowlog::COMMANDS,
     string::COMMANDS,
     transactions::COMMANDS,
     vset::COMMANDS,

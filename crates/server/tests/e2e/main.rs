@@ -11,3 +11,4 @@ mod protocol;
 mod pubsub;
 mod replication;
 mod support;
+mod users;
