@@ -215,7 +215,9 @@ fn hgetex(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     ctx.ks.value_mut::<Hash>(key)?;
     let wish = Wish::to_get(ctx, argv)?;
     ctx.ks.expire_fields(key, wish.fields.names());
-    if let (Some(hash), Expiry::At(_)) = (ctx.ks.value_mut::<Hash>(key)?, wish.expiry) {
+    if wish.expiry != Expiry::None
+        && let Some(hash) = ctx.ks.value_mut::<Hash>(key)?
+    {
         hash.make_volatile();
     }
     let then = match wish.expiry {
