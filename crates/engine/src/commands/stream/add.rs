@@ -97,7 +97,7 @@ enum Outcome {
 fn xadd(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     const TOO_SMALL: CommandError = CommandError::text("ERR The ID specified in XADD must be greater than 0-0");
     const TOO_LARGE: CommandError = CommandError::text("ERR Elements are too large to be stored");
-    let options = Options::parse(argv, true)?;
+    let options = Options::parse(argv, true, ctx.session.role)?;
     let words: SmallVec<[&[u8]; 16]> = argv.from(options.id_at + 1).iter().collect();
     if words.len() < 2 || words.len() % 2 == 1 {
         return Err(CommandError::Arity("xadd".into()));
@@ -247,7 +247,7 @@ impl ThresholdText {
 }
 
 fn xtrim(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let options = Options::parse(argv, false)?;
+    let options = Options::parse(argv, false, ctx.session.role)?;
     let trim = options.trim(ctx).expect("XTRIM has a threshold");
     let key = ctx.first_key(argv);
     let Some(stream) = ctx.ks.value_mut::<Box<Stream>>(key)? else {

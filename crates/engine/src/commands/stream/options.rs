@@ -11,6 +11,7 @@ use crate::command::CommandResult;
 use crate::context::Ctx;
 use crate::digest::Digest;
 use crate::error::CommandError;
+use crate::session::Role;
 use crate::types::stream::id::Wanted;
 use crate::types::stream::trim::{References, Threshold, Trim};
 
@@ -38,8 +39,9 @@ pub(super) struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// Reads the words from the second on; XADD's up to the id.
-    pub(super) fn parse(argv: Argv<'a>, xadd: bool) -> Result<Self, CommandError> {
+    /// Reads the words from the second on; XADD's up to the id. A primary's stream says exactly what to remove, but may
+    /// still carry the LIMIT that it arrived at it with.
+    pub(super) fn parse(argv: Argv<'a>, xadd: bool, from: Role) -> Result<Self, CommandError> {
         let mut options = Self::default();
         let mut at = 2;
         while let Some(word) = argv.get(at) {
@@ -76,7 +78,10 @@ impl<'a> Options<'a> {
             at += 1;
         }
         options.id_at = at;
-        options.check(xadd)?;
+        options.check(xadd, from)?;
+        if from == Role::Primary {
+            options.limit = Some(0);
+        }
         Ok(options)
     }
 
@@ -107,7 +112,7 @@ impl<'a> Options<'a> {
     }
 
     /// What options may not be without each other.
-    fn check(&self, xadd: bool) -> CommandResult {
+    fn check(&self, xadd: bool, from: Role) -> CommandResult {
         if self.limit.is_some_and(|limit| limit > 0) && self.threshold.is_none() {
             return Err(CommandError::text(
                 "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
@@ -118,7 +123,7 @@ impl<'a> Options<'a> {
                 "ERR syntax error, XTRIM must be called with at least one trimming strategy",
             ));
         }
-        if self.limit.is_some() && !self.approximate {
+        if self.limit.is_some() && !self.approximate && from != Role::Primary {
             return Err(CommandError::text("ERR syntax error, LIMIT cannot be used without the special ~ option"));
         }
         Ok(())
