@@ -16,9 +16,9 @@ use crate::number::IntText;
 use crate::session::Role;
 use crate::types::stream::id::Wanted;
 use crate::types::stream::idmp::{Idmp, Settings};
-use crate::types::stream::log::{BYTES_MAX, Limits, Refusal};
+use crate::types::stream::log::{Limits, Refusal};
 use crate::types::stream::trim::{References, Threshold, Trim, Trimmed};
-use crate::types::stream::{Id, Stream};
+use crate::types::stream::{Id, Log, Stream};
 
 const STRATEGY: Arg =
     Arg::one_of("strategy", &[Arg::word("maxlen", "MAXLEN"), Arg::word("minid", "MINID").since("6.2.0")]);
@@ -109,7 +109,7 @@ fn xadd(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if options.message.is_some() && wanted != Wanted::Auto && ctx.session.role != Role::Primary {
         return Err(CommandError::text("ERR IDMP/IDMPAUTO can be used only with auto-generated IDs"));
     }
-    if words.iter().map(|word| word.len()).sum::<usize>() > BYTES_MAX {
+    if !Log::can_hold(&words) {
         return Err(TOO_LARGE);
     }
     let key = ctx.first_key(argv);
