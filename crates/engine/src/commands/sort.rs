@@ -205,6 +205,11 @@ fn load(ctx: &mut Ctx<'_>, key: Key<'_>) -> Result<(Vec<Vec<u8>>, bool), Command
     match ctx.ks.get(key).map(|entry| entry.value()) {
         None => Ok((Vec::new(), false)),
         Some(ValueRef::Object(Object::List(list))) => Ok((list.iter().map(|item| item.to_vec()).collect(), false)),
+        Some(ValueRef::Object(Object::SortedSet(set))) => {
+            let mut members = Vec::with_capacity(set.len());
+            set.for_each(|member, _| members.push(member.to_vec()));
+            Ok((members, false))
+        }
         Some(ValueRef::Object(Object::Set(set))) => Ok((set.iter().map(|item| item.to_vec()).collect(), true)),
         Some(_) => Err(CommandError::WrongType),
     }

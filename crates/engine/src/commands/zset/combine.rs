@@ -16,6 +16,8 @@ use crate::error::CommandError;
 use crate::keyspace::Keyspace;
 use crate::number::parse_i64;
 use crate::object::{Collection, Object};
+use crate::types::hash::ItemText;
+use crate::types::set::Set;
 use crate::types::zset::SortedSet;
 
 const AGGREGATE: Arg = Arg::one_of(
@@ -380,23 +382,28 @@ impl Request {
 #[derive(Clone, Copy)]
 enum Input<'k> {
     Nothing,
+    /// All its scores are 1.
+    Plain(&'k Set),
     Sorted(&'k SortedSet),
 }
 
 impl<'k> Input<'k> {
     /// Whether an object may be an input.
     fn is(object: &Object) -> bool {
-        SortedSet::of(object).is_some()
+        SortedSet::of(object).is_some() || Set::of(object).is_some()
     }
 
     /// What is under a key that was looked up before.
     fn under(ks: &'k Keyspace<'_>, name: &[u8]) -> Self {
-        ks.seen(&ks.key(name)).map_or(Self::Nothing, Self::Sorted)
+        let key = ks.key(name);
+        let plain = || ks.seen(&key).map_or(Self::Nothing, Self::Plain);
+        ks.seen(&key).map_or_else(plain, Self::Sorted)
     }
 
     fn len(&self) -> usize {
         match self {
             Self::Nothing => 0,
+            Self::Plain(set) => set.len(),
             Self::Sorted(set) => set.len(),
         }
     }
@@ -404,6 +411,7 @@ impl<'k> Input<'k> {
     fn score(&self, member: &[u8]) -> Option<f64> {
         match self {
             Self::Nothing => None,
+            Self::Plain(set) => set.contains(member).then_some(1.0),
             Self::Sorted(set) => set.score(member),
         }
     }
@@ -412,6 +420,9 @@ impl<'k> Input<'k> {
     fn visit(&self, visit: &mut dyn FnMut(&[u8], f64) -> bool) {
         match self {
             Self::Nothing => {}
+            Self::Plain(set) => {
+                let _ = set.iter().all(|member| visit(ItemText::new(member).as_bytes(), 1.0));
+            }
             Self::Sorted(set) => set.visit(0..set.len(), false, visit),
         }
     }

@@ -45,6 +45,7 @@ pub(super) const ZSET: &[(usize, &str)] = &[
     (2, "bzmpop <timeout> 2 <zkey> kfull {min|max} [count <count>]"),
     (6, "zadd kfull 1 a 2 b 3 c 4 d"),
     (4, "zrandmember <zkey> [<count>] [withscores]"),
+    (4, "sadd <zkey> <member>+"),
     (3, "{zunion|zinter} 2 <zkey> <zkey> [weights <score> <score>] [aggregate {sum|min|max}] [withscores]"),
     (2, "{zunion|zinter} 3 <zkey> <zkey> <zkey> [aggregate {sum|min|max}] [weights <score> <score> <score>]"),
     (2, "{zunion|zinter|zdiff} <small> <zkey> <zkey> [withscores]"),
