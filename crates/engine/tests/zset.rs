@@ -30,6 +30,7 @@ fn members_are_added_under_conditions() {
         ("ZADD z GT INCR -1 a", "$-1"),
         ("ZINCRBY z -3.5 a", "'0'"),
         ("ZINCRBY z 1 fresh", "'1'"),
+        ("ZINCRBY z XX fresh", SYNTAX),
         ("ZRANGE z 0 -1 WITHSCORES", "*14['a' '0' 'fresh' '1' 'c' '3' 'e' '3' 'b' '4' 'new' '7' 'd' '9']"),
         ("ZADD z NX XX 1 a", both),
         ("ZADD z GT LT 1 a", compared),

@@ -82,8 +82,13 @@ pub(super) fn zadd(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 }
 
 pub(super) fn zincrby(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let mut options = Addition { incr: true, ..Addition::default() };
+    // A word of ZADD is one here too, and leaves no pair.
+    if options.take(argv.at(2)) {
+        return Err(CommandError::Syntax);
+    }
     let pair = (double(argv.at(2))?, argv.at(3));
-    add_members(ctx, ctx.first_key(argv), &[pair], Addition { incr: true, ..Addition::default() })
+    add_members(ctx, ctx.first_key(argv), &[pair], options)
 }
 
 /// Adds members to the set under a key, or changes their scores, and answers.
