@@ -214,6 +214,20 @@ fn sets_are_combined() {
 }
 
 #[test]
+fn members_of_plain_sets_have_the_score_one() {
+    Harness::new().expect(&[
+        ("SADD s a b 12", ":3"),
+        ("ZADD z 5 a 7 12 9 c", ":3"),
+        ("ZUNION 2 z s WITHSCORES", "*8['b' '1' 'a' '6' '12' '8' 'c' '9']"),
+        ("ZINTER 2 s z WEIGHTS 10 1 WITHSCORES", "*4['a' '15' '12' '17']"),
+        ("ZDIFF 2 s z WITHSCORES", "*2['b' '1']"),
+        ("ZINTERCARD 2 s z", ":2"),
+        ("ZUNIONSTORE s 1 s", ":3"),
+        ("TYPE s", "+zset"),
+    ]);
+}
+
+#[test]
 fn random_members_are_of_the_set() {
     let mut harness = Harness::new();
     harness.expect(&[

@@ -104,7 +104,8 @@ pub(crate) fn add_members(ctx: &mut Ctx<'_>, key: Key<'_>, pairs: &[(f64, &[u8])
         }
         return Ok(());
     };
-    set.expect(pairs.len(), pairs.iter().map(|(_, member)| member.len()).max().unwrap_or(0), limits);
+    // As in Redis, a new set is what its first member may be in.
+    set.expect(pairs.len(), pairs.first().map_or(0, |(_, member)| member.len()), limits);
     let (mut added, mut changed, mut result) = (0, 0, None);
     for (score, member) in pairs {
         match add(set, member, *score, options, limits)? {
