@@ -219,7 +219,6 @@ fn whatever_fills_a_sorted_set_serves_who_waits_for_it() {
     assert_eq!(clients.send(1, "BZPOPMIN a z 0"), WAITS);
     assert_eq!(clients.send(2, "BZMPOP 0 2 z a MAX COUNT 2"), WAITS);
     assert_eq!(clients.send(3, "BZPOPMAX z 0.5"), WAITS);
-    assert_eq!(clients.send(0, "RPUSH a x"), ":1");
     assert_eq!(clients.send(0, "ZADD z 1 a 2 b 3 c"), ":3");
     assert_eq!(clients.hear(1), "*3['z' 'a' '1']");
     assert_eq!(clients.hear(2), "*2['z' *2[*2['c' '3'] *2['b' '2']]]");

@@ -369,9 +369,8 @@ pub fn push(pool: &str, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
         "fields" => return push_fields(rng, out, false),
         "fieldvalues" => return push_fields(rng, out, true),
         "vector" => return push_vector(rng, out),
-        "zkey" | "gkey" | "longmember" | "score" | "scoreend" | "lexend" | "unit" | "lon" | "lat" | "distance" => {
-            super::families::zset::word(pool, rng)
-        }
+        "zkey" | "gkey" | "zmember" | "longmember" | "score" | "scoreend" | "lexend" | "unit" | "lon" | "lat"
+        | "distance" => super::families::zset::word(pool, rng),
         other => panic!("no pool of words is called {other}"),
     };
     out.push(word);

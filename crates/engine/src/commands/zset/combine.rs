@@ -1,4 +1,4 @@
-//! Unions, intersections and differences of sorted sets: answered, counted or stored.
+//! Unions, intersections and differences of sorted sets and sets: answered, counted or stored.
 //!
 //! Inputs are read in ascending order of size, as Redis does, so that sums of scores come out with the same last digit.
 
@@ -382,9 +382,9 @@ impl Request {
 #[derive(Clone, Copy)]
 enum Input<'k> {
     Nothing,
-    /// All its scores are 1.
-    Plain(&'k Set),
     Sorted(&'k SortedSet),
+    /// Its members count as having the score 1.
+    Plain(&'k Set),
 }
 
 impl<'k> Input<'k> {
@@ -396,23 +396,25 @@ impl<'k> Input<'k> {
     /// What is under a key that was looked up before.
     fn under(ks: &'k Keyspace<'_>, name: &[u8]) -> Self {
         let key = ks.key(name);
-        let plain = || ks.seen(&key).map_or(Self::Nothing, Self::Plain);
-        ks.seen(&key).map_or_else(plain, Self::Sorted)
+        match ks.seen(&key) {
+            Some(set) => Self::Sorted(set),
+            None => ks.seen(&key).map_or(Self::Nothing, Self::Plain),
+        }
     }
 
     fn len(&self) -> usize {
         match self {
             Self::Nothing => 0,
-            Self::Plain(set) => set.len(),
             Self::Sorted(set) => set.len(),
+            Self::Plain(set) => set.len(),
         }
     }
 
     fn score(&self, member: &[u8]) -> Option<f64> {
         match self {
             Self::Nothing => None,
-            Self::Plain(set) => set.contains(member).then_some(1.0),
             Self::Sorted(set) => set.score(member),
+            Self::Plain(set) => set.contains(member).then_some(1.0),
         }
     }
 
@@ -420,10 +422,10 @@ impl<'k> Input<'k> {
     fn visit(&self, visit: &mut dyn FnMut(&[u8], f64) -> bool) {
         match self {
             Self::Nothing => {}
-            Self::Plain(set) => {
-                let _ = set.iter().all(|member| visit(ItemText::new(member).as_bytes(), 1.0));
-            }
             Self::Sorted(set) => set.visit(0..set.len(), false, visit),
+            Self::Plain(set) => {
+                let _all = set.iter().all(|member| visit(ItemText::new(member).as_bytes(), 1.0));
+            }
         }
     }
 }
