@@ -69,7 +69,7 @@ impl Shared {
             && self.engine.postponed_until(&mut conn.session, now_ms).is_none();
         self.worker.stats.net_out_bytes.add((output.len() - start) as u64);
         self.outbox.end(&conn.peer);
-        over.then(|| if conn.pending.is_empty() { Next::Read } else { Next::More })
+        over.then_some(if conn.pending.is_empty() { Next::Read } else { Next::More })
     }
 }
 
