@@ -248,7 +248,7 @@ impl ClientInfo {
 
     /// Whether its running command waits for something.
     pub fn is_blocked(&self) -> bool {
-        self.held_back.load(Ordering::Relaxed) || self.waiter.lock().is_some()
+        self.held_back.load(Ordering::Relaxed) || self.waiter.lock().as_ref().is_some_and(|waiter| waiter.lasts())
     }
 
     /// Whether it listens to a channel or pattern.

@@ -396,7 +396,7 @@ proptest! {
         steps in prop::collection::vec((0..5usize, 0..3u8, 0..3u8, 1..4usize), 1..60)
     ) {
         let mut clients = Clients::new(5);
-        let mut waits_for = vec![None; 5];
+        let mut waits_for = [None; 5];
         let (mut pushed, mut popped) = (0, 0);
         for (client, a, b, count) in steps {
             if client == 0 {
@@ -408,12 +408,12 @@ proptest! {
                     _ => popped += 1,
                 }
             }
-            for other in 1..5 {
-                let Some((a, b)) = waits_for[other] else { continue };
+            for (other, keys) in waits_for.iter_mut().enumerate().skip(1) {
+                let Some((a, b)) = *keys else { continue };
                 if clients.hear(other) == WAITS {
                     prop_assert_eq!(clients.send(0, &format!("EXISTS k{a} k{b}")), ":0");
                 } else {
-                    (waits_for[other], popped) = (None, popped + 1);
+                    (*keys, popped) = (None, popped + 1);
                 }
             }
         }

@@ -91,7 +91,7 @@ fn clients(ctx: &mut Ctx<'_>, out: &mut String) {
     let watching = clients.values().filter(|client| client.watching.load(Relaxed) > 0).count();
     let watched: u64 = clients.values().map(|client| client.watching.load(Relaxed)).sum();
     let blocked = clients.values().filter(|client| client.is_blocked()).count();
-    let ends = |waiter: &Waiter| waiter.deadline_ms.is_some();
+    let ends = |waiter: &Waiter| waiter.lasts() && waiter.deadline_ms.is_some();
     let timed = clients.values().filter(|client| client.waiter.lock().as_deref().is_some_and(ends)).count();
     let waited = ctx.ks.waited_keys();
     let buffered = clients.values().map(|client| client.buffer_bytes.load(Relaxed)).max().unwrap_or(0);
