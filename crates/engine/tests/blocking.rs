@@ -216,7 +216,7 @@ fn a_list_that_comes_from_elsewhere_serves() {
 #[test]
 fn whatever_fills_a_sorted_set_serves_who_waits_for_it() {
     let mut clients = Clients::new(4);
-    assert_eq!(clients.send(1, "BZPOPMIN a z 0"), WAITS);
+    assert_eq!(clients.send(1, "BZPOPMIN z a 0"), WAITS);
     assert_eq!(clients.send(2, "BZMPOP 0 2 z a MAX COUNT 2"), WAITS);
     assert_eq!(clients.send(3, "BZPOPMAX z 0.5"), WAITS);
     assert_eq!(clients.send(0, "ZADD z 1 a 2 b 3 c"), ":3");
