@@ -103,6 +103,8 @@ fn rule(words: &[Vec<u8>]) -> Rule {
         b"command" if lower(1) == b"list" => Rule::Unordered(1),
         b"command" if lower(1) == b"count" => Rule::Kind,
         b"config" if lower(1) == b"get" => Rule::Unordered(2),
+        // Redis 8.0 has no arrays, and so no category of them.
+        b"acl" if lower(1) == b"cat" && words.len() == 2 => Rule::Kind,
         b"acl" if lower(1) == b"cat" => Rule::Unordered(1),
         b"acl" if lower(1) == b"genpass" => Rule::Kind,
         // Vector sets are a module of Redis, whose commands are in no category there.
