@@ -117,8 +117,7 @@ impl Wish {
         let overlap = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
         let known = client.prefixes.lock();
         for (at, new) in self.prefixes.iter().enumerate() {
-            // The same prefix again changes nothing.
-            if let Some(old) = known.iter().find(|old| *old != new && overlap(old, new)) {
+            if let Some(old) = known.iter().find(|old| overlap(old, new)) {
                 return Err(overlapping(new, "an existing", old));
             }
             if let Some(other) = self.prefixes[at + 1..].iter().find(|other| overlap(other, new)) {

@@ -56,7 +56,7 @@ pub fn same(words: &[Vec<u8>], a: &Reply, b: &Reply) -> bool {
 pub fn same_values(words: &[Vec<u8>], a: &Value, b: &Value) -> bool {
     if let (Value::Error(a), Value::Error(b)) = (a, b) {
         // Quiver's errors are UTF-8, whatever words they quote.
-        return String::from_utf8_lossy(a) == String::from_utf8_lossy(b);
+        return known_letters(&String::from_utf8_lossy(a)) == known_letters(&String::from_utf8_lossy(b));
     }
     if matches!((a, b), (Value::Error(_), _) | (_, Value::Error(_))) {
         return false;
@@ -74,6 +74,11 @@ pub fn same_values(words: &[Vec<u8>], a: &Value, b: &Value) -> bool {
         Rule::Sets => sorted(a) == sorted(b),
         Rule::Times => without_times(a) == without_times(b),
     }
+}
+
+/// An error without the list of letters at its end: Quiver takes the classes of events of later releases as well.
+fn known_letters(error: &str) -> &str {
+    error.split_once(" Invalid event class character.").map_or(error, |(before, _)| before)
 }
 
 fn rule(words: &[Vec<u8>]) -> Rule {
