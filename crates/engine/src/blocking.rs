@@ -134,6 +134,11 @@ impl Waiter {
         matches!(self.want, Want::Keys(_))
     }
 
+    /// Whether it is not over. The client may still have to hear that it is.
+    pub fn lasts(&self) -> bool {
+        matches!(self.state.load(Ordering::Acquire), WAITING | SERVING)
+    }
+
     /// Ends the wait unless it is over already; whether this did it. The client is told; its own connection does the
     /// rest, so no locks are needed.
     pub fn unblock(&self, how: Unblock) -> bool {

@@ -10,6 +10,9 @@ use parking_lot::RwLock;
 
 use crate::eviction::policy::{self, Policy};
 
+use crate::mailbox::{OutputLimits, merge_limits};
+use crate::notify;
+
 /// One parameter.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
@@ -48,6 +51,14 @@ pub enum Kind {
     No(&'static str),
     /// Pairs of seconds and changes.
     SavePoints,
+    /// Letters of classes of keyspace events.
+    Events,
+    /// Limits of classes of clients.
+    OutputLimits,
+    /// Permissions of a file.
+    Octal,
+    /// Numbers from 0 to 100.
+    Percentiles,
 }
 
 /// What Redis says where its allocator cannot move what is in use.
@@ -64,16 +75,29 @@ const fn fixed(name: &'static str, default: &'static str, kind: Kind) -> Paramet
 
 /// Every parameter, by name.
 pub const PARAMETERS: &[Parameter] = &[
+    fixed("aclfile", "", Kind::Text),
+    live("acllog-max-len", "128", Kind::Int(0, i64::MAX)),
+    live("acl-pubsub-default", "resetchannels", Kind::Word(&["allchannels", "resetchannels"])),
     live("active-expire-effort", "1", Kind::Int(1, 10)),
     live("activedefrag", "no", Kind::No(DEFRAG_REFUSED)),
+    live("activerehashing", "yes", Kind::Bool),
+    live("always-show-logo", "no", Kind::Bool),
     live("appendonly", "no", Kind::Word(&["no"])),
     fixed("bind", "127.0.0.1 -::1", Kind::Text),
     fixed("cluster-enabled", "no", Kind::Word(&["no"])),
+    live(
+        "client-output-buffer-limit",
+        "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
+        Kind::OutputLimits,
+    ),
     live("client-query-buffer-limit", "1073741824", Kind::MemoryAbove(1 << 20)),
-    fixed("daemonize", "no", Kind::Word(&["no"])),
+    live("crash-log-enabled", "yes", Kind::Bool),
+    fixed("daemonize", "no", Kind::Bool),
     fixed("databases", "16", Kind::Int(1, 1024)),
     live("dbfilename", "dump.rdb", Kind::Text),
     live("dir", ".", Kind::Text),
+    fixed("disable-thp", "yes", Kind::Bool),
+    live("dynamic-hz", "yes", Kind::Bool),
     fixed("enable-debug-command", "local", Kind::Word(&["no", "yes", "local"])),
     fixed("enable-protected-configs", "no", Kind::Word(&["no", "yes", "local"])),
     fixed("grpc-port", "0", Kind::Int(0, 65535)),
@@ -82,6 +106,7 @@ pub const PARAMETERS: &[Parameter] = &[
     live("hll-sparse-max-bytes", "3000", Kind::Memory),
     live("hz", "10", Kind::Near(1, 500)),
     fixed("io-threads", "0", Kind::Int(0, 256)),
+    live("jemalloc-bg-thread", "yes", Kind::Bool),
     live("lazyfree-lazy-eviction", "no", Kind::Bool),
     live("lazyfree-lazy-expire", "no", Kind::Bool),
     live("lazyfree-lazy-server-del", "no", Kind::Bool),
@@ -91,6 +116,10 @@ pub const PARAMETERS: &[Parameter] = &[
     live("lfu-log-factor", "10", Kind::Int(0, i32::MAX as i64)),
     live("list-compress-depth", "0", Kind::Int(0, i32::MAX as i64)),
     live("list-max-listpack-size", "-2", Kind::Int(i32::MIN as i64, i32::MAX as i64)),
+    live("latency-monitor-threshold", "0", Kind::Int(0, i64::MAX)),
+    live("latency-tracking", "yes", Kind::Bool),
+    live("latency-tracking-info-percentiles", "50 99 99.9", Kind::Percentiles),
+    live("locale-collate", "", Kind::Text),
     fixed("logfile", "", Kind::Text),
     live("loglevel", "notice", Kind::Word(&["debug", "verbose", "notice", "warning", "nothing"])),
     live("masterauth", "", Kind::Text),
@@ -101,13 +130,18 @@ pub const PARAMETERS: &[Parameter] = &[
     live("maxmemory-eviction-tenacity", "10", Kind::Int(0, 100)),
     live("maxmemory-policy", "noeviction", Kind::Word(policy::NAMES)),
     live("maxmemory-samples", "5", Kind::Int(1, 64)),
-    live("notify-keyspace-events", "", Kind::Word(&[""])),
+    live("notify-keyspace-events", "", Kind::Events),
+    live("oom-score-adj", "no", Kind::Word(&["no"])),
+    fixed("pidfile", "", Kind::Text),
     fixed("port", "6379", Kind::Int(0, 65535)),
     live("proto-max-bulk-len", "536870912", Kind::Memory),
     live("protected-mode", "yes", Kind::Bool),
+    live("rdb-del-sync-files", "no", Kind::Bool),
+    live("rdb-save-incremental-fsync", "yes", Kind::Bool),
     live("rdbchecksum", "yes", Kind::Bool),
     live("rdbcompression", "yes", Kind::Bool),
     live("repl-backlog-size", "1048576", Kind::MemoryFrom(16384)),
+    live("repl-disable-tcp-nodelay", "no", Kind::Bool),
     live("repl-timeout", "60", Kind::Int(1, i32::MAX as i64)),
     live("replica-announce-ip", "", Kind::Text),
     live("replica-announce-port", "0", Kind::Int(0, 65535)),
@@ -123,18 +157,26 @@ pub const PARAMETERS: &[Parameter] = &[
     live("set-max-intset-entries", "512", Kind::Int(0, i64::MAX)),
     live("set-max-listpack-entries", "128", Kind::Int(0, i64::MAX)),
     live("set-max-listpack-value", "64", Kind::Int(0, i64::MAX)),
+    fixed("set-proc-title", "yes", Kind::Bool),
     live("shutdown-timeout", "10", Kind::Int(0, i32::MAX as i64)),
+    live("slowlog-log-slower-than", "10000", Kind::Int(-1, i64::MAX)),
+    live("slowlog-max-len", "128", Kind::Int(0, i64::MAX)),
     live("stop-writes-on-bgsave-error", "yes", Kind::Bool),
     live("stream-idmp-duration", "100", Kind::Int(1, 86_400)),
     live("stream-idmp-maxsize", "100", Kind::Int(1, 10_000)),
     live("stream-node-max-bytes", "4096", Kind::Memory),
     live("stream-node-max-entries", "100", Kind::Int(0, i64::MAX)),
+    fixed("supervised", "no", Kind::Word(&["no"])),
+    fixed("syslog-enabled", "no", Kind::Word(&["no"])),
     live("tcp-keepalive", "300", Kind::Int(0, i32::MAX as i64)),
     fixed("tcp-backlog", "511", Kind::Int(0, i32::MAX as i64)),
     fixed("tls-port", "0", Kind::Int(0, 0)),
+    fixed("unixsocket", "", Kind::Text),
+    fixed("unixsocketperm", "0", Kind::Octal),
     live("timeout", "0", Kind::Int(0, i32::MAX as i64)),
     live("zset-max-listpack-entries", "128", Kind::Int(0, i64::MAX)),
     live("zset-max-listpack-value", "64", Kind::Memory),
+    live("tracking-table-max-keys", "1000000", Kind::Int(0, i64::MAX)),
 ];
 
 /// Old names that mean the same parameter.
@@ -215,6 +257,16 @@ impl FromNumber for usize {
 }
 
 accessors! {
+    /// Most entries of ACL LOG.
+    acllog_max_len: "acllog-max-len" as usize;
+    /// Events shorter than this are not kept, ms; 0 for none kept.
+    latency_monitor_threshold_ms: "latency-monitor-threshold" as i64;
+    /// Keep the distribution of every command's time.
+    latency_tracking: "latency-tracking" as bool;
+    /// Commands shorter than this are not slow, us; negative for none slow.
+    slowlog_log_slower_than: "slowlog-log-slower-than" as i64;
+    /// Most entries of the slow log.
+    slowlog_max_len: "slowlog-max-len" as usize;
     /// Number of databases.
     databases: "databases" as usize;
     /// Most clients at once.
@@ -291,6 +343,10 @@ accessors! {
     stream_node_max_bytes: "stream-node-max-bytes" as usize;
     /// Entries of a block of a stream, 0 for no limit.
     stream_node_max_entries: "stream-node-max-entries" as usize;
+    /// Classes of keyspace events that somebody wants, as a number.
+    notify_keyspace_events: "notify-keyspace-events" as usize;
+    /// Most keys that are remembered for clients that cache; 0 for no limit.
+    tracking_table_max_keys: "tracking-table-max-keys" as usize;
     /// Seconds a shutdown waits for replicas.
     shutdown_timeout_s: "shutdown-timeout" as usize;
     /// Most members of a compact sorted set.
@@ -304,12 +360,17 @@ accessors! {
 pub struct Config {
     texts: RwLock<Vec<String>>,
     numbers: Box<[AtomicI64]>,
+    /// What may wait for clients.
+    pub output_limits: OutputLimits,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let numbers = PARAMETERS.iter().map(|p| AtomicI64::new(number_of(p.kind, p.default))).collect();
-        Self { texts: RwLock::new(PARAMETERS.iter().map(|p| p.default.to_owned()).collect()), numbers }
+        let output_limits = OutputLimits::default();
+        output_limits.store(PARAMETERS[const { at("client-output-buffer-limit") }].default);
+        let texts = RwLock::new(PARAMETERS.iter().map(|p| p.default.to_owned()).collect());
+        Self { texts, numbers, output_limits }
     }
 }
 
@@ -343,9 +404,19 @@ impl Config {
     /// # Errors
     /// The reason in Redis' words, without a prefix.
     pub fn set(&self, name: &str, text: &str, at_run_time: bool) -> Result<&'static str, String> {
+        let given = text;
         let (index, text) = self.accept(name, text, at_run_time)?;
         let parameter = &PARAMETERS[index];
-        self.numbers[index].store(number_of(parameter.kind, &text), Relaxed);
+        // What is printed of the classes of events does not say all of them.
+        let number = if parameter.kind == Kind::Events {
+            number_of(Kind::Events, given)
+        } else {
+            number_of(parameter.kind, &text)
+        };
+        self.numbers[index].store(number, Relaxed);
+        if parameter.kind == Kind::OutputLimits {
+            self.output_limits.store(&text);
+        }
         self.texts.write()[index] = text;
         Ok(parameter.name)
     }
@@ -357,6 +428,9 @@ impl Config {
         let parameter = &PARAMETERS[index];
         if at_run_time && !parameter.at_run_time {
             return Err("can't set immutable config".to_owned());
+        }
+        if parameter.kind == Kind::OutputLimits {
+            return Ok((index, merge_limits(&self.texts.read()[index], text)?));
         }
         Ok((index, normalise(parameter.kind, text)?))
     }
@@ -385,6 +459,11 @@ pub fn is_fixed(name: &str) -> bool {
     find(name).is_some_and(|index| !PARAMETERS[index].at_run_time)
 }
 
+/// The name under which a parameter is listed, given it or an old name of it.
+pub fn canonical(name: &str) -> Option<&'static str> {
+    find(name).map(|index| PARAMETERS[index].name)
+}
+
 fn find(name: &str) -> Option<usize> {
     let lower = name.to_ascii_lowercase();
     let name = ALIASES.iter().find(|(old, _)| *old == lower).map_or(lower.as_str(), |(_, new)| new);
@@ -394,7 +473,8 @@ fn find(name: &str) -> Option<usize> {
 /// The value as CONFIG GET prints it.
 fn normalise(kind: Kind, text: &str) -> Result<String, String> {
     match kind {
-        Kind::Text => Ok(text.to_owned()),
+        Kind::Text | Kind::OutputLimits => Ok(text.to_owned()),
+        Kind::Events => notify::parse(text).map(notify::print),
         Kind::Bool => match text.to_ascii_lowercase().as_str() {
             word @ ("yes" | "no") => Ok(word.to_owned()),
             _ => Err("argument must be 'yes' or 'no'".to_owned()),
@@ -434,6 +514,19 @@ fn normalise(kind: Kind, text: &str) -> Result<String, String> {
             Some(word) => Ok((*word).to_owned()),
             None => Err(format!("argument(s) must be one of the following: {}", words.join(", "))),
         },
+        Kind::Octal => match u32::from_str_radix(text, 8) {
+            Ok(mode) if mode <= 0o777 => Ok(format!("{mode:o}")),
+            _ => Err("argument couldn't be parsed into an octal number".to_owned()),
+        },
+        Kind::Percentiles => {
+            let shares: Option<Vec<f64>> = text.split_ascii_whitespace().map(|word| word.parse().ok()).collect();
+            match shares {
+                Some(shares) if shares.iter().all(|share| (0.0..=100.0).contains(share)) => {
+                    Ok(shares.iter().map(f64::to_string).collect::<Vec<_>>().join(" "))
+                }
+                _ => Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".to_owned()),
+            }
+        }
         Kind::SavePoints => {
             let numbers: Option<Vec<u64>> = text.split_ascii_whitespace().map(|word| word.parse().ok()).collect();
             match numbers {
@@ -473,7 +566,8 @@ fn number_of(kind: Kind, text: &str) -> i64 {
             None => text.parse().unwrap_or(0),
         },
         Kind::Word(words) => words.iter().position(|word| *word == text).unwrap_or(0) as i64,
-        Kind::Text | Kind::SavePoints => 0,
+        Kind::Events => notify::parse(text).map_or(0, notify::Class::to_number),
+        Kind::Text | Kind::SavePoints | Kind::OutputLimits | Kind::Percentiles | Kind::Octal => 0,
     }
 }
 

@@ -5,6 +5,8 @@ use quiver_resp::{Argv, Encoder};
 use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::keyspace::{Key, Keyspace};
+use crate::mailbox::Sender;
+use crate::meter::Meter;
 use crate::registry::Entry;
 use crate::rng::Rng;
 use crate::session::Session;
@@ -25,6 +27,8 @@ pub struct Ctx<'a> {
     pub entry: &'static Entry,
     /// Hash and shard of the first argument when the planner located it.
     pub(crate) located: Option<(u64, usize)>,
+    /// What the commands of this hold cost.
+    pub(crate) meter: Meter<'a>,
 }
 
 impl Ctx<'_> {
@@ -45,6 +49,11 @@ impl Ctx<'_> {
     /// The running unit of effects, for commands that replay as something else.
     pub fn effects(&mut self) -> &mut Effects {
         self.ks.effects
+    }
+
+    /// This client as the cause of messages to others.
+    pub fn sender(&self) -> Sender {
+        Sender { id: self.session.shared.id, now_ms: self.ks.now_ms }
     }
 
     /// Replays as `words` instead of the command received.

@@ -15,7 +15,9 @@ use crate::engine::Engine;
 use crate::eviction::Stamps;
 use crate::field_expiry;
 use crate::keyspace::{ALL_SHARDS, KeyHasher, Keyspace, SHARDS, Shard};
+use crate::mailbox::Sender;
 use crate::object::Object;
+use crate::tracking::Stale;
 
 /// The content of a keyspace without locks, watchers or time.
 pub struct DataSet {
@@ -72,9 +74,13 @@ impl Engine {
         let mut effects = Effects::default();
         let mut keyspace = self.lock(ALL_SHARDS, &mut effects, 0);
         let DataSet { mut shards, clock, .. } = new;
+        let mut stale = Stale::default();
         for (index, shard) in shards.iter_mut().enumerate() {
             keyspace.shard_mut(index).exchange(shard);
+            let tracked = &mut keyspace.shard_mut(index).tracked;
+            stale.note_flush(tracked);
         }
+        self.tell_stale(&mut stale, Sender { id: 0, now_ms: 0 }, true);
         let noted = at_change(&keyspace);
         drop(keyspace);
         let keys = shards.iter().flat_map(Shard::dbs).map(|db| db.table.len()).sum();

@@ -9,9 +9,10 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use quiver_resp::{Argv, Encoder, Requests};
+use quiver_resp::{Argv, Encoder, Protocol, Requests};
 
-use crate::blocking::serve_ready;
+use crate::acl::log::Context;
+use crate::blocking::{Rerun, serve_ready};
 use crate::command::{Flags, Locks};
 use crate::commands::transactions::forget_watches;
 use crate::context::Ctx;
@@ -21,8 +22,10 @@ use crate::error::CommandError;
 use crate::eviction::{Room, Told};
 use crate::keyspace::{ALL_SHARDS, ExpiryRule, Key, KeyHasher, Keyspace};
 use crate::long;
+use crate::meter::{Ended, Meter};
 use crate::registry::Entry;
 use crate::session::{Pause, ReplyMode, Role, Session};
+use crate::tracking;
 
 /// How long a session that yields waits for a lock. Ordinary holds are far shorter.
 const PATIENCE: Duration = Duration::from_micros(200);
@@ -79,7 +82,7 @@ impl Engine {
     pub fn run_one(&self, worker: &mut Worker, session: &mut Session, argv: Argv<'_>, out: &mut Vec<u8>, now_ms: i64) {
         if !argv.is_empty() {
             let room = self.room(worker, now_ms);
-            self.run_alone(worker, session, argv, self.admit(session, argv, room), out, now_ms);
+            self.run_alone(worker, session, argv, self.admit(session, argv, room, now_ms), out, now_ms);
         }
     }
 
@@ -104,7 +107,7 @@ impl Engine {
         let room = self.room(worker, now_ms);
         for index in first..requests.len().min(first + GROUP_MAX) {
             let argv = requests.argv(index, buf);
-            let entry = self.admit(session, argv, room);
+            let entry = self.admit(session, argv, room, now_ms);
             if paused && self.holds_back(session, &entry) {
                 if plan.is_empty() {
                     session.postpone(true);
@@ -133,7 +136,7 @@ impl Engine {
         let mut effects = std::mem::take(&mut worker.effects);
         if let Some(keyspace) = self.lock_for(session, mask, &mut effects, now_ms) {
             self.prefetch(&keyspace, session.db, &plan);
-            let mut turn = Turn::open(self, worker, session, keyspace, out);
+            let mut turn = Turn::open(self, worker, session, keyspace, out, plan.len() == 1);
             for step in plan.drain(..) {
                 let argv = requests.argv(next, buf);
                 if turn.is_long(&step.entry, argv) {
@@ -210,7 +213,7 @@ impl Engine {
         let mut effects = std::mem::take(&mut worker.effects);
         let mut ran = false;
         if let Some(keyspace) = self.lock_for(session, mask, &mut effects, now_ms) {
-            let mut turn = Turn::open(self, worker, session, keyspace, out);
+            let mut turn = Turn::open(self, worker, session, keyspace, out, true);
             ran = !turn.is_long(&entry, argv);
             if ran {
                 turn.step(argv, entry, None);
@@ -225,14 +228,27 @@ impl Engine {
     }
 
     /// Resolves a request and checks everything that must hold before any command runs.
-    fn admit(&self, session: &Session, argv: Argv<'_>, room: Room) -> Result<&'static Entry, CommandError> {
+    fn admit(
+        &self,
+        session: &Session,
+        argv: Argv<'_>,
+        room: Room,
+        now_ms: i64,
+    ) -> Result<&'static Entry, CommandError> {
         let entry = self.registry.resolve(argv)?;
         let flags = entry.command.flags;
-        if !session.authenticated && !flags.has(Flags::NO_AUTH) {
+        if !session.authenticated && !flags.has(Flags::NO_AUTH) && !self.users.is_open() {
             return Err(CommandError::NoAuth);
         }
         if session.role == Role::Primary {
             return Ok(entry);
+        }
+        if !session.user.is_unrestricted() {
+            let checked = self.check_permissions(session, entry, argv, Context::of(session), now_ms);
+            checked.map_err(|denied| denied.error(&session.user, entry))?;
+        }
+        if session.limited {
+            refuse_while_limited(session, entry)?;
         }
         let flags = if entry.command.locks == Locks::Transaction { flags_with_queued(session, flags) } else { flags };
         let state = &self.state;
@@ -342,10 +358,6 @@ impl Engine {
 struct Turn<'a, 'w> {
     ctx: Ctx<'a>,
     stats: &'w crate::stats::ThreadStats,
-    clock_ns: fn() -> u64,
-    started_ns: u64,
-    /// Ids of the commands that ran. The clock is read twice per hold, not per command, and they share the time.
-    ran: &'w mut Vec<usize>,
     dirty_before: u64,
     take_net_bytes: fn() -> i64,
     told: &'w mut Told,
@@ -358,6 +370,7 @@ impl<'a> Turn<'a, 'a> {
         session: &'a mut Session,
         mut ks: Keyspace<'a>,
         out: &'a mut Vec<u8>,
+        alone: bool,
     ) -> Self {
         ks.db = session.db;
         ks.expiry = match session.role {
@@ -380,10 +393,10 @@ impl<'a> Turn<'a, 'a> {
             rng: &mut worker.rng,
             entry: &engine.registry.entries()[0],
             located: None,
+            meter: Meter::start(engine, &worker.stats, worker.clock_ns, &mut worker.ran, alone),
         };
-        let (stats, clock_ns, take_net_bytes) = (&worker.stats, worker.clock_ns, worker.take_net_bytes);
-        let (ran, told) = (&mut worker.ran, &mut worker.told);
-        Turn { ctx, stats, clock_ns, started_ns: clock_ns(), ran, dirty_before, take_net_bytes, told }
+        let (stats, take_net_bytes) = (&worker.stats, worker.take_net_bytes);
+        Turn { ctx, stats, dirty_before, take_net_bytes, told: &mut worker.told }
     }
 
     /// Whether a command is to be given back instead, for what its keys hold.
@@ -401,38 +414,31 @@ impl<'a> Turn<'a, 'a> {
         match entry {
             Ok(entry) => {
                 self.ctx.located = located;
-                if !call(&mut self.ctx, entry, argv) {
-                    self.stats.commands[entry.id].failed.add(1);
-                    self.stats.errors.add(1);
-                }
-                self.ran.push(entry.id);
-                self.ctx.session.shared.last_command.store(entry.id as u64, Relaxed);
+                call(&mut self.ctx, entry, argv);
             }
             Err(error) => {
+                if let Some(entry) = self.ctx.engine.registry.named(argv) {
+                    self.stats.commands[entry.id].rejected.add(1);
+                }
                 let error = note_refusal(self.ctx.session, argv, error);
                 self.stats.errors.add(1);
                 note_error(self.ctx.engine, &error);
                 self.ctx.reply.error(&error.to_string());
             }
         }
-        self.stats.processed.add(1);
         self.ctx.ks.effects.end_unit();
         if !self.ctx.ks.ready.is_empty() {
             serve_ready(&mut self.ctx);
         }
+        take_messages(&mut self.ctx);
     }
 
     /// Hands the effects over, counts, unlocks; what is large is freed after that.
     fn close(self) {
-        let Turn { ctx: Ctx { mut ks, engine, session, .. }, stats, clock_ns, started_ns, ran, dirty_before, .. } =
-            self;
+        let Turn { ctx: Ctx { mut ks, engine, session, meter, .. }, stats, dirty_before, take_net_bytes, told } = self;
         engine.deliver(ks.effects);
         session.has_written |= ks.dirty != dirty_before;
-        let each_ns = clock_ns().saturating_sub(started_ns) / ran.len().max(1) as u64;
-        for id in ran.drain(..) {
-            stats.commands[id].calls.add(1);
-            stats.commands[id].nanoseconds.add(each_ns);
-        }
+        meter.finish(engine);
         stats.dirty.add(ks.dirty - dirty_before);
         stats.hits.add(ks.counters.hits);
         stats.misses.add(ks.counters.misses);
@@ -446,7 +452,7 @@ impl<'a> Turn<'a, 'a> {
             engine.free_later(garbage, Freeing::Removed);
         }
         if engine.config.maxmemory() > 0 {
-            engine.note_memory(self.told, (self.take_net_bytes)());
+            engine.note_memory(told, take_net_bytes());
         }
     }
 }
@@ -468,7 +474,13 @@ fn note_refusal(session: &mut Session, argv: Argv<'_>, error: CommandError) -> C
 /// Runs one admitted command: its reply, or its error in the reply's place; `false` for an error.
 pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> bool {
     ctx.entry = entry;
+    let begun_ns = ctx.meter.begin(entry);
     let (start, dirty, db) = (ctx.reply.position(), ctx.ks.dirty, ctx.ks.db);
+    let tracks = entry.command.flags.has(Flags::READONLY) && tracking::remembers(&ctx.session.shared);
+    if tracks && entry.command.locks != Locks::Keys {
+        // It may give its locks back early, and what happens then must not be missed.
+        tracking::remember(ctx, entry, argv);
+    }
     let result = (entry.command.run)(ctx, argv);
     if let Err(error) = &result {
         debug_assert_eq!(dirty, ctx.ks.dirty, "{} changed data and failed", entry.full_name);
@@ -478,7 +490,69 @@ pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> 
     }
     let changed = ctx.ks.dirty != dirty;
     ctx.ks.effects.end_command(db, argv, changed);
+    if tracks {
+        // Behind the command, which may have found the key's time to be over and told its readers so.
+        tracking::remember(ctx, entry, argv);
+    }
+    tracking::end_caching(ctx, entry);
+    if !ctx.ks.events.is_empty() || !ctx.ks.stale.is_empty() {
+        let from = ctx.sender();
+        ctx.engine.announce(&mut ctx.ks, from);
+    }
+    // What is run again for a client that waited was shown when it came.
+    if ctx.engine.monitors.any() && ctx.session.rerun == Rerun::No {
+        ctx.engine.monitors.show(ctx.engine, &ctx.session.shared, ctx.ks.now_ms, ctx.ks.db, entry, argv);
+    }
+    // A command that begins to wait, or goes on waiting, counts when it is served.
+    if ctx.session.blocked.is_none() && ctx.session.rerun != Rerun::Waits {
+        let ended = Ended {
+            engine: ctx.engine,
+            session: ctx.session,
+            begun_ns,
+            succeeded: result.is_ok(),
+            reply_bytes: ctx.reply.position().saturating_sub(start),
+            now_ms: ctx.ks.now_ms,
+        };
+        ctx.meter.end(ended, entry, argv);
+    }
     result.is_ok()
+}
+
+/// Puts messages that wait for the running client behind its reply. Where replies are not sent, the connection does it.
+#[inline]
+fn take_messages(ctx: &mut Ctx<'_>) {
+    if ctx.session.shared.mailbox.is_waiting() && ctx.session.reply_mode == ReplyMode::On {
+        ctx.session.shared.mailbox.drain(|bytes| ctx.reply.raw(bytes));
+    }
+}
+
+/// What a subscriber of RESP2, which cannot tell messages from replies, and a client in MONITOR mode may not do.
+#[cold]
+fn refuse_while_limited(session: &Session, entry: &Entry) -> Result<(), CommandError> {
+    const ALLOWED: &[&str] = &[
+        "subscribe",
+        "ssubscribe",
+        "psubscribe",
+        "unsubscribe",
+        "sunsubscribe",
+        "punsubscribe",
+        "ping",
+        "quit",
+        "reset",
+    ];
+    let flags = entry.command.flags;
+    if session.shared.monitor.load(Relaxed) && flags.any(Flags::WRITE.with(Flags::READONLY).with(Flags::MAY_REPLICATE))
+    {
+        return Err(CommandError::text("ERR Replica can't interact with the keyspace"));
+    }
+    if session.protocol == Protocol::Resp2 && session.shared.is_subscriber() && !ALLOWED.contains(&entry.full_name) {
+        return Err(CommandError::owned(format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+             context",
+            entry.full_name
+        )));
+    }
+    Ok(())
 }
 
 fn note_error(engine: &Engine, error: &CommandError) {

@@ -8,16 +8,25 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use quiver_structures::{Locked, Stripes};
 
+use crate::acl::Users;
 use crate::blocking::Waiter;
 use crate::config::Config;
 use crate::effects::{Effects, Sink};
 use crate::eviction::{Evictor, Gauge, Stamps, Told};
 use crate::host::{Host, NoHost};
+use crate::hotkeys::HotKeys;
 use crate::keyspace::{ALL_SHARDS, Garbage, Keyspace, SHARDS, Shard};
+use crate::latency::Monitor;
+use crate::mailbox::Sender;
+use crate::monitor::Monitors;
+use crate::notify::Class;
+use crate::pubsub::PubSub;
 use crate::registry::{Registry, registry};
 use crate::rng::Rng;
 use crate::session::ClientInfo;
+use crate::slowlog::SlowLog;
 use crate::stats::{Stats, ThreadStats};
+use crate::tracking::Tracking;
 
 /// The engine: shards behind their locks, configuration, statistics, clients, and the host around it.
 pub struct Engine {
@@ -30,10 +39,24 @@ pub struct Engine {
     pub registry: &'static Registry,
     /// Connected clients by id.
     pub clients: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
+    /// Who may do what.
+    pub users: Users,
+    /// What was slow.
+    pub slowlog: SlowLog,
+    /// What took too long, by kind of event.
+    pub latency: Monitor,
+    /// The search for hot keys.
+    pub hotkeys: HotKeys,
     /// State that every command checks.
     pub state: State,
     /// Memory in use.
     pub memory: Gauge,
+    /// Who listens to which channel.
+    pub pubsub: PubSub,
+    /// Who is told of changed keys.
+    pub tracking: Tracking,
+    /// Who sees every command.
+    pub monitors: Monitors,
     host: Box<dyn Host>,
     sink: RwLock<Option<Arc<dyn Sink>>>,
     has_sink: AtomicBool,
@@ -72,6 +95,8 @@ pub struct State {
     pub paused_until_ms: AtomicI64,
     /// It holds all of them back, not only those that write.
     pub paused_all: AtomicBool,
+    /// Periodic work rests (DEBUG PAUSE-CRON).
+    pub cron_paused: AtomicBool,
 }
 
 /// What one thread brings to the commands it runs.
@@ -104,14 +129,23 @@ pub enum Freeing {
 impl Engine {
     /// An empty engine.
     pub fn new(config: Config, host: Box<dyn Host>) -> Self {
+        let users = Users::default();
+        users.set_default_password(&config.get("requirepass"));
         Self {
             stripes: Stripes::new((0..SHARDS).map(|_| Shard::default())),
             config,
             stats: Stats::default(),
             registry: registry(),
             clients: Mutex::new(BTreeMap::new()),
+            users,
+            hotkeys: HotKeys::default(),
+            slowlog: SlowLog::default(),
+            latency: Monitor::default(),
             state: State::default(),
             memory: Gauge::default(),
+            pubsub: PubSub::default(),
+            tracking: Tracking::default(),
+            monitors: Monitors::default(),
             host,
             sink: RwLock::new(None),
             has_sink: AtomicBool::new(false),
@@ -123,6 +157,13 @@ impl Engine {
     /// An engine without disk or links, for tests and tools.
     pub fn standalone() -> Self {
         Self::new(Config::default(), Box::new(NoHost))
+    }
+
+    /// A parameter changed: what follows from it inside the engine.
+    pub fn config_changed(&self, name: &str) {
+        if name == "requirepass" {
+            self.users.set_default_password(&self.config.get(name));
+        }
     }
 
     /// The instance around the engine.
@@ -162,7 +203,10 @@ impl Engine {
     }
 
     fn view<'a>(&'a self, shards: Locked<'a, Shard>, effects: &'a mut Effects, now_ms: i64) -> Keyspace<'a> {
-        Keyspace::new(&self.stripes, shards, effects, now_ms, Stamps::new(now_ms, &self.config))
+        let stamps = Stamps::new(now_ms, &self.config);
+        let mut keyspace = Keyspace::new(&self.stripes, shards, effects, now_ms, stamps);
+        self.listen(&mut keyspace);
+        keyspace
     }
 
     /// Frees elsewhere what is large; no lock may be held.
@@ -174,6 +218,21 @@ impl Engine {
         if !garbage.is_empty() {
             self.host.free_later(garbage, freeing);
         }
+    }
+
+    /// Lets a view note what somebody wants to hear of at this moment.
+    pub(crate) fn listen(&self, keyspace: &mut Keyspace<'_>) {
+        let asked = Class::from_number(self.config.notify_keyspace_events());
+        keyspace.notify_classes = asked.wanted();
+        keyspace.notify_subkeys = asked.wants_subkeys();
+        (keyspace.stale.active, keyspace.stale.broadcast) = self.tracking.state();
+    }
+
+    /// Tells whoever asked of the events and changed keys of a command. Whoever changes the keyspace outside of a
+    /// command's turn calls this before giving the locks back.
+    pub fn announce(&self, keyspace: &mut Keyspace<'_>, from: Sender) {
+        self.tell_stale(&mut keyspace.stale, from, !keyspace.in_transaction);
+        keyspace.events.drain(..).for_each(|event| self.publish_event(&event, from));
     }
 
     /// Lets the stream of effects flow into `sink`, or nowhere. All shards are locked for the change, so the sink sees
@@ -226,6 +285,7 @@ impl Engine {
         self.stats.connections_received.fetch_add(1, Ordering::Relaxed);
         let id = self.state.last_client_id.fetch_add(1, Ordering::Relaxed) + 1;
         let client = Arc::new(ClientInfo::new(id, addr, laddr, now_ms));
+        *client.user.lock() = self.users.default_user();
         clients.insert(id, Arc::clone(&client));
         Some(client)
     }
@@ -236,6 +296,14 @@ impl Engine {
         if let Some(client) = client {
             self.give_up_wait(&client);
             self.note_client_buffers(&client, 0);
+            self.leave(&client);
         }
+    }
+
+    /// Ends everything that lets others send a client messages.
+    pub(crate) fn leave(&self, client: &ClientInfo) {
+        self.pubsub.leave(client);
+        self.tracking.disable(client);
+        self.monitors.leave(client);
     }
 }

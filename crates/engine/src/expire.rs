@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::engine::{Engine, Freeing, Worker};
 use crate::keyspace::{Keyspace, SHARDS};
+use crate::mailbox::Sender;
 
 /// Where the walk stands between rounds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,6 +76,7 @@ impl Engine {
             keyspace.expire_now(&key);
             keyspace.effects.end_unit();
         }
+        self.announce(&mut keyspace, Sender { id: 0, now_ms });
         self.close_hold(keyspace, &mut worker.rng, Freeing::Removed);
         worker.effects = effects;
         slice

@@ -118,8 +118,8 @@ impl Keyspace<'_> {
         let words = [b"HDEL", key.name].into_iter().chain(fields.iter().map(AsRef::as_ref));
         let words: Vec<&[u8]> = words.collect();
         self.effects.push(self.db, words.into_iter());
-        self.tell_watchers(&key);
-        self.notify(Class::HASH, "hexpired", key.name);
+        self.tell(&key);
+        self.notify_fields(Class::HASH, "hexpired", key.name, fields.iter().map(AsRef::as_ref));
         if self.delete_if_empty(key) {
             self.notify(Class::GENERIC, "del", key.name);
         }

@@ -33,6 +33,30 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     fn config_changed(&self, engine: &Engine, name: &str);
     /// Writes the configuration back to its file.
     fn rewrite_config(&self, engine: &Engine) -> Result<(), CommandError>;
+    /// Gives the stream of effects a new identity, so that replicas begin anew.
+    fn change_replication_id(&self) {}
+    /// CPU time of the process in user mode and for the system, ms.
+    fn cpu_ms(&self) -> (u64, u64) {
+        (0, 0)
+    }
+    /// Fills a buffer with bytes nobody can guess; `false` where there is no source of them.
+    fn random_bytes(&self, _bytes: &mut [u8]) -> bool {
+        false
+    }
+    /// Reads a file the configuration names.
+    ///
+    /// # Errors
+    /// The system's reason.
+    fn read_file(&self, _path: &str) -> std::io::Result<Vec<u8>> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+    /// Puts a file in the place of another, whole or not at all.
+    ///
+    /// # Errors
+    /// The system's reason.
+    fn write_file(&self, _path: &str, _content: &[u8]) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
     /// Bytes allocated, as the allocator counts them.
     fn allocated_bytes(&self) -> u64;
     /// A replica introduced itself (REPLCONF).

@@ -26,6 +26,7 @@ use crate::number::IntText;
 use crate::object::{Collection, Object};
 use crate::slot::{SLOTS, slot_of};
 use crate::snapshot::{Cut, DbCut};
+use crate::tracking::{Stale, Tracked};
 
 /// Shards of the keyspace: a power of two, at most 64 so that a set of shards is one word.
 pub const SHARDS: usize = 64;
@@ -113,6 +114,8 @@ pub struct Shard {
     watched: Watched,
     /// Clients that wait for a key to change.
     pub(crate) waiting: Waiting,
+    /// Keys that clients may have cached.
+    pub(crate) tracked: Tracked,
 }
 
 /// One database's part in a shard.
@@ -224,6 +227,10 @@ pub struct Keyspace<'a> {
     pub(crate) ready: VecDeque<(usize, Box<[u8]>)>,
     /// Waiters served under this hold, to be woken after it.
     pub(crate) served: Vec<Arc<Waiter>>,
+    /// Somebody wants to hear which fields of a key an event is about.
+    pub(crate) notify_subkeys: bool,
+    /// Changed keys that clients may have cached.
+    pub(crate) stale: Stale,
 }
 
 /// Something large to be freed elsewhere.
@@ -254,6 +261,17 @@ impl Garbage {
 /// Objects with more elements than this are freed in the background (Redis: LAZYFREE_THRESHOLD).
 const LAZY_FREE_LEN: usize = 64;
 
+/// A table that is about to change at `key`: a snapshot still owed the bucket gets it first. Not a method of the view,
+/// so that an entry can be stamped by another part of it.
+#[inline]
+fn table_in<'t>(shards: &'t mut Locked<'_, Shard>, db: usize, key: &Key<'_>) -> &'t mut KeyTable {
+    let db = shards.get_mut(key.shard).db_mut(db);
+    if let Some(cut) = &mut db.cut {
+        cut.before_change(&db.table, key.hash);
+    }
+    &mut db.table
+}
+
 impl<'a> Keyspace<'a> {
     /// A view of locked shards.
     pub fn new(
@@ -280,6 +298,8 @@ impl<'a> Keyspace<'a> {
             events: Vec::new(),
             ready: VecDeque::new(),
             served: Vec::new(),
+            notify_subkeys: false,
+            stale: Stale::default(),
         }
     }
 
@@ -340,18 +360,14 @@ impl<'a> Keyspace<'a> {
 
     /// The table a key belongs to in the selected database.
     #[inline]
-    fn table(&self, key: &Key<'_>) -> Option<&KeyTable> {
+    pub(crate) fn table(&self, key: &Key<'_>) -> Option<&KeyTable> {
         self.shards.get(key.shard).dbs.get(self.db).map(|db| &db.table)
     }
 
-    /// A table that is about to change at `key`: a snapshot still owed the bucket gets it first.
+    /// A table that is about to change at `key`.
     #[inline]
     fn table_mut(&mut self, key: &Key<'_>) -> &mut KeyTable {
-        let db = self.shards.get_mut(key.shard).db_mut(self.db);
-        if let Some(cut) = &mut db.cut {
-            cut.before_change(&db.table, key.hash);
-        }
-        &mut db.table
+        table_in(&mut self.shards, self.db, key)
     }
 
     /// Whether the key exists but its time is over; on a primary it is deleted then.
@@ -376,14 +392,15 @@ impl<'a> Keyspace<'a> {
 
     /// Deletes a key whose time is over and says so in the stream.
     pub(crate) fn expire_now(&mut self, key: &Key<'_>) {
-        self.delete_quiet(key);
+        self.remove(key, false);
         self.counters.expired += 1;
+        self.notify(Class::EXPIRED, "expired", key.name);
         self.effects.push(self.db, [b"DEL".as_slice(), key.name].into_iter());
     }
 
     /// Deletes a key to make room and says so in the stream.
     pub(crate) fn evict_now(&mut self, key: &Key<'_>, lazily: bool) {
-        self.delete_quiet(key);
+        self.remove(key, false);
         self.notify(Class::EVICTED, "evicted", key.name);
         let word = if lazily { b"UNLINK".as_slice() } else { b"DEL" };
         self.effects.push(self.db, [word, key.name].into_iter());
@@ -404,29 +421,36 @@ impl<'a> Keyspace<'a> {
     #[inline]
     pub fn get(&mut self, key: Key<'_>) -> Option<KeyEntry<'_>> {
         let touch = !self.no_touch;
-        self.find(key, touch)
+        self.find(key, touch, true)
     }
 
     /// The entry of a live key, for reading about it (EXISTS, TYPE, TTL, OBJECT): counts, but does not mark the access.
     pub fn look(&mut self, key: Key<'_>) -> Option<KeyEntry<'_>> {
-        self.find(key, false)
+        self.find(key, false, true)
+    }
+
+    /// As [`Self::look`], but a miss is no event (OBJECT).
+    pub fn look_silently(&mut self, key: Key<'_>) -> Option<KeyEntry<'_>> {
+        self.find(key, false, false)
     }
 
     #[inline]
-    fn find(&mut self, key: Key<'_>, touch: bool) -> Option<KeyEntry<'_>> {
+    fn find(&mut self, key: Key<'_>, touch: bool, tell_miss: bool) -> Option<KeyEntry<'_>> {
         let gone = self.expired(&key);
-        let stamps = self.stamps.advance();
         let table = self.shards.get(key.shard).dbs.get(self.db).map(|db| &db.table);
         match table.and_then(|table| table.get(key.hash, key.name)) {
             Some(entry) if !gone => {
                 self.counters.hits += 1;
                 if touch {
-                    stamps.touch(&entry);
+                    self.stamps.touch(&entry);
                 }
                 Some(entry)
             }
             _ => {
                 self.counters.misses += 1;
+                if tell_miss && self.notify_classes.any(Class::KEY_MISS) {
+                    self.events.push(Event::new(Class::KEY_MISS, "keymiss", self.db, key.name));
+                }
                 None
             }
         }
@@ -451,10 +475,9 @@ impl<'a> Keyspace<'a> {
         if self.expired(&key) && self.expiry == ExpiryRule::Hide {
             return None;
         }
-        let (stamps, touch) = (self.stamps.advance(), !self.no_touch);
-        let entry = self.table_mut(&key).get_mut(key.hash, key.name)?;
-        if touch {
-            stamps.touch(&entry.get());
+        let entry = table_in(&mut self.shards, self.db, &key).get_mut(key.hash, key.name)?;
+        if !self.no_touch {
+            self.stamps.touch(&entry.get());
         }
         Some(entry)
     }
@@ -463,12 +486,12 @@ impl<'a> Keyspace<'a> {
     #[inline]
     pub fn changed(&mut self, key: &Key<'_>) {
         self.dirty += 1;
-        self.tell(key);
+        self.touched(key, true);
     }
 
-    /// Tells those who watch the key, and notes it for those who wait for it.
+    /// Tells those who watch the key, and notes it for those who wait for it or may have cached it.
     #[inline]
-    fn tell(&mut self, key: &Key<'_>) {
+    fn touched(&mut self, key: &Key<'_>, by_command: bool) {
         let db = self.db;
         if self.stamps.marks_changes()
             && let Some(entry) = self.stored(key)
@@ -477,36 +500,39 @@ impl<'a> Keyspace<'a> {
         }
         let shard = self.shards.get_mut(key.shard);
         shard.tell_watchers(db, key.name);
+        if self.stale.active {
+            self.stale.note(&mut shard.tracked, key.name, by_command);
+        }
         if !shard.waiting.is_empty() {
             self.mark_ready(key.shard, db, key.name);
         }
     }
 
-    /// Tells the watchers of a key that it changed, without counting a change.
-    pub(crate) fn tell_watchers(&mut self, key: &Key<'_>) {
-        let db = self.db;
-        self.shards.get_mut(key.shard).tell_watchers(db, key.name);
-    }
-
-    /// Says what happened to a key, for keyspace notifications. Free while nobody listens.
-    #[inline]
-    pub fn notify(&mut self, class: Class, name: &'static str, key: &[u8]) {
-        if self.notify_classes.any(class) {
-            self.events.push(Event { class, name, db: self.db, key: key.into() });
-        }
+    /// Tells those who watch a key, or may have cached it, that it changed, without counting a change.
+    pub(crate) fn tell(&mut self, key: &Key<'_>) {
+        self.touched(key, false);
     }
 
     /// Stores a value under a key, whatever was there, with this expiry; a change.
     #[inline]
     pub fn set(&mut self, key: Key<'_>, value: Value<'_, Object>, expire_at_ms: Option<i64>) {
-        let (stamps, fields_at) = (self.stamps.advance(), field_expiry::earliest_in(&value));
-        let table = self.table_mut(&key);
+        let fields_at = field_expiry::earliest_in(&value);
+        if self.notify_classes != Class::NONE {
+            // What is over its time is not replaced, it has expired.
+            self.expired(&key);
+            self.note_overwrite(&key, &value);
+        }
+        let table = table_in(&mut self.shards, self.db, &key);
+        let stamps = &mut self.stamps;
         let old = if stamps.counts() { table.get(key.hash, key.name).map(|entry| entry.access()) } else { None };
-        let stored = table.set(key.hash, key.name, value, expire_at_ms, stamps.overwritten(old));
         let mut old_fields_at = None;
-        if let Stored::ReplacedObject(old) = stored {
-            old_fields_at = field_expiry::earliest_of(&old);
-            self.free_later(old);
+        match table.set(key.hash, key.name, value, expire_at_ms, stamps.overwritten(old)) {
+            Stored::Inserted => self.notify(Class::NEW, "new", key.name),
+            Stored::Replaced => {}
+            Stored::ReplacedObject(old) => {
+                old_fields_at = field_expiry::earliest_of(&old);
+                self.free_later(old);
+            }
         }
         self.reindex(&key, old_fields_at, fields_at);
         self.changed(&key);
@@ -526,6 +552,11 @@ impl<'a> Keyspace<'a> {
 
     /// Removes whatever is stored and tells the watchers.
     fn delete_quiet(&mut self, key: &Key<'_>) -> bool {
+        self.remove(key, true)
+    }
+
+    /// Removes whatever is stored; `by_command` when the running command says so, not the clock.
+    fn remove(&mut self, key: &Key<'_>, by_command: bool) -> bool {
         if self.table(key).is_none_or(|table| table.get(key.hash, key.name).is_none()) {
             return false;
         }
@@ -536,7 +567,7 @@ impl<'a> Keyspace<'a> {
             self.reindex(key, field_expiry::earliest_of(&object), None);
             self.free_later(object);
         }
-        self.tell(key);
+        self.touched(key, by_command);
         true
     }
 
@@ -580,6 +611,11 @@ impl<'a> Keyspace<'a> {
         self.get(key).map(|entry| Text::of(entry.value())).transpose()
     }
 
+    /// The string under a key that a command is about to change: neither a hit nor a miss.
+    pub fn peek_string(&mut self, key: Key<'_>) -> Result<Option<Text<'_>>, CommandError> {
+        self.peek(key).map(|entry| Text::of(entry.value())).transpose()
+    }
+
     /// The collection of type `T` under a key, for reading.
     ///
     /// # Errors
@@ -617,15 +653,17 @@ impl<'a> Keyspace<'a> {
             // Only a replica still has it: what is written there anew must not meet the old content.
             self.delete_quiet(&key);
         }
-        let stamps = self.stamps.advance();
-        let object = match self.table_mut(&key).entry(key.hash, key.name) {
+        if self.notify_classes.any(Class::NEW) && self.peek(key).is_none() {
+            self.notify(Class::NEW, "new", key.name);
+        }
+        let object = match table_in(&mut self.shards, self.db, &key).entry(key.hash, key.name) {
             Lookup::Found(entry) => {
-                stamps.touch(&entry.get());
+                self.stamps.touch(&entry.get());
                 entry.into_object_mut()
             }
             Lookup::Vacant(vacant) => {
                 let new = Value::Object(Box::new(T::default().into_object()));
-                vacant.insert(new, None, stamps.fresh()).into_object_mut()
+                vacant.insert(new, None, self.stamps.fresh()).into_object_mut()
             }
         };
         object.and_then(T::of_mut).ok_or(CommandError::WrongType)
@@ -704,6 +742,9 @@ impl<'a> Keyspace<'a> {
             self.mark_all_ready(index, db);
             let shard = self.shards.get_mut(index);
             shard.tell_watchers_of_db(db, db);
+            if self.stale.active {
+                self.stale.note_flush(&mut shard.tracked);
+            }
             let Some(db) = shard.dbs.get_mut(db) else { continue };
             flushed += db.table.len();
             db.field_expiries = FieldExpiries::new();

@@ -5,11 +5,13 @@
 //! `dispatch` (resolve, check, lock, prefetch) -> `commands/*` (one function each) -> `keyspace` and `types/*`.
 #![forbid(unsafe_code)]
 
+pub mod acl;
 pub mod blocking;
 pub mod codec;
 pub mod command;
 pub mod commands;
 pub mod config;
+pub mod config_file;
 pub mod context;
 pub mod data_set;
 pub mod digest;
@@ -24,19 +26,28 @@ pub mod field_expiry;
 pub mod geo;
 pub mod glob;
 pub mod hint;
+pub mod histogram;
 pub mod host;
+pub mod hotkeys;
 pub mod keyspace;
+pub mod latency;
 pub mod long;
+pub mod mailbox;
+mod meter;
+pub mod monitor;
 pub mod notify;
 pub mod number;
 pub mod object;
 pub mod pause;
+pub mod pubsub;
 pub mod registry;
 pub mod rng;
 pub mod session;
 pub mod slot;
+pub mod slowlog;
 pub mod snapshot;
 pub mod stats;
+pub mod tracking;
 pub mod types;
 
 pub use context::Ctx;

@@ -121,6 +121,10 @@ impl Cost {
 /// Whether a command is long whatever its keys hold.
 #[inline]
 pub(crate) fn is_long_by_words(session: &Session, entry: &Entry, argv: Argv<'_>) -> bool {
+    (entry.may_be_long || argv.len() > LONG_ELEMENTS) && words_are_long(session, entry, argv)
+}
+
+fn words_are_long(session: &Session, entry: &Entry, argv: Argv<'_>) -> bool {
     if entry.command.flags.has(Flags::BLOCKING) {
         // It may wait, and how long it takes to wait is not its length.
         return false;

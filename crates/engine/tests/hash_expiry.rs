@@ -1,5 +1,4 @@
 //! Fields that expire: replies, encodings, what is over and who says so.
-#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod common;
 

@@ -248,6 +248,7 @@ fn a_key_of_another_type_is_refused() {
 #[test]
 fn the_encoding_follows_the_size() {
     let mut harness = Harness::new();
+    harness.engine.config.set("enable-debug-command", "yes", false).expect("a setting it takes");
     harness.expect(&[
         ("CONFIG SET list-max-listpack-size 4", "+OK"),
         ("CONFIG GET list-max-ziplist-size", "*2['list-max-ziplist-size' '4']"),

@@ -72,6 +72,18 @@ fn a_list_keeps_its_order_where_nothing_is_sorted() {
 }
 
 #[test]
+fn a_sorted_set_keeps_its_order_where_nothing_is_sorted() {
+    Harness::new().expect(&[
+        ("ZADD z 3 1 2 5 1 3", ":3"),
+        ("SORT z", "*3['1' '3' '5']"),
+        ("SORT z BY nosort", "*3['3' '5' '1']"),
+        ("SORT z BY nosort DESC LIMIT 0 2", "*2['1' '5']"),
+        ("SORT z BY nosort STORE d", ":3"),
+        ("LRANGE d 0 -1", "*3['3' '5' '1']"),
+    ]);
+}
+
+#[test]
 fn results_are_stored_as_lists() {
     Harness::new().expect(&[
         ("SADD s 3 10 -1", ":3"),

@@ -1,5 +1,4 @@
 //! Stream commands: replies, errors, and what groups remember.
-#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod common;
 

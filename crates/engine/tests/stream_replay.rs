@@ -4,6 +4,7 @@ mod common;
 
 use common::Replicated;
 use proptest::prelude::*;
+use quiver_engine::session::Role;
 
 /// Commands with arguments from small ranges, so that they meet.
 fn line() -> impl Strategy<Value = String> {
@@ -95,4 +96,16 @@ fn what_depends_on_the_clock_is_replayed_as_its_outcome() {
             "XCLAIM s g d 0 1700000000000-0 TIME 1700000000000 RETRYCOUNT 1 FORCE JUSTID LASTID 1700000000000-1",
         ]
     );
+}
+
+#[test]
+fn a_limit_that_a_primary_has_arrived_at_is_no_limit_any_more() {
+    let mut pair = Replicated::new();
+    for id in ["1-1", "1-2", "1-3"] {
+        pair.replica.run_words(&["XADD", "s", id, "f", "v"]);
+    }
+    pair.replica.run_words(&["XADD", "s", "MAXLEN", "=", "2", "LIMIT", "1", "1-4", "f", "v"]);
+    pair.replica.session.role = Role::Normal;
+    assert_eq!(pair.replica.run("XLEN s"), ":2");
+    assert!(pair.replica.run("XTRIM s MAXLEN = 1 LIMIT 1").starts_with("-ERR syntax error, LIMIT"));
 }

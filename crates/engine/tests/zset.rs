@@ -30,6 +30,7 @@ fn members_are_added_under_conditions() {
         ("ZADD z GT INCR -1 a", "$-1"),
         ("ZINCRBY z -3.5 a", "'0'"),
         ("ZINCRBY z 1 fresh", "'1'"),
+        ("ZINCRBY z XX fresh", SYNTAX),
         ("ZRANGE z 0 -1 WITHSCORES", "*14['a' '0' 'fresh' '1' 'c' '3' 'e' '3' 'b' '4' 'new' '7' 'd' '9']"),
         ("ZADD z NX XX 1 a", both),
         ("ZADD z GT LT 1 a", compared),
@@ -209,6 +210,20 @@ fn sets_are_combined() {
         ("ZDIFF 1 x WEIGHTS 1", SYNTAX),
         ("ZUNIONSTORE u 1 x WITHSCORES", SYNTAX),
         ("ZINTERCARD 1 x WITHSCORES", SYNTAX),
+    ]);
+}
+
+#[test]
+fn members_of_plain_sets_have_the_score_one() {
+    Harness::new().expect(&[
+        ("SADD s a b 12", ":3"),
+        ("ZADD z 5 a 7 12 9 c", ":3"),
+        ("ZUNION 2 z s WITHSCORES", "*8['b' '1' 'a' '6' '12' '8' 'c' '9']"),
+        ("ZINTER 2 s z WEIGHTS 10 1 WITHSCORES", "*4['a' '15' '12' '17']"),
+        ("ZDIFF 2 s z WITHSCORES", "*2['b' '1']"),
+        ("ZINTERCARD 2 s z", ":2"),
+        ("ZUNIONSTORE s 1 s", ":3"),
+        ("TYPE s", "+zset"),
     ]);
 }
 

@@ -1,5 +1,4 @@
 //! Replaying the stream of sorted set and geo commands gives the same sets after every turn.
-#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod common;
 

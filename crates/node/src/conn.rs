@@ -9,7 +9,7 @@ mod wait;
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::task::{Context, Poll, Waker};
 
 use quiver_engine::session::{ClientInfo, Takeover};
@@ -44,7 +44,8 @@ impl Conn {
     /// Tells the engine what this connection has in its buffers.
     pub(crate) fn note_buffers(&mut self, engine: &Engine) {
         let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
-        let bytes = (self.pending.len() + self.peer.unsent_bytes() + queued) as u64;
+        let unsent = self.session.shared.output_bytes.load(Relaxed);
+        let bytes = (self.pending.len() + queued) as u64 + unsent;
         if bytes != self.noted_bytes {
             self.noted_bytes = bytes;
             engine.note_client_buffers(&self.session.shared, bytes);
@@ -85,7 +86,7 @@ pub(crate) async fn serve(stream: TcpStream, client: Arc<ClientInfo>) -> Option<
     let (mut read_half, write_half) = stream.into_split();
     let peer = Arc::new(Peer::new(write_half, Arc::clone(&client)));
     let place = with_shared(|shared| {
-        let authenticated = shared.engine.config.get("requirepass").is_empty();
+        let authenticated = shared.engine.users.is_open();
         let mut session = Session::new(client, authenticated);
         session.yields = true;
         Place(shared.conns.insert(Conn {
@@ -122,7 +123,12 @@ pub(crate) async fn serve(stream: TcpStream, client: Arc<ClientInfo>) -> Option<
         if !peer.finish().await {
             return None;
         }
-        if let Some(takeover) = place.with(|conn| conn.session.takeover.take()) {
+        let takeover = with_shared(|shared| {
+            let conn = &mut shared.conns[place.0];
+            conn.note_buffers(&shared.engine);
+            conn.session.takeover.take()
+        });
+        if let Some(takeover) = takeover {
             let conn = with_shared(|shared| shared.conns.remove(place.0));
             drop(conn.peer);
             let write_half = Arc::into_inner(peer).expect("the outbox was flushed").into_half();

@@ -39,6 +39,8 @@ struct Cron {
     worker: Worker,
     cursor: ExpireCursor,
     commands: u64,
+    net_in: u64,
+    net_out: u64,
     sampled_ns: u64,
     pinged_ns: u64,
 }
@@ -51,6 +53,8 @@ pub(crate) fn start(engine: Arc<Engine>, host: NodeHost) {
         worker,
         cursor: ExpireCursor::default(),
         commands: 0,
+        net_in: 0,
+        net_out: 0,
         sampled_ns: now_ns(),
         pinged_ns: now_ns(),
     };
@@ -69,7 +73,7 @@ pub(crate) fn start(engine: Arc<Engine>, host: NodeHost) {
 impl Cron {
     fn round(&mut self) {
         let state = &self.engine.state;
-        if state.loading.load(Relaxed) {
+        if state.loading.load(Relaxed) || state.cron_paused.load(Relaxed) {
             return;
         }
         if !state.is_replica.load(Relaxed) && !state.active_expire_off.load(Relaxed) {
@@ -80,6 +84,8 @@ impl Cron {
         Saver::at_save_points(&self.host, &self.engine);
         self.sample();
         self.close_idle();
+        self.engine.close_slow_readers(now_ms());
+        self.engine.trim_tracking(now_ms());
         if now_ns() - self.pinged_ns >= PING_EVERY_NS {
             self.host.stream.ping();
             self.pinged_ns = now_ns();
@@ -87,12 +93,16 @@ impl Cron {
     }
 
     fn expire(&mut self) {
+        let mut spent_ns = 0;
         for _ in 0..EXPIRE_SLICES * self.engine.config.active_expire_effort() {
+            let begun_ns = now_ns();
             let expired = self.engine.expire_round(&mut self.worker, &mut self.cursor, EXPIRE_BUCKETS, now_ms());
+            spent_ns += now_ns() - begun_ns;
             if expired >= EXPIRE_PAUSE_KEYS {
                 std::thread::sleep(EXPIRE_PAUSE);
             }
         }
+        self.engine.note_latency("expire-cycle", spent_ns / 1_000_000, now_ms());
     }
 
     /// Goes on with evictions that commands had no time to finish.
@@ -109,10 +119,17 @@ impl Cron {
         let now = now_ns();
         if now - self.sampled_ns >= 1_000_000_000 {
             let commands = self.engine.stats.sum(|thread| thread.processed.get());
-            let per_second =
-                u128::from(commands.saturating_sub(self.commands)) * 1_000_000_000 / u128::from(now - self.sampled_ns);
-            self.engine.stats.ops_per_second.store(per_second as u64, Relaxed);
-            (self.commands, self.sampled_ns) = (commands, now);
+            let stats = &self.engine.stats;
+            let (net_in, net_out) =
+                (stats.sum(|thread| thread.net_in_bytes.get()), stats.sum(|t| t.net_out_bytes.get()));
+            // After CONFIG RESETSTAT a counter is below its last sample.
+            let per_second = |new: u64, old: u64| {
+                u128::from(new.saturating_sub(old)) * 1_000_000_000 / u128::from(now - self.sampled_ns)
+            };
+            stats.ops_per_second.store(per_second(commands, self.commands) as u64, Relaxed);
+            stats.net_in_per_second.store(per_second(net_in, self.net_in) as u64, Relaxed);
+            stats.net_out_per_second.store(per_second(net_out, self.net_out) as u64, Relaxed);
+            (self.commands, self.net_in, self.net_out, self.sampled_ns) = (commands, net_in, net_out, now);
         }
     }
 
@@ -121,9 +138,11 @@ impl Cron {
         if timeout_ms > 0 {
             let now = now_ms();
             for client in self.engine.clients.lock().values() {
+                // Replicas and those who only listen say nothing for long times.
+                let listens = client.is_subscriber() || client.monitor.load(Relaxed);
                 let is_replica = client.texts.lock().flags.contains('S');
                 let waits = client.waiter.lock().is_some();
-                if !is_replica && !waits && now - client.last_active_ms.load(Relaxed) > timeout_ms {
+                if !is_replica && !listens && !waits && now - client.last_active_ms.load(Relaxed) > timeout_ms {
                     client.kill();
                 }
             }

@@ -28,7 +28,7 @@ impl Handle {
     /// A session, for one thread at a time. It answers in RESP3. `None` when `maxclients` is reached.
     pub fn session(&self, addr: &str) -> Option<HandleSession> {
         let client: Arc<ClientInfo> = self.engine.connect(addr.to_owned(), String::new(), now_ms())?;
-        let authenticated = self.engine.config.get("requirepass").is_empty();
+        let authenticated = self.engine.users.is_open();
         let mut session = Session::new(client, authenticated);
         session.protocol = Protocol::Resp3;
         // The caller is answered when the call returns.

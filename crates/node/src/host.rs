@@ -44,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) stream: Arc<Stream>,
     following: watch::Sender<Option<Primary>>,
     link: LinkFacts,
+    config_file: OnceLock<String>,
 }
 
 /// A primary to follow.
@@ -85,7 +86,13 @@ impl NodeHost {
             stream: Arc::new(Stream::new()),
             following: watch::Sender::new(None),
             link: LinkFacts::default(),
+            config_file: OnceLock::new(),
         }))
+    }
+
+    pub(crate) fn use_config_file(&self, path: &std::path::Path) {
+        // The first one counts: a node is configured once.
+        let _ = self.config_file.set(path.to_string_lossy().into_owned());
     }
 
     pub(crate) fn attach(&self, engine: &Arc<Engine>) {
@@ -240,11 +247,11 @@ impl NodeHost {
         let executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
         let _ = write!(
             out,
-            "redis_version:{}\r\nredis_git_sha1:00000000\r\nredis_git_dirty:0\r\nredis_mode:standalone\r\n\
-             server_name:quiver\r\nquiver_version:{}\r\nos:{} {}\r\narch_bits:64\r\nmultiplexing_api:tokio\r\n\
+            "redis_version:{}\r\nredis_git_sha1:00000000\r\nredis_git_dirty:0\r\nredis_build_id:0\r\nredis_mode:standalone\r\n\
+             server_name:quiver\r\nquiver_version:{}\r\nos:{} {}\r\narch_bits:64\r\nmultiplexing_api:tokio\r\nmonotonic_clock:system\r\natomicvar_api:rust\r\n\
              process_id:{}\r\nprocess_supervised:no\r\nrun_id:{}\r\ntcp_port:{}\r\nserver_time_usec:{}\r\n\
-             uptime_in_seconds:{up_s}\r\nuptime_in_days:{}\r\nhz:{}\r\nconfigured_hz:{}\r\nexecutable:{executable}\r\n\
-             config_file:\r\nio_threads_active:1\r\n",
+             uptime_in_seconds:{up_s}\r\nuptime_in_days:{}\r\nhz:{}\r\nconfigured_hz:{}\r\nlru_clock:{}\r\nexecutable:{executable}\r\n\
+             config_file:{}\r\nio_threads_active:1\r\n",
             crate::REDIS_VERSION,
             env!("CARGO_PKG_VERSION"),
             std::env::consts::OS,
@@ -256,7 +263,12 @@ impl NodeHost {
             up_s / 86_400,
             engine.config.hz(),
             engine.config.hz(),
+            (now_ms() / 1000) & 0xff_ffff,
+            self.config_file.get().map_or("", String::as_str),
         );
+        let binds: Vec<String> =
+            engine.config.get("bind").split_ascii_whitespace().map(|address| format!("bind={address}")).collect();
+        let _ = write!(out, "listener0:name=tcp,{},port={}\r\n", binds.join(","), engine.config.get("port"));
     }
 }
 
@@ -375,8 +387,36 @@ impl Host for NodeHost {
         }
     }
 
-    fn rewrite_config(&self, _: &Engine) -> Result<(), CommandError> {
-        Err(CommandError::text("ERR The server is running without a config file"))
+    fn rewrite_config(&self, engine: &Engine) -> Result<(), CommandError> {
+        const NO_FILE: CommandError = CommandError::text("ERR The server is running without a config file");
+        let path = self.config_file.get().ok_or(NO_FILE)?;
+        let rewritten = crate::files::rewrite_config(engine, path);
+        rewritten.map_err(|error| {
+            warn!("CONFIG REWRITE failed: {error}");
+            CommandError::owned(format!("ERR Rewriting config file: {error}"))
+        })
+    }
+
+    fn change_replication_id(&self) {
+        self.stream.renew(random_id());
+    }
+
+    fn cpu_ms(&self) -> (u64, u64) {
+        let ms = |seconds: f64| (seconds * 1000.0) as u64;
+        let [user, system, ..] = cpu_seconds();
+        (ms(user), ms(system))
+    }
+
+    fn random_bytes(&self, bytes: &mut [u8]) -> bool {
+        getrandom::fill(bytes).is_ok()
+    }
+
+    fn read_file(&self, path: &str) -> std::io::Result<Vec<u8>> {
+        std::fs::read(path)
+    }
+
+    fn write_file(&self, path: &str, content: &[u8]) -> std::io::Result<()> {
+        crate::files::replace(path, content)
     }
 
     fn allocated_bytes(&self) -> u64 {
@@ -412,19 +452,21 @@ impl Host for NodeHost {
     }
 }
 
-/// CPU seconds of the process, from the system's clock ticks (100 per second on Linux).
-fn cpu_info(out: &mut String) {
+/// CPU seconds of the process and of its children, user and system each, from the system's clock ticks (100 per second
+/// on Linux).
+fn cpu_seconds() -> [f64; 4] {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The name in parentheses may hold spaces; the numbered fields begin behind it.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_ascii_whitespace().collect();
-    let seconds = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or(0.0) / 100.0;
+    [11, 12, 13, 14].map(|at| fields.get(at).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or(0.0) / 100.0)
+}
+
+fn cpu_info(out: &mut String) {
+    let [user, system, children_user, children_system] = cpu_seconds();
     let _ = write!(
         out,
         "used_cpu_sys:{:.6}\r\nused_cpu_user:{:.6}\r\nused_cpu_sys_children:{:.6}\r\nused_cpu_user_children:{:.6}\r\n",
-        seconds(12),
-        seconds(11),
-        seconds(14),
-        seconds(13),
+        system, user, children_system, children_user,
     );
 }
 

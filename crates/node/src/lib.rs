@@ -19,6 +19,7 @@ mod clock;
 mod conn;
 mod cron;
 mod feed;
+mod files;
 mod freer;
 mod handle;
 mod helpers;
@@ -36,6 +37,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use quiver_engine::config::Config;
 use quiver_engine::effects::Sink;
+use quiver_engine::mailbox::OutputClass;
 use quiver_engine::session::Takeover;
 use quiver_engine::{Engine, Session};
 use quiver_persist::SaveOptions;
@@ -70,6 +72,11 @@ impl Node {
     /// The engine.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// The file CONFIG REWRITE writes to.
+    pub fn use_config_file(&self, path: &std::path::Path) {
+        self.host.use_config_file(path);
     }
 
     /// Reads the snapshot of the data folder, if there is one.
@@ -111,7 +118,9 @@ impl Node {
     pub(crate) fn start_stream(&self) -> Arc<stream::Stream> {
         let stream = &self.host.stream;
         let config = &self.engine.config;
-        stream.remember(config.repl_backlog_size(), config.replica_output_limit());
+        let of_class = config.output_limits.of(OutputClass::Replica).hard as usize;
+        let limit = config.replica_output_limit();
+        stream.remember(config.repl_backlog_size(), if of_class > 0 { limit.min(of_class) } else { limit });
         self.engine.set_sink(Some(Arc::clone(stream) as Arc<dyn Sink>), || ());
         Arc::clone(stream)
     }

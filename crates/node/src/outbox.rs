@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use parking_lot::Mutex;
 use quiver_engine::session::ClientInfo;
@@ -91,24 +91,29 @@ impl Peer {
         self.stuck.load(Acquire)
     }
 
-    /// Bytes that wait for [`Self::finish`].
-    pub(crate) fn unsent_bytes(&self) -> usize {
-        if !self.is_stuck() {
-            return 0;
-        }
-        self.unsent.lock().as_ref().map_or(0, Vec::len)
-    }
-
     /// Leaves a reply for [`Self::finish`]; nothing else may wait.
     pub(crate) fn leave(&self, reply: Vec<u8>) {
         if let Some(rest) = self.unsent.lock().as_mut() {
-            if rest.is_empty() { *rest = reply } else { rest.extend_from_slice(&reply) }
+            if rest.is_empty() {
+                *rest = reply
+            } else {
+                rest.extend_from_slice(&reply)
+            }
+            self.note_unsent(rest.len());
         }
         self.stuck.store(true, Release);
     }
 
     /// Writes what the socket takes; the rest waits for [`Self::finish`], for which the connection is woken.
     fn send(&self, bytes: &[u8]) {
+        if self.is_stuck() {
+            // The socket may take bytes again by now, but those that wait come first.
+            if let Some(rest) = &mut *self.unsent.lock() {
+                rest.extend_from_slice(bytes);
+                self.note_unsent(rest.len());
+            }
+            return;
+        }
         let mut sent = 0;
         while sent < bytes.len() {
             match self.half.try_write(&bytes[sent..]) {
@@ -117,7 +122,10 @@ impl Peer {
                     let broken = error.kind() != std::io::ErrorKind::WouldBlock;
                     let mut unsent = self.unsent.lock();
                     match &mut *unsent {
-                        Some(rest) if !broken => rest.extend_from_slice(&bytes[sent..]),
+                        Some(rest) if !broken => {
+                            rest.extend_from_slice(&bytes[sent..]);
+                            self.note_unsent(rest.len());
+                        }
                         _ => *unsent = None,
                     }
                     drop(unsent);
@@ -129,12 +137,18 @@ impl Peer {
         }
     }
 
+    /// Shows how much the socket has not taken.
+    fn note_unsent(&self, bytes: usize) {
+        self.client.output_bytes.store(bytes as u64, Relaxed);
+    }
+
     /// Writes what is left, however long the client takes; `false` when the connection is broken or to be closed.
     pub(crate) async fn finish(&self) -> bool {
         loop {
             let Some(rest) = self.unsent.lock().as_mut().map(std::mem::take) else { return false };
             self.stuck.store(false, Release);
             if rest.is_empty() {
+                self.note_unsent(0);
                 return true;
             }
             let mut sent = 0;

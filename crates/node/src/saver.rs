@@ -165,7 +165,9 @@ impl Saver {
             out,
             "loading:{}\r\nasync_loading:0\r\nrdb_changes_since_last_save:{}\r\nrdb_bgsave_in_progress:{}\r\n\
              rdb_last_save_time:{}\r\nrdb_last_bgsave_status:{}\r\nrdb_last_bgsave_time_sec:{}\r\n\
-             rdb_current_bgsave_time_sec:{current}\r\nrdb_saves:{}\r\naof_enabled:0\r\naof_rewrite_in_progress:0\r\n\
+             rdb_current_bgsave_time_sec:{current}\r\nrdb_saves:{}\r\nrdb_last_cow_size:0\r\naof_enabled:0\r\n\
+             aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\naof_last_rewrite_time_sec:-1\r\n\
+             aof_current_rewrite_time_sec:-1\r\n\
              aof_last_bgrewrite_status:ok\r\naof_last_write_status:ok\r\n",
             u8::from(engine.state.loading.load(Relaxed)),
             Self::changes(engine),

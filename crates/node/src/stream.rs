@@ -179,6 +179,11 @@ impl Stream {
         }
     }
 
+    /// A new id that continues no other.
+    pub(crate) fn renew(&self, id: String) {
+        self.state.lock().history.adopt(id);
+    }
+
     /// Id and offset, to go on from with a primary.
     pub(crate) fn position(&self) -> (String, u64) {
         let state = self.state.lock();

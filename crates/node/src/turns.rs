@@ -14,10 +14,11 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
 use quiver_engine::hint::Hint;
-use quiver_engine::{Engine, Session, Worker};
+use quiver_engine::{ClientInfo, Engine, Session, Worker};
 use quiver_resp::{Decoder, Encoder, Limits, ProtocolError, Requests};
 use slab::Slab;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -87,6 +88,8 @@ enum Input {
     Shared(Range<usize>),
     /// In the connection's own.
     Pending,
+    /// There is none, but messages wait.
+    Messages,
 }
 
 impl Shared {
@@ -128,7 +131,9 @@ impl Shared {
             return Poll::Ready(Next::Read);
         }
         match self.poll_read(index, half, cx) {
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending if !self.conns[index].session.shared.mailbox.is_waiting() => return Poll::Pending,
+            // In turn with the commands of the thread's other connections, however fast messages come.
+            Poll::Pending => self.enqueue(index, Input::Messages),
             Poll::Ready(Err(_)) => return Poll::Ready(Next::Close),
             Poll::Ready(Ok(input)) => self.enqueue(index, input),
         }
@@ -233,6 +238,10 @@ impl Shared {
         let bytes = match &turn.input {
             Input::Shared(range) => &self.input[range.clone()],
             Input::Pending => &conn.pending,
+            Input::Messages => {
+                turn.hint = None;
+                return turn.requests.clear();
+            }
         };
         (turn.batch, turn.decoded) = decode(&self.engine, &conn.session, &mut conn.decoder, &mut turn.requests, bytes);
         let few = hint && (1..HINT_BELOW).contains(&turn.requests.len());
@@ -248,15 +257,31 @@ impl Shared {
         let bytes: &[u8] = match &turn.input {
             Input::Shared(range) => &self.input[range.clone()],
             Input::Pending => &pending,
+            Input::Messages => &[],
         };
+        let received = bytes.len() as u64;
+        // What was sent before these commands came is read before their replies.
+        take_messages(&conn.session.shared, output);
         let (engine, worker) = (&self.engine, &mut self.worker);
-        let ran = catch_unwind(AssertUnwindSafe(|| run_all(engine, worker, conn, turn, bytes, output, now_ms)));
+        let ran = catch_unwind(AssertUnwindSafe(|| match turn.input {
+            Input::Messages => (0, Next::Read),
+            _ => run_all(engine, worker, conn, turn, bytes, output, now_ms),
+        }));
         let (consumed, mut next) = ran.unwrap_or_else(|_| {
             error!("a command panicked; its connection is closed");
             output.truncate(start);
             (bytes.len(), Next::Close)
         });
+        let client = &conn.session.shared;
+        take_messages(client, output);
         let output_bytes = output.len() - start;
+        if engine.config.output_limits.of(client.output_class()).over_hard(output_bytes as u64) {
+            engine.close_slow(client);
+            output.truncate(start);
+        }
+        // Only this thread writes them, so no locked instruction is needed.
+        client.net_in_bytes.store(client.net_in_bytes.load(Relaxed) + received, Relaxed);
+        client.net_out_bytes.store(client.net_out_bytes.load(Relaxed) + output_bytes as u64, Relaxed);
         self.outbox.end(&conn.peer);
         conn.keep(&turn.input, pending, &self.input, consumed);
         conn.note_buffers(&self.engine);
@@ -279,6 +304,7 @@ impl Conn {
     fn keep(&mut self, input: &Input, mut pending: Vec<u8>, shared: &[u8], consumed: usize) {
         match input {
             Input::Shared(range) => pending.extend_from_slice(&shared[range.start + consumed..range.end]),
+            Input::Messages => {}
             Input::Pending => {
                 pending.drain(..consumed);
                 if pending.is_empty() && pending.capacity() > INPUT_STEP {
@@ -296,6 +322,13 @@ pub(crate) fn limits(engine: &Engine, session: &Session) -> Limits {
         max_bulk_len: engine.config.proto_max_bulk_len(),
         unauthenticated: !session.authenticated,
         ..Limits::default()
+    }
+}
+
+/// Puts the messages that wait for a client behind its replies.
+pub(crate) fn take_messages(client: &ClientInfo, output: &mut Vec<u8>) {
+    if client.mailbox.is_waiting() {
+        client.mailbox.drain(|bytes| output.extend_from_slice(bytes));
     }
 }
 

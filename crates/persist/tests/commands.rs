@@ -55,6 +55,11 @@ fn command() -> impl Strategy<Value = String> {
         1 => (any_key(), 0u8..3).prop_map(|(key, db)| format!("MOVE {key} {db}")),
         1 => (any_key(), -5i64..5000).prop_map(|(key, ms)| format!("PEXPIRE {key} {ms}")),
         1 => any_key().prop_map(|key| format!("HSET {key} f v")),
+        3 => (0u8..9, 0u8..3, 1usize..99)
+            .prop_map(|(i, f, len)| format!("XADD x{i} * f{f} {} g {f}", "w".repeat(len))),
+        1 => (0u8..9).prop_map(|i| format!("XGROUP CREATE x{i} g 0 MKSTREAM")),
+        1 => (0u8..9).prop_map(|i| format!("XREADGROUP GROUP g c COUNT 3 STREAMS x{i} >")),
+        1 => (0u8..9, 0u8..9).prop_map(|(i, len)| format!("XTRIM x{i} MAXLEN {len}")),
         1 => (0u8..3).prop_map(|db| format!("SELECT {db}")),
         1 => prop_oneof![Just("FLUSHDB".to_owned()), Just("SWAPDB 0 1".to_owned()), Just("SWAPDB 2 0".to_owned())],
     ]

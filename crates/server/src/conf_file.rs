@@ -1,6 +1,6 @@
 //! redis.conf and the command line: both are lines of a directive and its arguments, the latter as `--name value ...`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use quiver_engine::config::{self, Config};
@@ -11,9 +11,19 @@ Usage: quiver-server [/path/to/redis.conf] [--parameter value ...]
 
   quiver-server                              port 6379, data in the working folder
   quiver-server --port 7000 --dir /var/data  parameters as in redis.conf
+  quiver-server --check-system               what of this machine makes servers slow
   quiver-server --save \"\"                    no snapshots but on SAVE and BGSAVE
   quiver-server --grpc-port 6380             the gRPC API as well
   quiver-server --replicaof 10.0.0.1 6379    a replica";
+
+/// What the configuration holds besides parameters.
+#[derive(Debug, Default)]
+pub(crate) struct Startup {
+    /// The configuration file.
+    pub(crate) file: Option<PathBuf>,
+    /// The words of `user` lines.
+    pub(crate) users: Vec<Vec<String>>,
+}
 
 /// Included files may include others, this deep.
 const INCLUDE_DEPTH_MAX: usize = 16;
@@ -22,10 +32,13 @@ const INCLUDE_DEPTH_MAX: usize = 16;
 ///
 /// # Errors
 /// Names the file and line, or the parameter, and what is wrong with it.
-pub(crate) fn apply(config: &Config, arguments: &[String]) -> Result<()> {
+pub(crate) fn apply(config: &Config, arguments: &[String]) -> Result<Startup> {
+    let mut startup = Startup::default();
     let mut rest = arguments;
     if let Some((file, parameters)) = arguments.split_first().filter(|(first, _)| !first.starts_with("--")) {
-        apply_file(config, Path::new(file), 0)?;
+        apply_file(config, Path::new(file), 0, &mut startup)?;
+        // The working folder may change later.
+        startup.file = Some(std::path::absolute(file)?);
         rest = parameters;
     }
     let mut directives: Vec<Vec<String>> = Vec::new();
@@ -43,13 +56,13 @@ pub(crate) fn apply(config: &Config, arguments: &[String]) -> Result<()> {
     }
     let mut save_given = false;
     for words in &directives {
-        apply_directive(config, words, 0, &mut save_given)
+        apply_directive(config, words, 0, &mut save_given, &mut startup)
             .with_context(|| format!("parameter --{}", words.join(" ")))?;
     }
-    Ok(())
+    Ok(startup)
 }
 
-fn apply_file(config: &Config, path: &Path, depth: usize) -> Result<()> {
+fn apply_file(config: &Config, path: &Path, depth: usize, startup: &mut Startup) -> Result<()> {
     if depth > INCLUDE_DEPTH_MAX {
         bail!("{}: files include each other too deeply", path.display());
     }
@@ -66,19 +79,29 @@ fn apply_file(config: &Config, path: &Path, depth: usize) -> Result<()> {
         split.ok().context("unbalanced quotes").with_context(place)?;
         let words = ranges.into_iter().map(|range| String::from_utf8_lossy(&text[range]).into_owned());
         let words: Vec<String> = words.collect();
-        apply_directive(config, &words, depth, &mut save_given).with_context(place)?;
+        apply_directive(config, &words, depth, &mut save_given, startup).with_context(place)?;
     }
     Ok(())
 }
 
 /// Applies one directive. Several `save` lines add up; the first replaces the default.
-fn apply_directive(config: &Config, words: &[String], depth: usize, save_given: &mut bool) -> Result<()> {
+fn apply_directive(
+    config: &Config,
+    words: &[String],
+    depth: usize,
+    save_given: &mut bool,
+    startup: &mut Startup,
+) -> Result<()> {
     let name = words[0].to_ascii_lowercase();
     let mut value = words[1..].join(" ");
     match name.as_str() {
-        "include" => return apply_file(config, Path::new(&value), depth + 1),
+        "include" => return apply_file(config, Path::new(&value), depth + 1, startup),
+        "user" => {
+            startup.users.push(words.to_vec());
+            return Ok(());
+        }
         // What this server always does, or has no counterpart for: accepted so that existing files load.
-        "loadmodule" | "rename-command" | "client-output-buffer-limit" | "user" | "aclfile" => {
+        "loadmodule" | "rename-command" => {
             bail!("this parameter is not supported")
         }
         "save" => {

@@ -55,7 +55,7 @@ pub(crate) async fn start(node: &Node) -> Result<()> {
         .replace('*', "0.0.0.0");
     let mut host = first.trim_start_matches('-').to_owned();
     // Protected mode of the RESP port looks at each peer; here it closes the port to other machines.
-    if config.protected_mode() && config.get("requirepass").is_empty() && !is_loopback(&host) {
+    if config.protected_mode() && node.engine().users.default_user().rules().nopass && !is_loopback(&host) {
         warn!("protected mode: without a password gRPC listens on 127.0.0.1 only");
         "127.0.0.1".clone_into(&mut host);
     }

@@ -92,7 +92,10 @@ fn admit(node: &Node, io: &IoThreads, mut stream: TcpStream, peer: SocketAddr) {
         // Nothing depends on the refused client reading why.
         let _ = std::io::Write::write_all(stream, text);
     };
-    if config.protected_mode() && !peer.ip().to_canonical().is_loopback() && config.get("requirepass").is_empty() {
+    if config.protected_mode()
+        && !peer.ip().to_canonical().is_loopback()
+        && node.engine().users.default_user().rules().nopass
+    {
         return refuse(&mut stream, PROTECTED);
     }
     let local = stream.local_addr().map_or_else(|_| String::new(), |address| address.to_string());

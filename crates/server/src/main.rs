@@ -9,6 +9,9 @@ mod conf_file;
 mod grpc;
 mod listen;
 mod logs;
+mod process;
+mod system;
+mod users;
 
 use std::process::ExitCode;
 
@@ -30,6 +33,9 @@ fn main() -> ExitCode {
     if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
         return logs::say(conf_file::HELP);
     }
+    if arguments.iter().any(|argument| argument == "--check-system") {
+        return system::check();
+    }
     match run(&arguments) {
         Ok(Exit::Clean) => ExitCode::SUCCESS,
         Ok(Exit::Forced) => ExitCode::FAILURE,
@@ -42,10 +48,18 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[String]) -> Result<Exit> {
     let config = Config::default();
-    conf_file::apply(&config, arguments)?;
+    let startup = conf_file::apply(&config, arguments)?;
+    if process::go_to_background(&config)? {
+        return Ok(Exit::Clean);
+    }
     logs::start(&config);
     enter_folder(&config)?;
+    let _pid_file = process::PidFile::write(&config);
     let node = Node::new(config);
+    users::load(&node, &startup.users)?;
+    if let Some(file) = &startup.file {
+        node.use_config_file(file);
+    }
     let config = &node.engine().config;
     let io = IoThreads::start(&node, io_threads(config)).context("starting the I/O threads")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

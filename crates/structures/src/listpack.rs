@@ -226,13 +226,6 @@ impl ListPack {
         self.place(HEADER_BYTES)
     }
 
-    /// The last element's place.
-    pub fn last(&self) -> Option<Place> {
-        let mut iter = self.iter();
-        iter.next_back()?;
-        self.place(iter.rest.end)
-    }
-
     /// The place of element `index`, walked to from the nearer end.
     pub fn at(&self, index: usize) -> Option<Place> {
         let len = self.len();

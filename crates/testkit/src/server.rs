@@ -152,7 +152,10 @@ impl Server {
             let port = port.map_or_else(free_port, Ok)?;
             let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             let mut command = command();
-            command.args(["--port", &addr.port().to_string(), "--save", "", "--dir"]).arg(&directory).args(args);
+            // A configuration file stands before all parameters.
+            let file = usize::from(args.first().is_some_and(|first| !first.starts_with("--")));
+            command.args(&args[..file]).args(["--port", &addr.port().to_string(), "--save", "", "--dir"]);
+            command.arg(&directory).args(&args[file..]);
             command.stdin(Stdio::null()).stdout(Stdio::null());
             let child = command.spawn().with_context(|| format!("starting {command:?}"))?;
             Ok((child, addr))

@@ -12,6 +12,7 @@ use crate::context::Ctx;
 use crate::dispatch::call;
 use crate::engine::{Engine, Freeing};
 use crate::keyspace::{ExpiryRule, Key, KeyHasher, Keyspace};
+use crate::meter::Meter;
 use crate::rng::Rng;
 use crate::session::{ClientInfo, Session};
 
@@ -129,7 +130,7 @@ impl Engine {
     ) -> Keyspace<'a> {
         let entry = &self.registry.entries()[0];
         let reply = Encoder::new(out, session.protocol);
-        let mut ctx = Ctx { ks, session, reply, engine: self, rng, entry, located: None };
+        let mut ctx = Ctx { ks, session, reply, engine: self, rng, entry, located: None, meter: Meter::off() };
         serve_ready(&mut ctx);
         ctx.ks
     }

@@ -7,13 +7,16 @@ use quiver_resp::Argv;
 
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, Locks};
 use crate::commands::args::{Options, is};
+use crate::commands::client_tracking;
 use crate::commands::client_wait::{PAUSE, UNBLOCK, UNPAUSE};
 use crate::commands::connection::{client_name, printable};
 use crate::commands::help::help;
 use crate::context::Ctx;
+use crate::engine::Engine;
 use crate::error::CommandError;
 use crate::number::parse_i64;
 use crate::session::{ClientInfo, ReplyMode};
+use crate::tracking::Mode;
 
 const PLAIN: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
 pub(super) const ADMIN: Flags = PLAIN.with(Flags::ADMIN);
@@ -40,6 +43,7 @@ pub const COMMANDS: &[Command] = &[Command {
 }];
 
 const SUBCOMMANDS: &[Command] = &[
+    client_tracking::CACHING,
     Command {
         name: "getname",
         summary: "Answers the name given to this connection.",
@@ -47,6 +51,7 @@ const SUBCOMMANDS: &[Command] = &[
         run: client_getname,
         ..SUBCOMMAND
     },
+    client_tracking::GETREDIR,
     Command {
         name: "help",
         summary: "Explains the subcommands of CLIENT.",
@@ -162,6 +167,8 @@ const SUBCOMMANDS: &[Command] = &[
         run: client_setname,
         ..SUBCOMMAND
     },
+    client_tracking::TRACKING,
+    client_tracking::TRACKINGINFO,
     UNBLOCK,
     UNPAUSE,
 ];
@@ -296,7 +303,7 @@ impl ClientType {
         match flags.as_str() {
             flags if flags.contains('M') => Self::Primary,
             flags if flags.contains('S') => Self::Replica,
-            flags if flags.contains('P') => Self::Pubsub,
+            _ if client.is_subscriber() => Self::Pubsub,
             _ => Self::Normal,
         }
     }
@@ -336,20 +343,35 @@ fn client_list(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 /// The line of CLIENT LIST about one client. Fields that have no meaning here (file descriptor, events) carry the value
 /// Redis prints for a client without them.
 fn describe(ctx: &Ctx<'_>, client: &ClientInfo) -> String {
-    let now_ms = ctx.ks.now_ms;
-    let mine = client.id == ctx.session.shared.id;
+    describe_client(ctx.engine, client, ctx.ks.now_ms, Some((ctx.session.shared.id, ctx.entry.full_name)))
+}
+
+/// The same for who has no context; `running` is the client that is being served, and its command.
+pub(crate) fn describe_client(
+    engine: &Engine,
+    client: &ClientInfo,
+    now_ms: i64,
+    running: Option<(u64, &'static str)>,
+) -> String {
+    let running = running.filter(|(id, _)| *id == client.id).map(|(_, command)| command);
+    let mine = running.is_some();
     let idle_ms = if mine { 0 } else { now_ms - client.last_active_ms.load(Relaxed) };
-    let entries = ctx.engine.registry.entries();
+    let entries = engine.registry.entries();
     let command = match client.last_command.load(Relaxed) {
-        _ if mine => ctx.entry.full_name,
+        _ if mine => running.unwrap_or_default(),
         id => usize::try_from(id).ok().and_then(|id| entries.get(id)).map_or("NULL", |entry| entry.full_name),
     };
     let texts = client.texts.lock().clone();
-    let buffered = client.buffer_bytes.load(Relaxed);
+    let unsent = client.output_bytes.load(Relaxed);
+    let buffered = client.buffer_bytes.load(Relaxed).saturating_sub(unsent);
+    let (sub, psub, ssub) = client.subscriptions.lock().counts();
+    let waiting = client.mailbox.len() as u64;
+    let output = unsent + waiting;
     format!(
-        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} \
-         qbuf={buffered} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem={} events=r cmd={} \
-         user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread=0",
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={sub} psub={psub} ssub={ssub} multi={} \
+         watch={} qbuf={buffered} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={output} tot-mem={} \
+         events={} cmd={} user={} redir={} resp={} lib-name={} lib-ver={} io-thread=0 tot-net-in={} tot-net-out={} \
+         tot-cmds={}",
         client.id,
         client.addr,
         client.laddr,
@@ -360,20 +382,32 @@ fn describe(ctx: &Ctx<'_>, client: &ClientInfo) -> String {
         client.db.load(Relaxed),
         client.queued.load(Relaxed),
         client.watching.load(Relaxed),
+        u8::from(output > 0),
         client.memory_bytes(),
+        if output > 0 { "rw" } else { "r" },
         command,
         texts.user,
+        client_tracking::redirection(client),
         texts.resp,
         texts.lib_name,
         texts.lib_version,
+        client.net_in_bytes.load(Relaxed),
+        client.net_out_bytes.load(Relaxed),
+        client.commands.load(Relaxed),
     )
 }
 
 fn flags(client: &ClientInfo, role: &str) -> String {
     let mut flags = role.to_owned();
+    let mode = client.tracking_mode();
     let marks = [
-        ('b', client.is_blocked()),
+        ('O', client.monitor.load(Relaxed)),
+        ('P', client.is_subscriber()),
         ('x', client.queued.load(Relaxed) >= 0),
+        ('b', client.is_blocked()),
+        ('t', mode.has(Mode::ON)),
+        ('R', mode.has(Mode::BROKEN)),
+        ('B', mode.has(Mode::BCAST)),
         ('A', client.killed.load(Relaxed)),
         ('e', client.no_evict.load(Relaxed)),
         ('T', client.no_touch.load(Relaxed)),
@@ -397,7 +431,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn parse(argv: Argv<'_>) -> Result<Self, CommandError> {
+    fn parse(ctx: &Ctx<'_>, argv: Argv<'_>) -> Result<Self, CommandError> {
         let mut filter =
             Self { id: None, kind: None, user: None, addr: None, laddr: None, max_age_s: None, skip_me: true };
         let mut options = Options::new(argv, 2);
@@ -407,7 +441,7 @@ impl Filter {
             match option.to_ascii_lowercase().as_slice() {
                 b"id" => filter.id = Some(positive(value, "client-id should be greater than 0")? as u64),
                 b"type" => filter.kind = Some(ClientType::parse(value)?),
-                b"user" if value == b"default" => filter.user = Some(text()),
+                b"user" if ctx.engine.users.get(value).is_some() => filter.user = Some(text()),
                 b"user" => return Err(CommandError::owned(format!("ERR No such user '{}'", text()))),
                 b"addr" => filter.addr = Some(text()),
                 b"laddr" => filter.laddr = Some(text()),
@@ -452,7 +486,7 @@ fn client_kill(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         }
         ctx.reply.ok();
     } else {
-        let killed = kill(ctx, &Filter::parse(argv)?);
+        let killed = kill(ctx, &Filter::parse(ctx, argv)?);
         ctx.reply.integer(killed);
     }
     Ok(())
@@ -478,7 +512,9 @@ fn client_help(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
         ctx,
         "CLIENT",
         &[
+            ("CACHING (YES|NO)", "Whether the keys of the next command are tracked."),
             ("GETNAME", "The name of this connection."),
+            ("GETREDIR", "The client that is told of changed keys in this one's place."),
             ("ID", "The unique number of this connection."),
             ("INFO", "What the server knows of this connection."),
             ("KILL <ip:port>", "Closes the connection from this address."),
@@ -494,6 +530,11 @@ fn client_help(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
             ("REPLY (ON|OFF|SKIP)", "Turns replies to this connection on or off, or skips one."),
             ("SETINFO (LIB-NAME|LIB-VER) <text>", "Records the client library."),
             ("SETNAME <name>", "Names this connection."),
+            (
+                "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+                "Whether this connection is told of keys that changed.",
+            ),
+            ("TRACKINGINFO", "How this connection tracks keys."),
             ("UNBLOCK <client-id> [TIMEOUT|ERROR]", "Ends the wait of a client that is blocked by a command."),
             ("UNPAUSE", "Ends a PAUSE."),
         ],

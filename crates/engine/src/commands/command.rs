@@ -300,18 +300,24 @@ fn keys_of(words: Argv<'_>) -> Result<Vec<(usize, KeyFlags)>, CommandError> {
     if !entry.command.accepts(words.len()) {
         return Err(INVALID_COUNT);
     }
+    let keys = keys_in(entry, words);
+    if keys.is_empty() && !entry.command.flags.has(Flags::NO_MANDATORY_KEYS) {
+        return Err(INVALID_ARGS);
+    }
+    Ok(keys)
+}
+
+/// Indices and flags of the keys of a request.
+pub(crate) fn keys_in(entry: &Entry, words: Argv<'_>) -> Vec<(usize, KeyFlags)> {
     let mut keys = Vec::new();
-    for (number, spec) in specs.iter().enumerate() {
+    for (number, spec) in entry.command.keys.iter().enumerate() {
         let flags = flags_in_use(entry.command, spec.flags, words);
         match spec.begin {
             Begin::Unknown => keys.extend(key_behind_token(entry.command, number, words).map(|at| (at, flags))),
             _ => keys.extend(spec.positions(words).into_iter().flatten().map(|at| (at, flags))),
         }
     }
-    if keys.is_empty() && !entry.command.flags.has(Flags::NO_MANDATORY_KEYS) {
-        return Err(INVALID_ARGS);
-    }
-    Ok(keys)
+    keys
 }
 
 /// The entry a command line names; a container without a known subcommand's name stands for itself only when alone.

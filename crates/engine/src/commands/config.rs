@@ -114,6 +114,7 @@ fn config_set(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         changed.push(config.set(name, value, true).map_err(|reason| refused(name, &reason))?);
     }
     for name in changed {
+        ctx.engine.config_changed(name);
         ctx.engine.host().config_changed(ctx.engine, name);
     }
     ctx.reply.ok();
@@ -158,6 +159,7 @@ fn config_resetstat(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
     ctx.engine.stats.reset();
     ctx.engine.memory.reset_exceeded();
     ctx.engine.host().reset_lazy_free();
+    ctx.engine.users.denied.reset();
     ctx.reply.ok();
     Ok(())
 }

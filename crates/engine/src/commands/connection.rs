@@ -1,13 +1,15 @@
 //! Commands about the connection itself: PING, ECHO, HELLO, AUTH, SELECT, QUIT, RESET.
 //!
-//! There is one user, `default`, whose password is the parameter `requirepass`.
+//! Users and their passwords are in `acl`; the parameter `requirepass` is the password of the user `default`.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use quiver_resp::{Argv, Protocol};
 
+use crate::acl::log::{Context, Denial, Reason};
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, Locks};
 use crate::commands::args::{Options, integer, integer_32, is};
+use crate::commands::server::modules;
 use crate::commands::transactions::forget_watches;
 use crate::context::Ctx;
 use crate::error::{CommandError, quote_word};
@@ -120,6 +122,12 @@ pub const COMMANDS: &[Command] = &[
 
 fn ping(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     match argv.len() {
+        // A subscriber of RESP2 reads messages only, so this is shaped like one.
+        1 | 2 if ctx.session.protocol == Protocol::Resp2 && ctx.session.shared.is_subscriber() => {
+            ctx.reply.array(2);
+            ctx.reply.bulk(b"pong");
+            ctx.reply.bulk(argv.get(1).unwrap_or_default());
+        }
         1 => ctx.reply.simple("PONG"),
         2 => ctx.reply.bulk(argv.at(1)),
         _ => return Err(CommandError::Arity("ping".into())),
@@ -162,7 +170,10 @@ fn reset(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
     choose_database(ctx, 0);
     speak(ctx, Protocol::Resp2);
     ctx.session.reply_mode = ReplyMode::On;
-    ctx.session.authenticated = ctx.engine.config.get("requirepass").is_empty();
+    ctx.session.authenticated = ctx.engine.users.is_open();
+    ctx.session.become_user(ctx.engine.users.default_user());
+    ctx.engine.leave(&ctx.session.shared);
+    ctx.session.limited = false;
     let shared = &ctx.session.shared;
     shared.no_evict.store(false, Relaxed);
     shared.no_touch.store(false, Relaxed);
@@ -173,7 +184,7 @@ fn reset(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
 
 fn auth(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let (user, password) = match argv.len() {
-        2 if ctx.engine.config.get("requirepass").is_empty() => {
+        2 if ctx.engine.users.default_user().rules().nopass => {
             return Err(CommandError::text(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
                  configuration is correct?",
@@ -183,24 +194,22 @@ fn auth(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         3 => (argv.at(1), argv.at(2)),
         _ => return Err(CommandError::Syntax),
     };
-    authenticate(ctx, user, password)?;
+    authenticate(ctx, argv.at(0), user, password)?;
     ctx.reply.ok();
     Ok(())
 }
 
-fn authenticate(ctx: &mut Ctx<'_>, user: &[u8], password: &[u8]) -> CommandResult {
-    let required = ctx.engine.config.get("requirepass");
-    if user != b"default" || !(required.is_empty() || same_secret(password, required.as_bytes())) {
+/// Goes on as the user a name and password belong to; `command` is the word that asked for it.
+fn authenticate(ctx: &mut Ctx<'_>, command: &[u8], user: &[u8], password: &[u8]) -> CommandResult {
+    let Some(user) = ctx.engine.users.authenticate(user, password) else {
+        let context = if ctx.ks.in_transaction { Context::Multi } else { Context::Toplevel };
+        let denial = Denial { reason: Reason::Auth, context, object: command, username: user };
+        ctx.engine.log_denial(ctx.session, ctx.entry, &denial, ctx.ks.now_ms);
         return Err(CommandError::WrongPass);
-    }
+    };
     ctx.session.authenticated = true;
+    ctx.session.become_user(user);
     Ok(())
-}
-
-/// Compares in a time that does not tell how much of the start was right.
-fn same_secret(given: &[u8], secret: &[u8]) -> bool {
-    let differences = given.iter().zip(secret.iter().cycle()).fold(0, |sum, (a, b)| sum | (a ^ b));
-    differences == 0 && given.len() == secret.len()
 }
 
 /// What HELLO asks for.
@@ -214,9 +223,9 @@ struct Hello<'a> {
 fn hello(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let wanted = parse_hello(argv)?;
     if let Some((user, password)) = wanted.auth {
-        authenticate(ctx, user, password)?;
+        authenticate(ctx, argv.at(0), user, password)?;
     }
-    if !ctx.session.authenticated {
+    if !ctx.session.authenticated && !ctx.engine.users.is_open() {
         return Err(CommandError::text(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> \
              <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
@@ -258,6 +267,8 @@ fn parse_hello(argv: Argv<'_>) -> Result<Hello<'_>, CommandError> {
 
 /// The rest of the conversation is in this protocol, the running reply included.
 fn speak(ctx: &mut Ctx<'_>, protocol: Protocol) {
+    // What waits was spelled in the dialect spoken so far, so it must come before this reply.
+    ctx.session.shared.mailbox.speak(protocol, |bytes| ctx.reply.raw(bytes));
     ctx.session.protocol = protocol;
     ctx.reply.set_protocol(protocol);
     ctx.session.shared.texts.lock().resp = if protocol == Protocol::Resp3 { 3 } else { 2 };
@@ -284,7 +295,7 @@ fn introduce(ctx: &mut Ctx<'_>) {
         reply.bulk(value.as_bytes());
     }
     reply.bulk(b"modules");
-    reply.array(0);
+    modules(reply);
 }
 
 /// A name for a connection: printable and without spaces, so that CLIENT LIST stays readable by programs.

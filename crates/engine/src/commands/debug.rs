@@ -15,6 +15,7 @@ use crate::context::Ctx;
 use crate::digest::{Digest, of_keyspace, of_value};
 use crate::error::{CommandError, quote_word};
 use crate::glob;
+use crate::keyspace::string_value;
 use crate::object::encoding_name;
 
 /// The table entries.
@@ -40,6 +41,10 @@ fn debug(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     }
     match (argv.at(1).to_ascii_lowercase().as_slice(), argv.len()) {
         (b"help", 2) => debug_help(ctx),
+        (b"change-repl-id", 2) => {
+            ctx.engine.host().change_replication_id();
+            ctx.reply.ok();
+        }
         (b"digest", 2) => {
             let digest = of_keyspace(&ctx.ks);
             ctx.reply.simple(&digest.hex());
@@ -47,6 +52,11 @@ fn debug(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         (b"digest-value", 2..) => digest_value(ctx, argv),
         (b"error", 3) => ctx.reply.error_bytes(argv.at(2)),
         (b"object", 3) => return object(ctx, argv.at(2)),
+        (b"pause-cron", 3) => {
+            ctx.engine.state.cron_paused.store(integer(argv.at(2))? != 0, Relaxed);
+            ctx.reply.ok();
+        }
+        (b"populate", 3..=5) => return populate(ctx, argv),
         (b"protocol", 3) => return protocol(&mut ctx.reply, argv.at(2)),
         (b"quicklist-packed-threshold", 3) => return quicklist_packed_threshold(ctx, argv.at(2)),
         (b"reload", _) => return reload(ctx, argv),
@@ -94,6 +104,38 @@ fn reload(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     }
     ctx.ks.release();
     ctx.engine.host().reload(ctx.engine, save)?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// Bytes POPULATE writes at most: they pass through the stream in one unit.
+const POPULATE_BYTES_MAX: u64 = 1 << 30;
+
+/// Makes keys `prefix:0`, `prefix:1`, ... with values `value:0`, ..., cut or filled with zeros to a size. Keys that
+/// exist stay.
+fn populate(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let count = integer(argv.at(2))?.max(0) as u64;
+    let prefix = argv.get(3).unwrap_or(b"key");
+    let size = argv.get(4).map(integer).transpose()?.map(|size| size.max(0) as u64);
+    let each = size.unwrap_or(16).saturating_add(prefix.len() as u64 + 64);
+    if count.saturating_mul(each) > POPULATE_BYTES_MAX {
+        return Err(CommandError::text("ERR too much to populate at once"));
+    }
+    let before = ctx.ks.dirty;
+    for number in 0..count {
+        let name = [prefix, format!(":{number}").as_bytes()].concat();
+        let key = ctx.key(&name);
+        if ctx.ks.contains(key) {
+            continue;
+        }
+        let mut value = format!("value:{number}").into_bytes();
+        value.resize(size.map_or(value.len(), |size| size as usize), 0);
+        ctx.ks.set(key, string_value(&value), None);
+        ctx.replay_as(&[b"SET", &name, &value]);
+    }
+    if ctx.ks.dirty == before {
+        ctx.effects().suppress();
+    }
     ctx.reply.ok();
     Ok(())
 }
@@ -198,10 +240,13 @@ fn debug_help(ctx: &mut Ctx<'_>) {
         ctx,
         "DEBUG",
         &[
+            ("CHANGE-REPL-ID", "Gives the stream of changes a new identity."),
             ("DIGEST", "A digest of the content of every database."),
             ("DIGEST-VALUE <key> [<key> ...]", "Digests of single values."),
             ("ERROR <text>", "Answers the text as an error."),
             ("OBJECT <key>", "How a value is stored."),
+            ("PAUSE-CRON <0|1>", "Whether periodic work rests."),
+            ("POPULATE <count> [<prefix>] [<size>]", "Makes keys with values of a size."),
             (
                 "PROTOCOL <type>",
                 "A reply of this type: string, integer, double, bignum, null, array, set, map, attrib, \

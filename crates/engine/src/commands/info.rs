@@ -9,8 +9,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use quiver_resp::Argv;
 
+use crate::acl::log::Reason;
 use crate::blocking::Waiter;
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, Locks};
+use crate::commands::describe::{VECTOR_MODULE, shown_name};
+use crate::commands::keysizes;
 use crate::context::Ctx;
 use crate::host::RoleReply;
 use crate::stats::{CommandStats, Counter};
@@ -42,9 +45,10 @@ const SECTIONS: &[Section] = &[
     ("stats", "Stats", true, stats),
     ("replication", "Replication", true, replication),
     ("cpu", "CPU", true, |ctx, out| host_section(ctx, "cpu", out)),
-    ("modules", "Modules", true, |_, _| {}),
+    ("modules", "Modules", true, modules),
     ("commandstats", "Commandstats", false, command_stats),
     ("errorstats", "Errorstats", true, error_stats),
+    ("latencystats", "Latencystats", false, latency_stats),
     ("cluster", "Cluster", true, |_, out| out.push_str("cluster_enabled:0\r\n")),
     ("keyspace", "Keyspace", true, keyspace),
 ];
@@ -64,6 +68,11 @@ fn info(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
             write(ctx, &mut text);
         }
     }
+    // Last, because it gives the locks back.
+    if named("keysizes") {
+        text.push_str(if text.is_empty() { "# Keysizes\r\n" } else { "\r\n# Keysizes\r\n" });
+        keysizes::write(ctx, &mut text);
+    }
     ctx.reply.verbatim(*b"txt", text.as_bytes());
     Ok(())
 }
@@ -72,53 +81,84 @@ fn host_section(ctx: &mut Ctx<'_>, name: &str, out: &mut String) {
     ctx.engine.host().info(ctx.engine, name, out);
 }
 
+/// What Redis has as modules. Tools split the line at commas and expect seven parts.
+fn modules(_: &mut Ctx<'_>, out: &mut String) {
+    let _ = write!(out, "module:name={VECTOR_MODULE},ver=1,api=1,filters=0,usedby=[],using=[],options=[]\r\n");
+}
+
 fn clients(ctx: &mut Ctx<'_>, out: &mut String) {
     let clients = ctx.engine.clients.lock();
     let watching = clients.values().filter(|client| client.watching.load(Relaxed) > 0).count();
     let watched: u64 = clients.values().map(|client| client.watching.load(Relaxed)).sum();
     let blocked = clients.values().filter(|client| client.is_blocked()).count();
-    let ends = |waiter: &Waiter| waiter.deadline_ms.is_some();
+    let ends = |waiter: &Waiter| waiter.lasts() && waiter.deadline_ms.is_some();
     let timed = clients.values().filter(|client| client.waiter.lock().as_deref().is_some_and(ends)).count();
     let waited = ctx.ks.waited_keys();
     let buffered = clients.values().map(|client| client.buffer_bytes.load(Relaxed)).max().unwrap_or(0);
     let _ = write!(
         out,
         "connected_clients:{}\r\ncluster_connections:0\r\nmaxclients:{}\r\nclient_recent_max_input_buffer:{buffered}\r\n\
-         client_recent_max_output_buffer:0\r\nblocked_clients:{blocked}\r\ntracking_clients:0\r\npubsub_clients:0\r\n\
+         client_recent_max_output_buffer:0\r\nblocked_clients:{blocked}\r\ntracking_clients:{}\r\npubsub_clients:{}\r\n\
          watching_clients:{watching}\r\nclients_in_timeout_table:{timed}\r\ntotal_watched_keys:{watched}\r\n\
          total_blocking_keys:{waited}\r\ntotal_blocking_keys_on_nokey:0\r\n",
         clients.len(),
         ctx.engine.config.maxclients(),
+        ctx.engine.tracking.clients(),
+        ctx.engine.pubsub.subscribers(),
     );
 }
 
 fn stats(ctx: &mut Ctx<'_>, out: &mut String) {
     let stats = &ctx.engine.stats;
+    let (channels, patterns, shard_channels) = ctx.engine.pubsub.counts();
+    let tracked_items = ctx.engine.tracked_items(&mut ctx.ks);
     let figures: &[(&str, u64)] = &[
         ("total_connections_received", stats.connections_received.load(Relaxed)),
         ("total_commands_processed", stats.sum(|thread| thread.processed.get())),
         ("instantaneous_ops_per_sec", stats.ops_per_second.load(Relaxed)),
         ("total_net_input_bytes", stats.sum(|thread| thread.net_in_bytes.get())),
         ("total_net_output_bytes", stats.sum(|thread| thread.net_out_bytes.get())),
+        ("total_net_repl_input_bytes", 0),
+        ("total_net_repl_output_bytes", 0),
         ("rejected_connections", stats.connections_rejected.load(Relaxed)),
         ("sync_full", stats.full_syncs.load(Relaxed)),
         ("sync_partial_ok", stats.partial_syncs.load(Relaxed)),
         ("sync_partial_err", stats.partial_syncs_refused.load(Relaxed)),
         ("expired_keys", stats.sum(|thread| thread.expired.get())),
         ("expired_subkeys", stats.sum(|thread| thread.expired_fields.get())),
+        ("expired_time_cap_reached_count", 0),
         ("evicted_keys", stats.sum(|thread| thread.evicted.get())),
         ("evicted_clients", stats.evicted_clients.load(Relaxed)),
         ("evicted_scripts", 0),
         ("keyspace_hits", stats.sum(|thread| thread.hits.get())),
         ("keyspace_misses", stats.sum(|thread| thread.misses.get())),
-        ("pubsub_channels", 0),
-        ("pubsub_patterns", 0),
+        ("pubsub_channels", channels as u64),
+        ("pubsub_patterns", patterns as u64),
+        ("pubsubshard_channels", shard_channels as u64),
         ("latest_fork_usec", 0),
         ("total_forks", 0),
+        ("tracking_total_keys", ctx.engine.tracking.keys.load(Relaxed) as u64),
+        ("tracking_total_items", tracked_items as u64),
+        ("tracking_total_prefixes", ctx.engine.tracking.prefixes() as u64),
+        ("client_output_buffer_limit_disconnections", stats.output_limit_disconnections.load(Relaxed)),
+        ("acl_access_denied_auth", ctx.engine.users.denied.get(Reason::Auth)),
+        ("acl_access_denied_cmd", ctx.engine.users.denied.get(Reason::Command)),
+        ("acl_access_denied_key", ctx.engine.users.denied.get(Reason::Key)),
+        ("acl_access_denied_channel", ctx.engine.users.denied.get(Reason::Channel)),
+        ("slave_expires_tracked_keys", 0),
+        ("active_defrag_hits", 0),
+        ("active_defrag_misses", 0),
+        ("active_defrag_key_hits", 0),
+        ("active_defrag_key_misses", 0),
+        ("unexpected_error_replies", 0),
+        ("dump_payload_sanitizations", 0),
         ("total_error_replies", stats.sum(|thread| thread.errors.get())),
     ];
     for (name, value) in figures {
         let _ = write!(out, "{name}:{value}\r\n");
+    }
+    for (name, bytes) in [("input", &stats.net_in_per_second), ("output", &stats.net_out_per_second)] {
+        let _ = write!(out, "instantaneous_{name}_kbps:{:.2}\r\n", bytes.load(Relaxed) as f64 / 1024.0);
     }
     ctx.engine.host().info(ctx.engine, "stats", out);
 }
@@ -158,7 +198,7 @@ fn command_stats(ctx: &mut Ctx<'_>, out: &mut String) {
             out,
             "cmdstat_{}:calls={calls},usec={microseconds:.0},usec_per_call={:.2},rejected_calls={rejected},\
              failed_calls={}\r\n",
-            entry.full_name,
+            shown_name(entry),
             microseconds / calls.max(1) as f64,
             sum(|command| &command.failed),
         );
@@ -168,6 +208,19 @@ fn command_stats(ctx: &mut Ctx<'_>, out: &mut String) {
 fn error_stats(ctx: &mut Ctx<'_>, out: &mut String) {
     for (code, count) in ctx.engine.stats.errors_by_code.lock().iter() {
         let _ = write!(out, "errorstat_{code}:count={count}\r\n");
+    }
+}
+
+fn latency_stats(ctx: &mut Ctx<'_>, out: &mut String) {
+    let percentiles = ctx.engine.config.get("latency-tracking-info-percentiles");
+    for entry in ctx.engine.registry.entries() {
+        let Some(times) = ctx.engine.stats.latency(entry.id) else { continue };
+        let _ = write!(out, "latency_percentiles_usec_{}:", shown_name(entry));
+        for (at, text) in percentiles.split_ascii_whitespace().enumerate() {
+            let us = times.percentile_ns(text.parse().unwrap_or(0.0)) as f64 / 1000.0;
+            let _ = write!(out, "{}p{text}={us:.3}", if at == 0 { "" } else { "," });
+        }
+        out.push_str("\r\n");
     }
 }
 

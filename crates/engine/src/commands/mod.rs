@@ -1,10 +1,13 @@
 //! Commands by family: each file holds the table entries of its commands and their handlers.
 
+pub mod acl;
 pub(crate) mod args;
 pub mod array;
 pub mod bitmap;
 pub mod client;
+mod client_tracking;
 mod client_wait;
+pub mod cluster;
 pub mod command;
 pub mod config;
 pub mod connection;
@@ -14,13 +17,19 @@ pub mod generic;
 pub mod geo;
 pub mod hash;
 pub(crate) mod help;
+pub mod hotkeys;
 pub mod hyperloglog;
 pub mod info;
+pub(crate) mod keysizes;
+pub mod latency;
 pub mod list;
 pub mod memory;
+pub mod monitor;
+pub mod pubsub;
 pub mod replication;
 pub mod server;
 pub mod set;
+pub mod slowlog;
 pub mod sort;
 pub mod stream;
 pub mod string;
@@ -35,7 +44,9 @@ use crate::command::Command;
 pub const TABLES: &[&[Command]] = &[
     bitmap::COMMANDS,
     array::COMMANDS,
+    acl::COMMANDS,
     client::COMMANDS,
+    cluster::COMMANDS,
     command::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,
@@ -52,9 +63,13 @@ pub const TABLES: &[&[Command]] = &[
     hash::expire::COMMANDS,
     hash::expiring::COMMANDS,
     hash::himport::COMMANDS,
+    hotkeys::COMMANDS,
     info::COMMANDS,
     list::COMMANDS,
+    latency::COMMANDS,
     memory::COMMANDS,
+    monitor::COMMANDS,
+    pubsub::COMMANDS,
     replication::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,
@@ -68,6 +83,7 @@ pub const TABLES: &[&[Command]] = &[
     stream::pending::COMMANDS,
     stream::range::COMMANDS,
     stream::read::COMMANDS,
+    slowlog::COMMANDS,
     string::COMMANDS,
     transactions::COMMANDS,
     vset::COMMANDS,

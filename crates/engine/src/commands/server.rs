@@ -1,10 +1,11 @@
 //! Commands about the server as a whole: sizes, flushing, snapshots, time, the end.
 
-use quiver_resp::Argv;
+use quiver_resp::{Argv, Encoder};
 
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, Locks};
 use crate::commands::args::{integer, integer_32, is};
 use crate::commands::connection::database;
+use crate::commands::describe::VECTOR_MODULE;
 use crate::commands::help::help;
 use crate::context::Ctx;
 use crate::error::CommandError;
@@ -283,12 +284,26 @@ fn abort_shutdown(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 }
 
 fn module_list(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
-    ctx.reply.array(0);
+    modules(&mut ctx.reply);
     Ok(())
 }
 
+/// What Redis has as modules and is built in here: clients look for the names.
+pub(crate) fn modules(reply: &mut Encoder<'_>) {
+    reply.array(1);
+    reply.map(4);
+    reply.bulk(b"name");
+    reply.bulk(VECTOR_MODULE.as_bytes());
+    reply.bulk(b"ver");
+    reply.integer(1);
+    reply.bulk(b"path");
+    reply.bulk(b"");
+    reply.bulk(b"args");
+    reply.array(0);
+}
+
 fn module_help(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
-    help(ctx, "MODULE", &[("LIST", "The modules present: none, everything is built in.")]);
+    help(ctx, "MODULE", &[("LIST", "The modules present, all of them built in.")]);
     Ok(())
 }
 

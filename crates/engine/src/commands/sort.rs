@@ -79,12 +79,14 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn sort(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let request = Request::parse(argv, true)?;
+    let may_read_all = ctx.session.user.reads_every_key(ctx.entry, argv);
+    let request = Request::parse(argv, true, may_read_all)?;
     run(ctx, argv, request)
 }
 
 fn sort_ro(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let request = Request::parse(argv, false)?;
+    let may_read_all = ctx.session.user.reads_every_key(ctx.entry, argv);
+    let request = Request::parse(argv, false, may_read_all)?;
     run(ctx, argv, request)
 }
 
@@ -103,7 +105,8 @@ struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    fn parse(argv: Argv<'a>, may_store: bool) -> Result<Self, CommandError> {
+    /// `may_read_all`: the user may read any key a pattern names.
+    fn parse(argv: Argv<'a>, may_store: bool, may_read_all: bool) -> Result<Self, CommandError> {
         let mut request = Self {
             by: None,
             sorted: true,
@@ -142,12 +145,19 @@ impl<'a> Request<'a> {
                 }
                 () if is(word, "by") => {
                     let pattern = options.value()?;
-                    request.sorted &= before_nul(pattern).contains(&b'*');
+                    let names_keys = before_nul(pattern).contains(&b'*');
+                    if names_keys && !may_read_all {
+                        return Err(denied("BY"));
+                    }
+                    request.sorted &= names_keys;
                     request.by = Some(pattern);
                     1
                 }
                 () if is(word, "get") => {
                     request.get.push(options.value()?);
+                    if !may_read_all {
+                        return Err(denied("GET"));
+                    }
                     1
                 }
                 () => return Err(CommandError::Syntax),
@@ -163,6 +173,10 @@ impl<'a> Request<'a> {
         let count = usize::try_from(self.count).unwrap_or(usize::MAX);
         start..start.saturating_add(count).min(len)
     }
+}
+
+fn denied(option: &str) -> CommandError {
+    CommandError::owned(format!("ERR {option} option of SORT denied due to insufficient ACL permissions."))
 }
 
 /// An element with what it is sorted by.
@@ -205,6 +219,11 @@ fn load(ctx: &mut Ctx<'_>, key: Key<'_>) -> Result<(Vec<Vec<u8>>, bool), Command
     match ctx.ks.get(key).map(|entry| entry.value()) {
         None => Ok((Vec::new(), false)),
         Some(ValueRef::Object(Object::List(list))) => Ok((list.iter().map(|item| item.to_vec()).collect(), false)),
+        Some(ValueRef::Object(Object::SortedSet(set))) => {
+            let mut members = Vec::with_capacity(set.len());
+            set.for_each(|member, _| members.push(member.to_vec()));
+            Ok((members, false))
+        }
         Some(ValueRef::Object(Object::Set(set))) => Ok((set.iter().map(|item| item.to_vec()).collect(), true)),
         Some(_) => Err(CommandError::WrongType),
     }

@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use quiver_resp::Argv;
 
+use crate::acl::log::Context;
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, KeyFlags, KeySpec, Locks};
 use crate::context::Ctx;
 use crate::dispatch::call;
 use crate::error::CommandError;
 use crate::keyspace::KeyHasher;
-use crate::session::{Session, Transaction};
+use crate::registry::Entry;
+use crate::session::{Role, Session, Transaction};
 
 /// The table entries.
 pub const COMMANDS: &[Command] = &[
@@ -111,13 +113,30 @@ fn exec(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
     ctx.ks.in_transaction = true;
     for (entry, argv) in &multi.queue {
         ctx.located = None;
-        call(ctx, entry, argv.as_argv());
+        // The command before may have asked for events or keys.
+        ctx.engine.listen(&mut ctx.ks);
+        match permit_queued(ctx, entry, argv.as_argv()) {
+            Ok(()) => {
+                call(ctx, entry, argv.as_argv());
+            }
+            Err(error) => ctx.reply.error(&error.to_string()),
+        }
     }
     ctx.ks.in_transaction = false;
     ctx.entry = exec;
     // The queued commands have left their own effects; EXEC itself is not part of the unit.
     ctx.ks.effects.suppress();
     Ok(())
+}
+
+/// A command that was taken may be forbidden by now.
+fn permit_queued(ctx: &Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> CommandResult {
+    let session = &*ctx.session;
+    if session.user.is_unrestricted() || session.role == Role::Primary {
+        return Ok(());
+    }
+    let checked = ctx.engine.check_permissions(session, entry, argv, Context::Multi, ctx.ks.now_ms);
+    checked.map_err(|denied| denied.since_queued())
 }
 
 fn watch(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {

@@ -28,9 +28,9 @@ fn limit(config: &Config) -> Option<u64> {
 }
 
 impl ClientInfo {
-    /// Bytes this client takes: its buffers and what every client takes.
+    /// Bytes this client takes: its buffers, the messages that wait for it and what every client takes.
     pub fn memory_bytes(&self) -> u64 {
-        self.buffer_bytes.load(Relaxed) + size_of::<Self>() as u64
+        self.buffer_bytes.load(Relaxed) + self.mailbox.len() as u64 + size_of::<Self>() as u64
     }
 
     fn is_link(&self) -> bool {
@@ -44,22 +44,22 @@ impl Engine {
         let before = client.buffer_bytes.swap(bytes, Relaxed);
         if before != bytes {
             self.memory.add_client_buffers(bytes.wrapping_sub(before) as i64);
-            if bytes > before {
+            if bytes > before && self.clients_may_be_over() {
                 self.evict_clients();
             }
         }
     }
 
+    /// Whether clients come near their limit, told without looking at each. Messages that wait are not in it.
+    fn clients_may_be_over(&self) -> bool {
+        let Some(limit) = limit(&self.config) else { return false };
+        let bare = || self.clients.lock().len() as u64 * size_of::<ClientInfo>() as u64;
+        self.memory.client_buffers() >= limit / 2 || bare() >= limit / 2
+    }
+
     /// Closes the largest clients until the others are within the limit; gives how many.
     pub fn evict_clients(&self) -> usize {
         let Some(limit) = limit(&self.config) else { return 0 };
-        if self.memory.client_buffers() < limit / 2 {
-            // Not even close: what clients take beside their buffers is looked at once there is a reason to.
-            let bytes = self.clients.lock().len() as u64 * size_of::<ClientInfo>() as u64;
-            if bytes < limit / 2 {
-                return 0;
-            }
-        }
         let clients: Vec<_> = self.clients.lock().values().map(Arc::clone).collect();
         let mut clients: Vec<_> = clients
             .into_iter()

@@ -26,6 +26,7 @@ pub use policy::{Order, Policy, Stamps};
 
 use crate::engine::{Engine, Freeing, Worker};
 use crate::keyspace::{KeyHasher, KeyTable, Keyspace, SHARDS};
+use crate::mailbox::Sender;
 use crate::object::Object;
 use crate::rng::Rng;
 use pool::Pool;
@@ -174,6 +175,7 @@ impl Evictor {
                 self.weights_left = self.weights_left.saturating_sub(1);
             }
         }
+        engine.announce(&mut ks, Sender { id: 0, now_ms });
         engine.close_hold(ks, &mut worker.rng, Freeing::Evicted);
         worker.effects = effects;
         Some(evicted)

@@ -131,22 +131,15 @@ impl Stamps {
         self.order == Order::Lrm
     }
 
-    /// The clock for one access, with a random number of its own.
-    #[inline]
-    pub fn advance(&mut self) -> Self {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        *self
-    }
-
     /// The stamp of a new entry, and of one that was just changed under LRM.
     #[inline]
     pub fn fresh(&self) -> u32 {
         if self.counts() { self.minutes << COUNTER_BITS | COUNTER_START } else { self.seconds }
     }
 
-    /// Marks an access.
+    /// Marks an access: under most policies one store.
     #[inline]
-    pub fn touch<O>(&self, entry: &EntryRef<'_, O>) {
+    pub fn touch<O>(&mut self, entry: &EntryRef<'_, O>) {
         match self.order {
             Order::Lrm => {}
             Order::Lfu => entry.set_access(self.counted(entry.access())),
@@ -161,8 +154,12 @@ impl Stamps {
     }
 
     /// The stamp of an entry whose value is overwritten: its counter goes on.
-    pub fn overwritten(&self, old: Option<u32>) -> u32 {
-        old.filter(|_| self.counts()).map_or(self.fresh(), |old| self.counted(old))
+    #[inline]
+    pub fn overwritten(&mut self, old: Option<u32>) -> u32 {
+        match old {
+            Some(old) if self.counts() => self.counted(old),
+            _ => self.fresh(),
+        }
     }
 
     /// A stamp `idle_s` seconds old; `None` where stamps are counters.
@@ -202,8 +199,9 @@ impl Stamps {
         counter.saturating_sub(elapsed.checked_div(self.decay_minutes).unwrap_or(0))
     }
 
-    /// The stamp after one more access.
-    fn counted(&self, stamp: u32) -> u32 {
+    /// The stamp after one more access, for which a random number is drawn.
+    fn counted(&mut self, stamp: u32) -> u32 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let counter = self.decayed(stamp);
         let above = u64::from(counter.saturating_sub(COUNTER_START));
         // Grows with probability 1 / (above * factor + 1): the random number falls into the first of so many parts.
@@ -247,7 +245,7 @@ mod tests {
         let mut stamp = clock.fresh();
         let mut after = |accesses: usize| {
             for _ in 0..accesses {
-                stamp = clock.advance().counted(stamp);
+                stamp = clock.counted(stamp);
             }
             clock.frequency(stamp).unwrap()
         };

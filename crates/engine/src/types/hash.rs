@@ -192,6 +192,12 @@ impl Hash {
                 return fill(list, pairs);
             }
         }
+        if let Content::Shared(shared) = &mut self.0
+            && pairs.iter().all(|(_, value)| value.len() <= limits.value_bytes)
+            && shared.overwrite(pairs.iter().copied())
+        {
+            return 0;
+        }
         pairs.iter().filter(|(field, value)| self.set(field, value, limits)).count()
     }
 

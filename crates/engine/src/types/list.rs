@@ -107,7 +107,7 @@ impl List {
         let Content::Small(list) = &mut self.0 else { return };
         let (count, bytes) = elements.fold((0, 0), |(count, bytes), element| (count + 1, bytes + element.len()));
         if limits.exceeded_by(list.as_bytes().len() + bytes, list.len() + count) {
-            self.0 = Content::Large(Box::new(QuickList::from_pack(std::mem::take(list))));
+            self.0 = Content::Large(Box::new(QuickList::from_pack(std::mem::take(list), limits)));
         }
     }
 

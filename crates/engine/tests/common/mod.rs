@@ -177,6 +177,15 @@ pub(crate) fn show(mut reply: &[u8]) -> String {
     text
 }
 
+/// [`show`] for any number of replies and messages.
+pub(crate) fn show_all(mut bytes: &[u8]) -> Vec<String> {
+    let mut all = Vec::new();
+    while !bytes.is_empty() {
+        all.push(show_next(&mut bytes));
+    }
+    all
+}
+
 fn show_next(reply: &mut &[u8]) -> String {
     let end = reply.windows(2).position(|pair| pair == b"\r\n").unwrap();
     let line = printable(&reply[..end]);
@@ -211,5 +220,6 @@ fn printable(bytes: &[u8]) -> String {
 /// Every test file uses another part of this; naming all of it here keeps each of them free of warnings.
 const _: () = {
     let _ = (START_MS, Harness::new, Harness::run3, Harness::digest, Harness::expect, Harness::expect3);
+    let _ = show_all;
     let _ = (Replicated::new, Replicated::run, |pair: &Replicated| pair.last.len());
 };

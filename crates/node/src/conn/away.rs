@@ -36,7 +36,12 @@ async fn run_elsewhere(place: &Place) -> bool {
     let Some((session, reply)) = helpers.run(Arc::clone(&engine), session, argv).await else { return false };
     let peer = place.with(|conn| {
         conn.session = session;
-        conn.peer.leave(reply);
+        let client = &conn.session.shared;
+        if engine.config.output_limits.of(client.output_class()).over_hard(reply.len() as u64) {
+            engine.close_slow(client);
+        } else {
+            conn.peer.leave(reply);
+        }
         conn.note_buffers(&engine);
         Arc::clone(&conn.peer)
     });

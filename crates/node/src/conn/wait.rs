@@ -13,7 +13,7 @@ use tokio::net::tcp::OwnedReadHalf;
 
 use super::{Next, Place, poll_killed};
 use crate::clock::now_ms;
-use crate::turns::{INPUT_STEP, Shared, with_shared};
+use crate::turns::{INPUT_STEP, Shared, take_messages, with_shared};
 
 /// Waits until the command has its reply, or may be tried again, and says how the connection goes on.
 pub(super) async fn wait(half: &mut OwnedReadHalf, place: &Place) -> Next {
@@ -39,6 +39,9 @@ impl Shared {
         }
         if let Some(next) = self.end_wait(index) {
             return Poll::Ready(next);
+        }
+        if self.conns[index].peer.is_stuck() {
+            return Poll::Ready(Next::Wait);
         }
         let pending = &mut self.conns[index].pending;
         while pending.len() < self.engine.config.client_query_buffer_limit() {
@@ -67,8 +70,15 @@ impl Shared {
         let (output, start) = self.outbox.begin();
         let over = self.engine.end_wait(&mut conn.session, output, now_ms)
             && self.engine.postponed_until(&mut conn.session, now_ms).is_none();
+        // Messages do not wait for the command. Where the socket takes no more they stay where they are bounded.
+        if !conn.peer.is_stuck() {
+            take_messages(&conn.session.shared, output);
+        }
         self.worker.stats.net_out_bytes.add((output.len() - start) as u64);
         self.outbox.end(&conn.peer);
+        if !over {
+            self.outbox.flush();
+        }
         over.then_some(if conn.pending.is_empty() { Next::Read } else { Next::More })
     }
 }

@@ -50,7 +50,7 @@ fn time_ends_a_wait() {
     let server = start(&[]);
     let mut connection = connect(&server);
     let started = Instant::now();
-    assert_eq!(run(&mut connection, "BLPOP l 0.15"), Value::Null);
+    assert_eq!(run(&mut connection, "BLPOP l 0.15"), Value::NullArray);
     assert!(started.elapsed() >= Duration::from_millis(150), "{:?}", started.elapsed());
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert_eq!(run(&mut connection, "PING"), Value::Simple(b"PONG".to_vec()));

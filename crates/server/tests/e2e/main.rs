@@ -9,5 +9,7 @@ mod grpc;
 mod memory;
 mod persistence;
 mod protocol;
+mod pubsub;
 mod replication;
 mod support;
+mod users;

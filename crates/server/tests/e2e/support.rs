@@ -83,6 +83,7 @@ pub(crate) fn fill(connection: &mut Connection) {
     for i in 0..50 {
         run(connection, &format!("SET string:{i} value:{i}"));
         run(connection, &format!("HSET hash:{i} field {i} other {}", "x".repeat(i)));
+        run(connection, &format!("RPUSH list:{i} first {i} {}", "z".repeat(i * 300)));
         let (x, y, z) = ((i as f32).sin(), (i as f32).cos(), (i as f32 * 0.7).sin());
         run(connection, &format!("VADD vectors VALUES 3 {x} {y} {z} element:{i} SETATTR {{\"n\":{i}}}"));
         run(connection, &format!("VADD binary VALUES 3 {x} {y} {z} element:{i} BIN"));

@@ -121,6 +121,19 @@ fn a_key_of_a_pair_is_found_and_an_equal_value_is_not() {
 }
 
 #[test]
+fn memory_is_given_back_once_most_of_it_is_unused() {
+    let mut list: ListPack = (0..1000).map(Item::Int).collect();
+    let full = list.allocation_bytes();
+    list.remove(list.first().unwrap(), 500);
+    list.shrink_if_sparse();
+    assert_eq!(list.allocation_bytes(), full);
+    list.remove(list.first().unwrap(), 490);
+    list.shrink_if_sparse();
+    assert!(list.allocation_bytes() < full / 16, "{} bytes", list.allocation_bytes());
+    assert_eq!(list.iter().collect::<Vec<_>>(), (990..1000).map(Item::Int).collect::<Vec<_>>());
+}
+
+#[test]
 fn damage_is_refused_with_its_reason() {
     let good = list(&[b"hello", b"12"]).into_bytes();
     let damaged = |change: &dyn Fn(&mut Vec<u8>)| {
@@ -214,6 +227,8 @@ proptest! {
             prop_assert_eq!(list.get(model.len()), None);
             for (i, string) in model.iter().enumerate() {
                 prop_assert!(list.get(i).is_some_and(|item| item.is(string)));
+                prop_assert!(list.iter_from(i).map(|item| item.to_vec()).eq(model[i..].iter().cloned()));
+                prop_assert!(list.iter_before(i).map(|item| item.to_vec()).eq(model[..i].iter().cloned()));
                 let first = model.iter().position(|other| other == string).and_then(|first| list.at(first));
                 prop_assert_eq!(list.find(string, 1), first);
             }

@@ -1,6 +1,8 @@
 //! Which commands are tried together.
 
+pub(super) mod acl;
 mod lists;
+mod pubsub;
 mod sets;
 mod streams;
 pub(super) mod zset;
@@ -288,6 +290,8 @@ pub fn all() -> Vec<Family> {
         }),
         family("transactions", 2, &[TRANSACTIONS], |_| None),
         family("connection", 2, &[CONNECTION], |_| None),
+        family("pubsub", 2, &[pubsub::PUBSUB], |_| None),
+        family("acl", 2, &[acl::TEMPLATES], acl::transactions),
         family("vset", 1, &[VSET], |_| None),
         family("zset", 1, &[zset::ZSET, SEEDS], zset_scans),
         family("geo", 1, &[zset::GEO], |_| None),

@@ -353,6 +353,7 @@ pub fn push(pool: &str, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
         "parameter" => rng.pick(PARAMETERS).as_bytes().to_vec(),
         "setting" => rng.pick(SETTINGS).as_bytes().to_vec(),
         "command" => rng.pick(COMMANDS).as_bytes().to_vec(),
+        "rule" => super::families::acl::rule(rng),
         "sample" => return out.extend(rng.pick(SAMPLES).split(' ').map(|word| word.as_bytes().to_vec())),
         "member" => or_odd(rng, MEMBERS, ODD_MEMBERS, 6),
         "members" => return push_many(rng, out, 600),
@@ -368,9 +369,8 @@ pub fn push(pool: &str, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
         "fields" => return push_fields(rng, out, false),
         "fieldvalues" => return push_fields(rng, out, true),
         "vector" => return push_vector(rng, out),
-        "zkey" | "gkey" | "longmember" | "score" | "scoreend" | "lexend" | "unit" | "lon" | "lat" | "distance" => {
-            super::families::zset::word(pool, rng)
-        }
+        "zkey" | "gkey" | "zmember" | "longmember" | "score" | "scoreend" | "lexend" | "unit" | "lon" | "lat"
+        | "distance" => super::families::zset::word(pool, rng),
         other => panic!("no pool of words is called {other}"),
     };
     out.push(word);

@@ -7,6 +7,7 @@ use crate::command::CommandResult;
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::keyspace::Key;
+use crate::notify::Class;
 use crate::number::parse_u64;
 use crate::types::array::{Array, INDEX_MAX};
 
@@ -69,7 +70,9 @@ pub(super) fn ardelrange(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 fn removed_some(ctx: &mut Ctx<'_>, key: Key<'_>, removed: usize) {
     if removed > 0 {
         changed(ctx, key, removed);
-        ctx.ks.delete_if_empty(key);
+        if ctx.ks.delete_if_empty(key) {
+            ctx.ks.notify(Class::GENERIC, "del", key.name);
+        }
     }
     ctx.reply.integer(removed as i64);
 }

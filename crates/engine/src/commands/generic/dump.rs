@@ -14,6 +14,7 @@ use crate::commands::args::{Options, integer, is};
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::keyspace::{ExpiryRule, Key};
+use crate::notify::Class;
 use crate::object::Object;
 
 /// The table entries.
@@ -88,10 +89,12 @@ fn restore(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if expire_at_ms.is_some_and(|at| at <= ctx.ks.now_ms) && ctx.ks.expiry == ExpiryRule::Delete {
         // Dead on arrival: all that is left of it is that it replaced something.
         if ctx.ks.delete(key) {
+            ctx.ks.notify(Class::GENERIC, "del", key.name);
             ctx.replay_as(&[b"DEL", key.name]);
         }
     } else {
         place(ctx, key, value, expire_at_ms, &wish);
+        ctx.ks.notify(Class::GENERIC, "restore", key.name);
         replay(ctx, argv, expire_at_ms, &wish);
     }
     ctx.reply.ok();
@@ -154,7 +157,7 @@ fn unseal(sealed: &[u8]) -> Result<Value<'static, Object>, CommandError> {
 
 /// Stores the value, as last used when the client says.
 fn place(ctx: &mut Ctx<'_>, key: Key<'_>, value: Value<'static, Object>, expire_at_ms: Option<i64>, wish: &Wish<'_>) {
-    ctx.ks.set(key, value, expire_at_ms);
+    ctx.ks.set_anew(key, value, expire_at_ms);
     let idle = wish.idle_s.and_then(|(idle_s, _)| ctx.ks.stamps.idle_since(idle_s));
     let frequency = wish.frequency.and_then(|counter| ctx.ks.stamps.with_frequency(counter));
     if let Some(stamp) = idle.or(frequency)

@@ -10,6 +10,7 @@ use crate::commands::args::{Unit, absolute_ms, integer, is};
 use crate::context::Ctx;
 use crate::error::{CommandError, quote_within};
 use crate::keyspace::ExpiryRule;
+use crate::notify::Class;
 
 /// The table entries.
 pub const COMMANDS: &[Command] = &[
@@ -184,9 +185,11 @@ fn set_expiry(ctx: &mut Ctx<'_>, argv: Argv<'_>, unit: Unit) -> CommandResult {
     if holds {
         if at_ms <= ctx.ks.now_ms && ctx.ks.expiry == ExpiryRule::Delete {
             ctx.ks.delete(key);
+            ctx.ks.notify(Class::GENERIC, "del", key.name);
             ctx.replay_as(&[b"DEL", key.name]);
         } else {
             ctx.ks.set_expire(key, Some(at_ms));
+            ctx.ks.notify(Class::GENERIC, "expire", key.name);
             ctx.replay_as(&[b"PEXPIREAT", key.name, IntText::new(at_ms).as_bytes()]);
         }
     }
@@ -284,6 +287,7 @@ fn persist(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let expires = ctx.ks.peek(key).is_some_and(|entry| entry.expire_at().is_some());
     if expires {
         ctx.ks.set_expire(key, None);
+        ctx.ks.notify(Class::GENERIC, "persist", key.name);
     }
     ctx.reply.integer(i64::from(expires));
     Ok(())

@@ -14,6 +14,7 @@ use quiver_resp::Argv;
 
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, KeyFlags, KeySpec};
 use crate::context::Ctx;
+use crate::notify::Class;
 use crate::object::type_name;
 
 /// The table entries.
@@ -101,7 +102,13 @@ fn touch(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 }
 
 fn del(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    count(ctx, argv, |ctx, name| ctx.ks.delete(ctx.key(name)))
+    count(ctx, argv, |ctx, name| {
+        let there = ctx.ks.delete(ctx.key(name));
+        if there {
+            ctx.ks.notify(Class::GENERIC, "del", name);
+        }
+        there
+    })
 }
 
 /// As DEL, which leaves the freeing of what is large to the background as well.

@@ -177,5 +177,5 @@ fn object_help(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
 /// The entry a subcommand is about; looking does not count as a use.
 fn look<'c>(ctx: &'c mut Ctx<'_>, argv: Argv<'_>) -> Option<KeyEntry<'c>> {
     let key = ctx.key(argv.at(2));
-    ctx.ks.look(key)
+    ctx.ks.look_silently(key)
 }

@@ -12,6 +12,7 @@ use crate::commands::connection::database;
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::keyspace::{Key, KeyEntry};
+use crate::notify::Class;
 use crate::object::Object;
 
 /// The table entries.
@@ -113,7 +114,10 @@ fn copy(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     };
     let free = replace || !in_db(ctx, db, |ctx| ctx.ks.contains(to));
     if free {
-        in_db(ctx, db, |ctx| parcel.deliver(ctx, to));
+        in_db(ctx, db, |ctx| {
+            parcel.deliver(ctx, to);
+            ctx.ks.notify(Class::GENERIC, "copy_to", to.name);
+        });
     }
     ctx.reply.integer(i64::from(free));
     Ok(())
@@ -129,6 +133,8 @@ fn move_(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if moves {
         let parcel = Parcel::pick_up(ctx, key);
         in_db(ctx, db, |ctx| parcel.deliver(ctx, key));
+        ctx.ks.notify(Class::GENERIC, "move_from", key.name);
+        in_db(ctx, db, |ctx| ctx.ks.notify(Class::GENERIC, "move_to", key.name));
     }
     ctx.reply.integer(i64::from(moves));
     Ok(())
@@ -142,7 +148,7 @@ fn rename(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if from.name != to.name {
         // What stands there goes first, so that an expired one leaves its DEL in front of this command.
         ctx.ks.contains(to);
-        Parcel::pick_up(ctx, from).deliver(ctx, to);
+        move_to(ctx, from, to);
     }
     ctx.reply.ok();
     Ok(())
@@ -155,10 +161,17 @@ fn renamenx(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     }
     let free = !ctx.ks.contains(to);
     if free {
-        Parcel::pick_up(ctx, from).deliver(ctx, to);
+        move_to(ctx, from, to);
     }
     ctx.reply.integer(i64::from(free));
     Ok(())
+}
+
+/// Moves the value of a key that was just seen to another name.
+fn move_to(ctx: &mut Ctx<'_>, from: Key<'_>, to: Key<'_>) {
+    Parcel::pick_up(ctx, from).deliver(ctx, to);
+    ctx.ks.notify(Class::GENERIC, "rename_from", from.name);
+    ctx.ks.notify(Class::GENERIC, "rename_to", to.name);
 }
 
 /// The database an argument names.
@@ -202,7 +215,7 @@ impl Parcel {
     }
 
     fn deliver(self, ctx: &mut Ctx<'_>, key: Key<'_>) {
-        ctx.ks.set(key, self.value, self.expire_at_ms);
+        ctx.ks.set_anew(key, self.value, self.expire_at_ms);
         if !self.edited && self.access.is_none() {
             return;
         }

@@ -187,13 +187,13 @@ pub(super) fn is_past(ctx: &Ctx<'_>, at_ms: i64) -> bool {
 pub(super) fn expiry_set(ctx: &mut Ctx<'_>, key: Key<'_>, fields: &[&[u8]], at_ms: i64) {
     if is_past(ctx, at_ms) {
         replay(ctx, &[b"HDEL", key.name], fields);
-        return fields_deleted(ctx, key, fields.len());
+        return fields_deleted(ctx, key, fields);
     }
     let (at, count) = (IntText::new(at_ms), IntText::new(fields.len() as i64));
     replay(ctx, &[b"HPEXPIREAT", key.name, at.as_bytes(), b"FIELDS", count.as_bytes()], fields);
     ctx.ks.changed(&key);
     ctx.ks.dirty += fields.len() as u64 - 1;
-    ctx.ks.notify(Class::HASH, "hexpire", key.name);
+    ctx.ks.notify_fields(Class::HASH, "hexpire", key.name, fields.iter().copied());
 }
 
 /// Replays as these words with the fields behind them.
@@ -306,5 +306,5 @@ pub(super) fn persisted(ctx: &mut Ctx<'_>, key: Key<'_>, fields: &[&[u8]]) {
     replay(ctx, &[b"HPERSIST", key.name, b"FIELDS", count.as_bytes()], fields);
     ctx.ks.changed(&key);
     ctx.ks.dirty += fields.len() as u64 - 1;
-    ctx.ks.notify(Class::HASH, "hpersist", key.name);
+    ctx.ks.notify_fields(Class::HASH, "hpersist", key.name, fields.iter().copied());
 }

@@ -105,7 +105,7 @@ fn hgetdel(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let removed = answer(ctx, key, fields, Then::Delete)?;
     if !removed.is_empty() {
         replay(ctx, &[b"HDEL", key.name], &removed);
-        fields_deleted(ctx, key, removed.len());
+        fields_deleted(ctx, key, &removed);
     }
     Ok(())
 }
@@ -215,7 +215,9 @@ fn hgetex(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     ctx.ks.value_mut::<Hash>(key)?;
     let wish = Wish::to_get(ctx, argv)?;
     ctx.ks.expire_fields(key, wish.fields.names());
-    if let (Some(hash), Expiry::At(_)) = (ctx.ks.value_mut::<Hash>(key)?, wish.expiry) {
+    if wish.expiry != Expiry::None
+        && let Some(hash) = ctx.ks.value_mut::<Hash>(key)?
+    {
         hash.make_volatile();
     }
     let then = match wish.expiry {
@@ -276,10 +278,10 @@ fn written(ctx: &mut Ctx<'_>, key: Key<'_>, wish: &Wish<'_>) {
     words.extend([b"FIELDS", count.as_bytes()]);
     ctx.ks.changed(&key);
     ctx.ks.dirty += wish.fields.len() as u64 - 1;
-    ctx.ks.notify(Class::HASH, "hset", key.name);
+    ctx.ks.notify_fields(Class::HASH, "hset", key.name, fields.iter().copied());
     let Expiry::At(at_ms) = wish.expiry else { return replay(ctx, &words, &fields) };
     if !is_past(ctx, at_ms) {
-        ctx.ks.notify(Class::HASH, "hexpire", key.name);
+        ctx.ks.notify_fields(Class::HASH, "hexpire", key.name, fields.iter().copied());
         return replay(ctx, &words, &fields);
     }
     let mut removed: Vec<&[u8]> = Vec::new();
@@ -289,5 +291,5 @@ fn written(ctx: &mut Ctx<'_>, key: Key<'_>, wish: &Wish<'_>) {
         debug_assert_eq!(before, hash.earliest(), "removing fields leaves the time to look at");
     }
     replay(ctx, &[b"HDEL", key.name], &removed);
-    fields_deleted(ctx, key, removed.len());
+    fields_deleted(ctx, key, &removed);
 }

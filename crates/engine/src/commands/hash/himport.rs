@@ -125,7 +125,7 @@ fn himport_set(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     ctx.ks.value_or_new::<Hash>(key)?.set_all(&pairs, limits);
     ctx.ks.changed(&key);
     ctx.ks.dirty += pairs.len() as u64 - 1;
-    ctx.ks.notify(Class::HASH, "hset", key.name);
+    ctx.ks.notify_fields(Class::HASH, "hset", key.name, pairs.iter().map(|(field, _)| *field));
     ctx.reply.ok();
     Ok(())
 }

@@ -38,7 +38,7 @@ fn set_pairs(ctx: &mut Ctx<'_>, argv: Argv<'_>, name: &'static str) -> Result<us
     let added = ctx.ks.value_or_new::<Hash>(key)?.set_all(&pairs, limits);
     ctx.ks.changed(&key);
     ctx.ks.dirty += pairs.len() as u64 - 1;
-    ctx.ks.notify(Class::HASH, "hset", key.name);
+    ctx.ks.notify_fields(Class::HASH, "hset", key.name, pairs.iter().map(|(field, _)| *field));
     Ok(added)
 }
 
@@ -50,7 +50,7 @@ pub(super) fn hsetnx(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if is_new {
         hash.set(argv.at(2), argv.at(3), limits);
         ctx.ks.changed(&key);
-        ctx.ks.notify(Class::HASH, "hset", key.name);
+        ctx.ks.notify_fields(Class::HASH, "hset", key.name, [argv.at(2)].into_iter());
     }
     ctx.reply.integer(is_new.into());
     Ok(())
@@ -60,21 +60,21 @@ pub(super) fn hdel(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
     ctx.ks.expire_fields(key, argv.from(2).iter());
     let removed = match ctx.ks.value_mut::<Hash>(key)? {
-        Some(hash) => argv.from(2).iter().filter(|field| hash.remove(field)).count(),
-        None => 0,
+        Some(hash) => argv.from(2).iter().filter(|field| hash.remove(field)).collect::<SmallVec<[&[u8]; 8]>>(),
+        None => SmallVec::new(),
     };
-    if removed > 0 {
-        fields_deleted(ctx, key, removed);
+    if !removed.is_empty() {
+        fields_deleted(ctx, key, &removed);
     }
-    ctx.reply.integer(removed as i64);
+    ctx.reply.integer(removed.len() as i64);
     Ok(())
 }
 
 /// What follows from a command having deleted fields.
-pub(super) fn fields_deleted(ctx: &mut Ctx<'_>, key: Key<'_>, count: usize) {
+pub(super) fn fields_deleted(ctx: &mut Ctx<'_>, key: Key<'_>, fields: &[&[u8]]) {
     ctx.ks.changed(&key);
-    ctx.ks.dirty += count as u64 - 1;
-    ctx.ks.notify(Class::HASH, "hdel", key.name);
+    ctx.ks.dirty += fields.len() as u64 - 1;
+    ctx.ks.notify_fields(Class::HASH, "hdel", key.name, fields.iter().copied());
     if ctx.ks.delete_if_empty(key) {
         ctx.ks.notify(Class::GENERIC, "del", key.name);
     }
@@ -94,7 +94,7 @@ pub(super) fn hincrby(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let new = old.checked_add(by).ok_or(CommandError::Overflow)?;
     hash.set_keeping(argv.at(2), IntText::new(new).as_bytes(), limits);
     ctx.ks.changed(&key);
-    ctx.ks.notify(Class::HASH, "hincrby", key.name);
+    ctx.ks.notify_fields(Class::HASH, "hincrby", key.name, [argv.at(2)].into_iter());
     ctx.reply.integer(new);
     Ok(())
 }
@@ -120,7 +120,7 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     hash.set_keeping(argv.at(2), text.as_bytes(), limits);
     let expire_at = hash.expiry(argv.at(2), AsOf::ALL).flatten();
     ctx.ks.changed(&key);
-    ctx.ks.notify(Class::HASH, "hincrbyfloat", key.name);
+    ctx.ks.notify_fields(Class::HASH, "hincrbyfloat", key.name, [argv.at(2)].into_iter());
     // The sum is what replicas get: their arithmetic need not be asked. It takes the field's expiry away, so that is said
     // again.
     ctx.replay_as(&[b"HSET", key.name, argv.at(2), text.as_bytes()]);

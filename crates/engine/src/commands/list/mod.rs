@@ -109,7 +109,7 @@ fn rpushx(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn push_if_there(ctx: &mut Ctx<'_>, argv: Argv<'_>, end: End) -> CommandResult {
     let key = ctx.first_key(argv);
-    if ctx.ks.value::<List>(key)?.is_none() {
+    if ctx.ks.value_mut::<List>(key)?.is_none() {
         ctx.reply.integer(0);
         return Ok(());
     }
@@ -179,7 +179,8 @@ fn ltrim(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 fn lset(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let (key, limits) = (ctx.first_key(argv), limits(ctx));
     let list = ctx.ks.value_mut::<List>(key)?.ok_or(CommandError::NoSuchKey)?;
-    let index = integer(argv.at(2))?;
+    // Redis keeps 32 bits of this index, whatever they mean then.
+    let index = i64::from(integer(argv.at(2))? as i32);
     list.grow_for(std::iter::once(argv.at(3)), limits);
     let index = index_of(index, list.len()).ok_or(CommandError::IndexRange)?;
     list.set(index, argv.at(3), limits);

@@ -173,8 +173,8 @@ pub(super) fn lmpop(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 }
 
 pub(super) fn blmpop(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let deadline_ms = deadline(argv.at(1), ctx.ks.now_ms)?;
     let asked = ManyKeys::parse(argv, 2)?;
+    let deadline_ms = deadline(argv.at(1), ctx.ks.now_ms)?;
     if asked.pop(ctx, argv)? {
         return Ok(());
     }

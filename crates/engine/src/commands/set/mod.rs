@@ -60,11 +60,11 @@ fn srem(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn smove(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let (from, to, member) = (ctx.first_key(argv), ctx.key(argv.at(2)), argv.at(3));
-    if ctx.ks.value::<Set>(from)?.is_none() {
+    if ctx.ks.value_mut::<Set>(from)?.is_none() {
         ctx.reply.integer(0);
         return Ok(());
     }
-    ctx.ks.value::<Set>(to)?;
+    ctx.ks.value_mut::<Set>(to)?;
     let is_member = ctx.ks.seen::<Set>(&from).is_some_and(|set| set.contains(member));
     if is_member && from.name != to.name {
         move_member(ctx, from, to, member)?;

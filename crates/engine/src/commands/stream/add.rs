@@ -6,9 +6,8 @@
 use quiver_resp::Argv;
 use smallvec::SmallVec;
 
-use super::super::args::{integer, is};
-use super::delete::condition;
-use super::{BAD_ID, CONDITION, exact_id, write_id};
+use super::options::{Message, Options, named};
+use super::{CONDITION, write_id};
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, KeyFlags, KeySpec};
 use crate::context::Ctx;
 use crate::error::CommandError;
@@ -17,9 +16,9 @@ use crate::number::IntText;
 use crate::session::Role;
 use crate::types::stream::id::Wanted;
 use crate::types::stream::idmp::{Idmp, Settings};
-use crate::types::stream::log::{BYTES_MAX, Limits, Refusal};
+use crate::types::stream::log::{Limits, Refusal};
 use crate::types::stream::trim::{References, Threshold, Trim, Trimmed};
-use crate::types::stream::{Id, Stream};
+use crate::types::stream::{Id, Log, Stream};
 
 const STRATEGY: Arg =
     Arg::one_of("strategy", &[Arg::word("maxlen", "MAXLEN"), Arg::word("minid", "MINID").since("6.2.0")]);
@@ -76,136 +75,6 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// How a producer names its message.
-#[derive(Clone, Copy, Debug)]
-enum Message<'a> {
-    /// IDMPAUTO: by its content.
-    Auto(&'a [u8]),
-    /// IDMP.
-    Named(&'a [u8], &'a [u8]),
-}
-
-/// The options of both commands.
-#[derive(Debug, Default)]
-struct Options<'a> {
-    no_mkstream: bool,
-    references: Option<References>,
-    message: Option<Message<'a>>,
-    threshold: Option<Threshold>,
-    approximate: bool,
-    limit: Option<u64>,
-    wanted: Option<Wanted>,
-    /// Where the id stands; behind it are the fields.
-    id_at: usize,
-}
-
-impl<'a> Options<'a> {
-    /// Reads the words from the second on; XADD's up to the id.
-    fn parse(argv: Argv<'a>, xadd: bool) -> Result<Self, CommandError> {
-        let mut options = Self::default();
-        let mut at = 2;
-        while let Some(word) = argv.get(at) {
-            let more = argv.len() - 1 - at;
-            if xadd && word == b"*" {
-                options.wanted = Some(Wanted::Auto);
-                break;
-            }
-            if let Some(references) = condition(word).filter(|_| options.references.is_none()) {
-                options.references = Some(references);
-            } else if is(word, "maxlen") && more > 0 {
-                at = options.threshold_words(argv, at)?;
-                options.threshold = Some(Threshold::MaxLen(not_negative(argv.at(at), "MAXLEN")?));
-            } else if is(word, "minid") && more > 0 {
-                at = options.threshold_words(argv, at)?;
-                options.threshold = Some(Threshold::MinId(exact_id(argv.at(at))?));
-            } else if is(word, "limit") && more > 0 {
-                at += 1;
-                options.limit = Some(not_negative(argv.at(at), "LIMIT")?);
-            } else if xadd && is(word, "nomkstream") {
-                options.no_mkstream = true;
-            } else if xadd && is(word, "idmpauto") && more >= 1 {
-                options.set_message(Message::Auto(argv.at(at + 1)))?;
-                at += 1;
-            } else if xadd && is(word, "idmp") && more >= 2 {
-                options.set_message(Message::Named(argv.at(at + 1), argv.at(at + 2)))?;
-                at += 2;
-            } else if xadd {
-                options.wanted = Some(Wanted::parse(word).ok_or(BAD_ID)?);
-                break;
-            } else {
-                return Err(CommandError::Syntax);
-            }
-            at += 1;
-        }
-        options.id_at = at;
-        options.check(xadd)?;
-        Ok(options)
-    }
-
-    /// Steps over a strategy and its operator: where its threshold stands.
-    fn threshold_words(&mut self, argv: Argv<'_>, at: usize) -> Result<usize, CommandError> {
-        if self.threshold.is_some() {
-            return Err(CommandError::text(
-                "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
-            ));
-        }
-        let has_operator = argv.len() - 1 - at >= 2 && matches!(argv.at(at + 1), b"~" | b"=");
-        self.approximate = has_operator && argv.at(at + 1) == b"~";
-        Ok(at + 1 + usize::from(has_operator))
-    }
-
-    fn set_message(&mut self, message: Message<'a>) -> CommandResult {
-        const EMPTY_PRODUCER: CommandError = CommandError::text("ERR IDMP/IDMPAUTO requires a non-empty producer ID");
-        const EMPTY_MESSAGE: CommandError = CommandError::text("ERR IDMP requires a non-empty idempotent ID");
-        if self.message.is_some() {
-            return Err(CommandError::text("ERR IDMP/IDMPAUTO specified multiple times"));
-        }
-        match message {
-            Message::Auto(b"") | Message::Named(b"", _) => return Err(EMPTY_PRODUCER),
-            Message::Named(_, b"") => return Err(EMPTY_MESSAGE),
-            _ => self.message = Some(message),
-        }
-        Ok(())
-    }
-
-    /// What options may not be without each other.
-    fn check(&self, xadd: bool) -> CommandResult {
-        if self.limit.is_some_and(|limit| limit > 0) && self.threshold.is_none() {
-            return Err(CommandError::text(
-                "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
-            ));
-        }
-        if !xadd && self.threshold.is_none() {
-            return Err(CommandError::text(
-                "ERR syntax error, XTRIM must be called with at least one trimming strategy",
-            ));
-        }
-        if self.limit.is_some() && !self.approximate {
-            return Err(CommandError::text("ERR syntax error, LIMIT cannot be used without the special ~ option"));
-        }
-        Ok(())
-    }
-
-    /// What to trim, if anything.
-    fn trim(&self, ctx: &Ctx<'_>) -> Option<Trim> {
-        /// Most entries removed at once where the configuration would allow more.
-        const LIMIT_MAX: u64 = 1_000_000;
-        let per_block = ctx.engine.config.stream_node_max_entries() as u64;
-        let limit = match self.limit {
-            _ if !self.approximate => 0,
-            Some(limit) => limit,
-            None if per_block == 0 => 10_000,
-            None => per_block.saturating_mul(100).min(LIMIT_MAX),
-        };
-        let references = self.references.unwrap_or_default();
-        Some(Trim { threshold: self.threshold?, approximate: self.approximate, limit, references })
-    }
-}
-
-fn not_negative(text: &[u8], name: &str) -> Result<u64, CommandError> {
-    u64::try_from(integer(text)?).map_err(|_| CommandError::owned(format!("ERR The {name} argument must be >= 0.")))
-}
-
 /// An entry to be added, and what is to be done with it.
 struct Job<'a> {
     wanted: Wanted,
@@ -228,7 +97,7 @@ enum Outcome {
 fn xadd(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     const TOO_SMALL: CommandError = CommandError::text("ERR The ID specified in XADD must be greater than 0-0");
     const TOO_LARGE: CommandError = CommandError::text("ERR Elements are too large to be stored");
-    let options = Options::parse(argv, true)?;
+    let options = Options::parse(argv, true, ctx.session.role)?;
     let words: SmallVec<[&[u8]; 16]> = argv.from(options.id_at + 1).iter().collect();
     if words.len() < 2 || words.len() % 2 == 1 {
         return Err(CommandError::Arity("xadd".into()));
@@ -240,7 +109,7 @@ fn xadd(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if options.message.is_some() && wanted != Wanted::Auto && ctx.session.role != Role::Primary {
         return Err(CommandError::text("ERR IDMP/IDMPAUTO can be used only with auto-generated IDs"));
     }
-    if words.iter().map(|word| word.len()).sum::<usize>() > BYTES_MAX {
+    if !Log::can_hold(&words) {
         return Err(TOO_LARGE);
     }
     let key = ctx.first_key(argv);
@@ -304,17 +173,6 @@ impl Job<'_> {
         let Some(trim) = &self.trim else { return Ok(Outcome::Added(id, Trimmed::default(), None)) };
         let trimmed = stream.trim(trim);
         Ok(Outcome::Added(id, trimmed, Some(exact_threshold(stream, trim, trimmed))))
-    }
-}
-
-/// Producer and name of a message.
-fn named<'a>(message: Message<'a>, words: &[&[u8]]) -> (&'a [u8], std::borrow::Cow<'a, [u8]>) {
-    match message {
-        Message::Named(producer, name) => (producer, name.into()),
-        Message::Auto(producer) => {
-            let digest = crate::digest::Digest::of(words).bytes();
-            (producer, digest[..16].to_vec().into())
-        }
     }
 }
 
@@ -389,7 +247,7 @@ impl ThresholdText {
 }
 
 fn xtrim(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let options = Options::parse(argv, false)?;
+    let options = Options::parse(argv, false, ctx.session.role)?;
     let trim = options.trim(ctx).expect("XTRIM has a threshold");
     let key = ctx.first_key(argv);
     let Some(stream) = ctx.ks.value_mut::<Box<Stream>>(key)? else {

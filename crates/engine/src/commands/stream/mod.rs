@@ -1,6 +1,6 @@
 //! Streams: <https://redis.io/docs/latest/develop/data-types/streams/>.
 //!
-//! The log itself is in `add.rs` (XADD, XTRIM), `range.rs` and `delete.rs`; reading that may wait is `read.rs`, with
+//! The log itself is in `add.rs` (XADD, XTRIM, their words in `options.rs`), `range.rs` and `delete.rs`; reading that may wait is `read.rs`, with
 //! `serve.rs` for what a group remembers of it; groups are `group.rs`, what they wait for `pending.rs` and `claim.rs`;
 //! `info.rs` looks at all of it, `idmp.rs` sets what producers are remembered by. The value is `types/stream`.
 
@@ -10,6 +10,7 @@ pub mod delete;
 pub mod group;
 pub mod idmp;
 pub mod info;
+mod options;
 pub mod pending;
 pub mod range;
 pub mod read;

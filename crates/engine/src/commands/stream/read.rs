@@ -269,7 +269,7 @@ impl<'a> Request<'a> {
             "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified.",
         );
         let words = argv.len() - at;
-        if words % 2 != 0 {
+        if !words.is_multiple_of(2) {
             return Err(if grouped { UNBALANCED_GROUPED } else { UNBALANCED });
         }
         (self.streams_at, self.streams) = (at, words / 2);

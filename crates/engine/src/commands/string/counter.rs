@@ -10,6 +10,7 @@ use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::extended::Extended;
 use crate::keyspace::Text;
+use crate::notify::Class;
 use crate::number::parse_i64;
 
 pub(super) fn incr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
@@ -47,13 +48,14 @@ fn add(ctx: &mut Ctx<'_>, argv: Argv<'_>, by: i64) -> CommandResult {
     } else {
         ctx.ks.set(key, Value::Int(new), None);
     }
+    ctx.ks.notify(Class::STRING, "incrby", key.name);
     ctx.reply.integer(new);
     Ok(())
 }
 
 pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    let old = match ctx.ks.string(key)? {
+    let old = match ctx.ks.peek_string(key)? {
         None => Extended::ZERO,
         Some(Text::Int(number, _)) => Extended::from(number),
         Some(Text::Bytes(bytes)) => Extended::parse(bytes).ok_or(CommandError::NotFloat)?,
@@ -64,6 +66,7 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     }
     let text = new.text();
     store_keeping_expiry(ctx, key, text.as_bytes());
+    ctx.ks.notify(Class::STRING, "incrbyfloat", key.name);
     ctx.reply.bulk(text.as_bytes());
     Ok(())
 }

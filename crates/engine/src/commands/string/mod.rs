@@ -16,6 +16,7 @@ use crate::command::{Acl, Arg, Begin, Command, CommandResult, Find, Flags, Group
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::keyspace::{Text, expect_string, string_value};
+use crate::notify::Class;
 use counter::{decr, decrby, incr, incrby, incrbyfloat};
 use increx::increx;
 use lcs::lcs;
@@ -534,7 +535,7 @@ fn substr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 fn append(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let (key, tail) = (ctx.first_key(argv), argv.at(2));
     let limit = ctx.engine.config.proto_max_bulk_len();
-    let len = match ctx.ks.string(key)? {
+    let len = match ctx.ks.peek_string(key)? {
         None => {
             ctx.ks.set(key, string_value(tail), None);
             tail.len()
@@ -544,15 +545,14 @@ fn append(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
             if len > limit {
                 return Err(CommandError::StringTooLong);
             }
-            if !tail.is_empty() {
-                let mut entry = ctx.ks.get_mut(key).expect("the key was just read");
-                entry.append(tail).expect("the value is a string");
-            }
-            // Redis counts an append of nothing as a change, and so do its watchers.
+            // An append of nothing counts as well: the value is a raw string from then on, and watchers are told.
+            let mut entry = ctx.ks.get_mut(key).expect("the key was just read");
+            entry.append(tail).expect("the value is a string");
             ctx.ks.changed(&key);
             len
         }
     };
+    ctx.ks.notify(Class::STRING, "append", key.name);
     ctx.reply.integer(len as i64);
     Ok(())
 }
@@ -582,6 +582,7 @@ fn setrange(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let mut entry = ctx.ks.get_mut(key).expect("the key exists or was just made");
     let len = entry.write_at(offset, patch).expect("the value is a string");
     ctx.ks.changed(&key);
+    ctx.ks.notify(Class::STRING, "setrange", key.name);
     ctx.reply.integer(len as i64);
     Ok(())
 }

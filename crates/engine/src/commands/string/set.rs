@@ -9,6 +9,7 @@ use crate::command::CommandResult;
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::keyspace::{Key, Text, expect_string, string_value};
+use crate::notify::Class;
 use crate::number::{IntText, parse_i64};
 
 /// When SET, DELEX and MSETEX act.
@@ -106,12 +107,14 @@ pub(super) fn set(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
     if argv.len() == 3 {
         ctx.ks.set(key, string_value(argv.at(2)), None);
+        ctx.ks.notify(Class::STRING, "set", key.name);
         ctx.reply.ok();
         return Ok(());
     }
     let options = SetOptions::parse(argv, ctx.ks.now_ms)?;
     let start = ctx.reply.position();
-    let old = ctx.ks.peek(key);
+    // Only with GET is the old value read for the client.
+    let old = if options.get { ctx.ks.get(key) } else { ctx.ks.peek(key) };
     let mut old_expiry = None;
     let holds = match old {
         None => options.condition.holds(None),
@@ -146,6 +149,9 @@ pub(super) fn set(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         Expiry::None | Expiry::Persist => None,
     };
     store(ctx, key, argv.at(2), expire_at);
+    if matches!(options.expiry, Expiry::At(_)) {
+        ctx.ks.notify(Class::GENERIC, "expire", key.name);
+    }
     if !options.get {
         ctx.reply.ok();
     }
@@ -155,6 +161,7 @@ pub(super) fn set(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 /// Stores a string and replays as a plain SET with an absolute expiry.
 fn store(ctx: &mut Ctx<'_>, key: Key<'_>, value: &[u8], expire_at: Option<i64>) {
     ctx.ks.set(key, string_value(value), expire_at);
+    ctx.ks.notify(Class::STRING, "set", key.name);
     match expire_at {
         None => ctx.replay_as(&[b"SET", key.name, value]),
         Some(at) => ctx.replay_as(&[b"SET", key.name, value, b"PXAT", IntText::new(at).as_bytes()]),
@@ -165,6 +172,7 @@ fn set_with_expiry(ctx: &mut Ctx<'_>, argv: Argv<'_>, seconds: bool, name: &'sta
     let at = positive_expiry(argv.at(2), Unit { seconds, absolute: false }, ctx.ks.now_ms, name)?;
     let key = ctx.first_key(argv);
     store(ctx, key, argv.at(3), Some(at));
+    ctx.ks.notify(Class::GENERIC, "expire", key.name);
     ctx.reply.ok();
     Ok(())
 }
@@ -205,6 +213,7 @@ pub(super) fn getdel(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     };
     ctx.reply.bulk(text.as_bytes());
     ctx.ks.delete(key);
+    ctx.ks.notify(Class::GENERIC, "del", key.name);
     ctx.replay_as(&[b"DEL", key.name]);
     Ok(())
 }
@@ -227,14 +236,17 @@ pub(super) fn getex(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     match expiry {
         Expiry::At(at) if at <= ctx.ks.now_ms => {
             ctx.ks.delete(key);
+            ctx.ks.notify(Class::GENERIC, "del", key.name);
             ctx.replay_as(&[b"DEL", key.name]);
         }
         Expiry::At(at) => {
             ctx.ks.set_expire(key, Some(at));
+            ctx.ks.notify(Class::GENERIC, "expire", key.name);
             ctx.replay_as(&[b"PEXPIREAT", key.name, IntText::new(at).as_bytes()]);
         }
         Expiry::Persist if ctx.ks.peek(key).is_some_and(|entry| entry.expire_at().is_some()) => {
             ctx.ks.set_expire(key, None);
+            ctx.ks.notify(Class::GENERIC, "persist", key.name);
             ctx.replay_as(&[b"PERSIST", key.name]);
         }
         Expiry::Persist | Expiry::Keep | Expiry::None => {}
@@ -318,6 +330,9 @@ pub(super) fn msetex(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
                 Expiry::None | Expiry::Persist => None,
             };
             store(ctx, key, argv.at(at + 1), expire_at);
+            if matches!(expiry, Expiry::At(_)) {
+                ctx.ks.notify(Class::GENERIC, "expire", key.name);
+            }
         }
     }
     ctx.reply.integer(i64::from(holds));
@@ -332,6 +347,7 @@ fn set_pairs(ctx: &mut Ctx<'_>, pairs: Argv<'_>, expire_at: Option<i64>) {
     for at in (0..pairs.len()).step_by(2) {
         let key = ctx.key(pairs.at(at));
         ctx.ks.set(key, string_value(pairs.at(at + 1)), expire_at);
+        ctx.ks.notify(Class::STRING, "set", key.name);
     }
 }
 
@@ -356,6 +372,7 @@ pub(super) fn delex(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     };
     if deletes {
         ctx.ks.delete(key);
+        ctx.ks.notify(Class::GENERIC, "del", key.name);
         ctx.replay_as(&[b"DEL", key.name]);
     }
     ctx.reply.integer(i64::from(deletes));

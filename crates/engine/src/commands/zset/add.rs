@@ -82,8 +82,13 @@ pub(super) fn zadd(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 }
 
 pub(super) fn zincrby(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    let mut options = Addition { incr: true, ..Addition::default() };
+    // A word of ZADD is one here too, and leaves no pair.
+    if options.take(argv.at(2)) {
+        return Err(CommandError::Syntax);
+    }
     let pair = (double(argv.at(2))?, argv.at(3));
-    add_members(ctx, ctx.first_key(argv), &[pair], Addition { incr: true, ..Addition::default() })
+    add_members(ctx, ctx.first_key(argv), &[pair], options)
 }
 
 /// Adds members to the set under a key, or changes their scores, and answers.
@@ -99,7 +104,8 @@ pub(crate) fn add_members(ctx: &mut Ctx<'_>, key: Key<'_>, pairs: &[(f64, &[u8])
         }
         return Ok(());
     };
-    set.expect(pairs.len(), pairs.iter().map(|(_, member)| member.len()).max().unwrap_or(0), limits);
+    // As in Redis, a new set is what its first member may be in.
+    set.expect(pairs.len(), pairs.first().map_or(0, |(_, member)| member.len()), limits);
     let (mut added, mut changed, mut result) = (0, 0, None);
     for (score, member) in pairs {
         match add(set, member, *score, options, limits)? {

@@ -1,4 +1,4 @@
-//! Unions, intersections and differences of sorted sets: answered, counted or stored.
+//! Unions, intersections and differences of sorted sets and sets: answered, counted or stored.
 //!
 //! Inputs are read in ascending order of size, as Redis does, so that sums of scores come out with the same last digit.
 
@@ -16,6 +16,8 @@ use crate::error::CommandError;
 use crate::keyspace::Keyspace;
 use crate::number::parse_i64;
 use crate::object::{Collection, Object};
+use crate::types::hash::ItemText;
+use crate::types::set::Set;
 use crate::types::zset::SortedSet;
 
 const AGGREGATE: Arg = Arg::one_of(
@@ -381,23 +383,30 @@ impl Request {
 enum Input<'k> {
     Nothing,
     Sorted(&'k SortedSet),
+    /// Its members count as having the score 1.
+    Plain(&'k Set),
 }
 
 impl<'k> Input<'k> {
     /// Whether an object may be an input.
     fn is(object: &Object) -> bool {
-        SortedSet::of(object).is_some()
+        SortedSet::of(object).is_some() || Set::of(object).is_some()
     }
 
     /// What is under a key that was looked up before.
     fn under(ks: &'k Keyspace<'_>, name: &[u8]) -> Self {
-        ks.seen(&ks.key(name)).map_or(Self::Nothing, Self::Sorted)
+        let key = ks.key(name);
+        match ks.seen(&key) {
+            Some(set) => Self::Sorted(set),
+            None => ks.seen(&key).map_or(Self::Nothing, Self::Plain),
+        }
     }
 
     fn len(&self) -> usize {
         match self {
             Self::Nothing => 0,
             Self::Sorted(set) => set.len(),
+            Self::Plain(set) => set.len(),
         }
     }
 
@@ -405,6 +414,7 @@ impl<'k> Input<'k> {
         match self {
             Self::Nothing => None,
             Self::Sorted(set) => set.score(member),
+            Self::Plain(set) => set.contains(member).then_some(1.0),
         }
     }
 
@@ -413,6 +423,9 @@ impl<'k> Input<'k> {
         match self {
             Self::Nothing => {}
             Self::Sorted(set) => set.visit(0..set.len(), false, visit),
+            Self::Plain(set) => {
+                let _all = set.iter().all(|member| visit(ItemText::new(member).as_bytes(), 1.0));
+            }
         }
     }
 }

@@ -124,9 +124,19 @@ impl Shared {
             return None;
         }
         let schema = schema_of(pairs.clone().map(|(name, _)| name))?;
-        let mut values = Vec::with_capacity(pairs.clone().map(|(_, value)| encoded_len(value)).sum());
-        pairs.for_each(|(_, value)| encode(value, &mut values));
-        Some(Self { schema, values: values.into() })
+        Some(Self { schema, values: encode_all(pairs.map(|(_, value)| value)) })
+    }
+
+    /// Replaces all values at once; `false`, and nothing changed, when the fields are not these in this order.
+    pub(super) fn overwrite<'p, P>(&mut self, pairs: P) -> bool
+    where
+        P: ExactSizeIterator<Item = (&'p [u8], &'p [u8])> + Clone,
+    {
+        let same = pairs.len() == self.len() && self.schema.is(pairs.clone().map(|(name, _)| name));
+        if same {
+            self.values = encode_all(pairs.map(|(_, value)| value));
+        }
+        same
     }
 
     pub(super) fn len(&self) -> usize {
@@ -207,6 +217,12 @@ fn encoded_len(value: &[u8]) -> usize {
         None if value.len() < usize::from(INTEGER) => 1 + value.len(),
         None => 5 + value.len(),
     }
+}
+
+fn encode_all<'v>(values: impl Iterator<Item = &'v [u8]> + Clone) -> Box<[u8]> {
+    let mut out = Vec::with_capacity(values.clone().map(encoded_len).sum());
+    values.for_each(|value| encode(value, &mut out));
+    out.into()
 }
 
 /// Values are at most as long as a listpack can be.

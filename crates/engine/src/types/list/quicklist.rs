@@ -11,10 +11,12 @@ use quiver_structures::listpack::{self, Item, ListPack};
 use super::{End, Limits, Needle, insert_in, remove_in, remove_range_in};
 
 /// A queue of listpacks; see the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct QuickList {
     nodes: VecDeque<Node>,
     len: usize,
+    /// The fill it was made with, which it keeps when the configuration changes.
+    fill: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -61,8 +63,12 @@ impl Node {
 }
 
 impl QuickList {
-    pub(super) fn from_pack(list: ListPack) -> Self {
-        let mut quick = Self::default();
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { nodes: VecDeque::new(), len: 0, fill: limits.fill }
+    }
+
+    pub(super) fn from_pack(list: ListPack, limits: Limits) -> Self {
+        let mut quick = Self::new(limits);
         quick.append(Node::Packed(list));
         quick
     }
@@ -78,6 +84,11 @@ impl QuickList {
 
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// The limits of its nodes.
+    fn own(&self, limits: Limits) -> Limits {
+        Limits { fill: self.fill, ..limits }
     }
 
     pub(super) fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> {
@@ -113,6 +124,7 @@ impl QuickList {
     }
 
     pub(super) fn push(&mut self, end: End, element: &[u8], limits: Limits) {
+        let limits = self.own(limits);
         self.len += 1;
         let node = match end {
             End::Left => self.nodes.front_mut(),
@@ -237,6 +249,7 @@ impl QuickList {
     }
 
     pub(super) fn set(&mut self, index: usize, element: &[u8], limits: Limits) {
+        let limits = self.own(limits);
         let (at, offset) = self.locate(index);
         let large = limits.is_large(element.len());
         match &mut self.nodes[at] {
@@ -270,6 +283,7 @@ impl QuickList {
     }
 
     pub(super) fn insert(&mut self, pivot: usize, behind: bool, element: &[u8], limits: Limits) {
+        let limits = self.own(limits);
         let (at, offset) = self.locate(pivot);
         self.len += 1;
         let node = &mut self.nodes[at];

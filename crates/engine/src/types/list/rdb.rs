@@ -51,7 +51,7 @@ impl List {
     /// What is wrong with the bytes; also a list without elements.
     pub fn read(reader: &mut Reader<'_>, kind: u8) -> Result<Self> {
         let limits = Limits::default();
-        let mut list = QuickList::default();
+        let mut list = QuickList::new(limits);
         match kind {
             code::LIST => {
                 let mut element = Vec::new();

@@ -19,6 +19,7 @@ use quiver_structures::listpack::{Item, Iter, ListPack, Place};
 use smallvec::SmallVec;
 
 use super::id::Id;
+use super::log::{OTHER_ELEMENTS, OVERHEAD_BYTES};
 
 /// Flag of an entry that was deleted.
 const DELETED: i64 = 1;
@@ -147,9 +148,7 @@ impl Block {
 
     /// Whether an entry of so many bytes of fields and values can be added at all.
     pub(super) fn has_room_for(&self, bytes: usize, words: usize) -> bool {
-        /// Most bytes an element takes beyond its data, and the entry's own elements.
-        const OVERHEAD_BYTES: usize = 10;
-        self.list.has_room_for(bytes + (words + 8) * OVERHEAD_BYTES)
+        self.list.has_room_for(bytes + (words + OTHER_ELEMENTS) * OVERHEAD_BYTES)
     }
 
     /// Makes room for as many bytes as the block is expected to grow to.

@@ -110,11 +110,12 @@ impl Idmp {
     pub fn memory_bytes(&self) -> usize {
         /// A name twice, an id, and the bookkeeping of both collections.
         const MESSAGE_BYTES: usize = 2 * size_of::<Box<[u8]>>() + size_of::<Id>() + 8;
-        let message = |name: &Box<[u8]>| 2 * name.len() + MESSAGE_BYTES;
-        let producer = |(name, producer): (&Box<[u8]>, &Producer)| {
-            name.len() + size_of::<Producer>() + producer.order.iter().map(message).sum::<usize>()
-        };
-        size_of::<Self>() + self.producers.iter().map(producer).sum::<usize>()
+        let mut bytes = size_of::<Self>();
+        for (producer, messages) in self.iter() {
+            bytes += producer.len() + size_of::<Producer>();
+            bytes += messages.map(|(name, _)| 2 * name.len() + MESSAGE_BYTES).sum::<usize>();
+        }
+        bytes
     }
 
     /// Digest of the settings and of what is remembered.

@@ -8,11 +8,19 @@
 
 use std::collections::VecDeque;
 
+use quiver_structures::listpack::LISTPACK_BYTES_MAX;
+
 use super::block::{Block, Entries, EntriesBack, Entry};
 use super::id::{Id, Wanted};
 
-/// Most bytes of fields and values in one entry, and of a block.
-pub const BYTES_MAX: usize = 1 << 30;
+/// Most bytes of a block, and so of an entry with what is stored beside its fields and values.
+const BYTES_MAX: usize = LISTPACK_BYTES_MAX;
+
+/// Most bytes that an element takes beyond its data.
+pub(super) const OVERHEAD_BYTES: usize = 10;
+
+/// Elements of an entry, or of a new block, beside the fields and values.
+pub(super) const OTHER_ELEMENTS: usize = 10;
 
 /// Bytes that a block is given at once when the stream already has another one: it will likely fill, too.
 const RESERVED_BYTES_MAX: usize = 4096;
@@ -93,6 +101,12 @@ impl Log {
         blocks + self.blocks.capacity() * size_of::<Block>()
     }
 
+    /// Whether an entry of these fields and values can be stored at all.
+    pub fn can_hold(words: &[&[u8]]) -> bool {
+        let bytes: usize = words.iter().map(|word| word.len()).sum();
+        bytes + (words.len() + OTHER_ELEMENTS) * OVERHEAD_BYTES < BYTES_MAX
+    }
+
     /// The id a new entry gets.
     ///
     /// # Errors
@@ -114,7 +128,7 @@ impl Log {
         if id > self.last_id { Ok(id) } else { Err(Refusal::NotGreater) }
     }
 
-    /// Adds an entry with an id of [`Self::next_id`]; `words` are fields and values in turn. Cost: O(its size).
+    /// Adds an entry that [`Self::can_hold`] takes with an id of [`Self::next_id`]; `words` are fields and values in turn. Cost: O(its size).
     pub fn append(&mut self, id: Id, words: &[&[u8]], limits: Limits) {
         debug_assert!(id > self.last_id, "ids ascend");
         let bytes: usize = words.iter().map(|word| word.len()).sum();

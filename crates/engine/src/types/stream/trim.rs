@@ -97,7 +97,11 @@ impl Stream {
 
     /// Takes an id out of all lists of pending entries; whether it was in one.
     pub fn drop_references(&mut self, id: Id) -> bool {
-        self.groups.values_mut().fold(false, |found, group| group.acknowledge(id) || found)
+        let mut found = false;
+        for group in self.groups.values_mut() {
+            found |= group.acknowledge(id);
+        }
+        found
     }
 }
 

@@ -34,7 +34,6 @@ pub(super) const LIST: Weighted = &[
     (1, "dump <key>"),
     (1, "debug quicklist-packed-threshold {200|100b|1gb|5gb|x}"),
     (2, "config set list-max-listpack-size {-2|-1|1|2|4|8|0}"),
-    (1, "config get list-{max-listpack-size|max-ziplist-size|compress-depth}"),
 ];
 
 /// Where a command that waits has the length of its wait; 0 stands for the last word.

@@ -7,20 +7,20 @@ use super::super::random::Rng;
 
 /// Templates of the sorted set commands.
 pub(super) const ZSET: &[(usize, &str)] = &[
-    (14, "zadd <zkey> {<score> <member>}+"),
-    (6, "zadd <zkey> [nx|xx] [gt|lt] [ch] [incr] {<score> <member>}+"),
-    (3, "zadd <zkey> [nx|xx] [gt|lt] [ch] incr <score> <member>"),
+    (14, "zadd <zkey> {<score> <zmember>}+"),
+    (6, "zadd <zkey> [nx|xx] [gt|lt] [ch] [incr] {<score> <zmember>}+"),
+    (3, "zadd <zkey> [nx|xx] [gt|lt] [ch] incr <score> <zmember>"),
     (2, "zadd kbig <score> <longmember>"),
-    (6, "zadd klex 0 <member> 0 <longmember>"),
-    (4, "zadd {ks1|ks2} {<score> <member>}+"),
-    (4, "zincrby <zkey> <score> <member>"),
-    (4, "zrem <zkey> <member>+"),
+    (6, "zadd klex 0 <zmember> 0 <longmember>"),
+    (4, "zadd {ks1|ks2} {<score> <zmember>}+"),
+    (4, "zincrby <zkey> <score> <zmember>"),
+    (4, "zrem <zkey> <zmember>+"),
     (2, "zcard <zkey>"),
-    (3, "zscore <zkey> <member>"),
-    (2, "zmscore <zkey> <member>+"),
+    (3, "zscore <zkey> <zmember>"),
+    (2, "zmscore <zkey> <zmember>+"),
     (3, "zcount <zkey> <scoreend> <scoreend>"),
     (2, "zlexcount {klex|ks1|ks2} <lexend> <lexend>"),
-    (3, "{zrank|zrevrank} <zkey> <member> [withscore]"),
+    (3, "{zrank|zrevrank} <zkey> <zmember> [withscore]"),
     (6, "zrange <zkey> <int> <int> [rev] [withscores]"),
     (6, "zrange <zkey> <scoreend> <scoreend> byscore [rev] [limit <int> <int>] [withscores]"),
     (4, "zrange {klex|ks1|ks2} <lexend> <lexend> bylex [rev]"),
@@ -45,6 +45,7 @@ pub(super) const ZSET: &[(usize, &str)] = &[
     (2, "bzmpop <timeout> 2 <zkey> kfull {min|max} [count <count>]"),
     (6, "zadd kfull 1 a 2 b 3 c 4 d"),
     (4, "zrandmember <zkey> [<count>] [withscores]"),
+    (4, "sadd <zkey> <member>+"),
     (3, "{zunion|zinter} 2 <zkey> <zkey> [weights <score> <score>] [aggregate {sum|min|max}] [withscores]"),
     (2, "{zunion|zinter} 3 <zkey> <zkey> <zkey> [aggregate {sum|min|max}] [weights <score> <score> <score>]"),
     (2, "{zunion|zinter|zdiff} <small> <zkey> <zkey> [withscores]"),
@@ -58,7 +59,10 @@ pub(super) const ZSET: &[(usize, &str)] = &[
     (1, "type <zkey>"),
     (1, "{copy|rename} <zkey> <zkey>"),
     (1, "del <zkey>"),
-    (1, "sadd <zkey> <member>+"),
+    (3, "sadd {k3|k4|kset} <zmember>+"),
+    (2, "{zunion|zinter|zdiff} 2 {<zkey> kset|kset <zkey>} [withscores]"),
+    (1, "{zunionstore|zinterstore|zdiffstore} <zkey> 2 kset <zkey>"),
+    (1, "zintercard 2 kset <zkey>"),
     (1, "set <zkey> <value>"),
     (1, "expire <zkey> <seconds>"),
     (1, "ttl <zkey>"),
@@ -66,31 +70,31 @@ pub(super) const ZSET: &[(usize, &str)] = &[
 
 /// Templates of the geo commands.
 pub(super) const GEO: &[(usize, &str)] = &[
-    (20, "geoadd <gkey> {<lon> <lat> <member>}+"),
-    (5, "geoadd <gkey> [nx|xx] [ch] {<lon> <lat> <member>}+"),
-    (2, "zadd <gkey> <score> <member>"),
-    (2, "zrem <gkey> <member>+"),
+    (20, "geoadd <gkey> {<lon> <lat> <zmember>}+"),
+    (5, "geoadd <gkey> [nx|xx] [ch] {<lon> <lat> <zmember>}+"),
+    (2, "zadd <gkey> <score> <zmember>"),
+    (2, "zrem <gkey> <zmember>+"),
     (3, "zrange <gkey> 0 -1 withscores"),
-    (6, "geodist <gkey> <member> <member> [<unit>]"),
-    (4, "geohash <gkey> <member>+"),
-    (5, "geopos <gkey> <member>+"),
+    (6, "geodist <gkey> <zmember> <zmember> [<unit>]"),
+    (4, "geohash <gkey> <zmember>+"),
+    (5, "geopos <gkey> <zmember>+"),
     (
         8,
-        "geosearch <gkey> {frommember <member>|fromlonlat <lon> <lat>} {byradius <distance> <unit>|bybox <distance> <distance> <unit>} \
+        "geosearch <gkey> {frommember <zmember>|fromlonlat <lon> <lat>} {byradius <distance> <unit>|bybox <distance> <distance> <unit>} \
          [asc|desc] [count <count>] [withcoord] [withdist] [withhash]",
     ),
     (
         3,
-        "geosearch <gkey> {frommember <member>|fromlonlat <lon> <lat>} {byradius <distance> <unit>|bybox <distance> <distance> <unit>} \
+        "geosearch <gkey> {frommember <zmember>|fromlonlat <lon> <lat>} {byradius <distance> <unit>|bybox <distance> <distance> <unit>} \
          {any count <count>|count <count> any|any} [withdist]",
     ),
     (
         1,
-        "geosearch <gkey> [frommember <member>] [fromlonlat <lon> <lat>] [byradius <distance> <unit>] [bybox 1 1 <unit>] [any]",
+        "geosearch <gkey> [frommember <zmember>] [fromlonlat <lon> <lat>] [byradius <distance> <unit>] [bybox 1 1 <unit>] [any]",
     ),
     (
         4,
-        "geosearchstore <gkey> <gkey> {frommember <member>|fromlonlat <lon> <lat>} \
+        "geosearchstore <gkey> <gkey> {frommember <zmember>|fromlonlat <lon> <lat>} \
          {byradius <distance> <unit>|bybox <distance> <distance> <unit>} [asc|desc] [count <count>] [any] [storedist]",
     ),
     (
@@ -104,14 +108,14 @@ pub(super) const GEO: &[(usize, &str)] = &[
     ),
     (
         4,
-        "georadiusbymember <gkey> <member> <distance> <unit> [withdist] [withhash] [withcoord] [count <count>] [asc|desc] \
+        "georadiusbymember <gkey> <zmember> <distance> <unit> [withdist] [withhash] [withcoord] [count <count>] [asc|desc] \
          [store <gkey>|storedist <gkey>]",
     ),
     (
         2,
         "georadius_ro <gkey> <lon> <lat> <distance> <unit> [withdist] [withcoord] [count <count>] [any] [desc] [store <gkey>]",
     ),
-    (2, "georadiusbymember_ro <gkey> <member> <distance> <unit> [withdist] [count <count>] [store <gkey>]"),
+    (2, "georadiusbymember_ro <gkey> <zmember> <distance> <unit> [withdist] [count <count>] [store <gkey>]"),
     (1, "object encoding <gkey>"),
     (1, "set <gkey> <value>"),
     (1, "del <gkey>"),
@@ -222,7 +226,7 @@ pub(in super::super) fn word(pool: &str, rng: &mut Rng) -> Vec<u8> {
     let (usual, odd, one_in): (&[&str], &[&str], usize) = match pool {
         "zkey" => (KEYS, &["", "kfull"], 20),
         "gkey" => (GEO_KEYS, &["", "k1"], 30),
-        "member" => (MEMBERS, &["", "nx", "1.5"], 20),
+        "zmember" => (MEMBERS, &["", "nx", "1.5"], 20),
         "longmember" => (LONG_MEMBERS, &["a"], 10),
         "score" => (SCORES, ODD_SCORES, 6),
         "scoreend" => (SCORE_ENDS, ODD_SCORE_ENDS, 10),
