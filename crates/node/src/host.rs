@@ -299,7 +299,7 @@ impl NodeHost {
             up_s / 86_400,
             engine.config.hz(),
             engine.config.hz(),
-            now_ms() / 1000 & 0xff_ffff,
+            (now_ms() / 1000) & 0xff_ffff,
             self.config_file.get().map_or("", String::as_str),
         );
         let binds: Vec<String> =
