@@ -17,6 +17,7 @@ use quiver_structures::{Value, ValueRef};
 use crate::effects::Effects;
 use crate::engine::{Engine, Freeing, Worker};
 use crate::keyspace::{ExpiryRule, Key, KeyHasher, Keyspace, SHARDS};
+use crate::mailbox::Sender;
 use crate::notify::Class;
 use crate::object::{Collection, Object};
 use crate::types::hash::{AsOf, Hash};
@@ -188,10 +189,8 @@ impl Engine {
         let mut keyspace = self.lock(1 << shard, &mut effects, now_ms);
         keyspace.effects.reset(self.has_sink());
         let done = keyspace.expire_due_fields(shard, FIELDS_PER_HOLD);
-        self.deliver(keyspace.effects);
-        let garbage = std::mem::take(&mut keyspace.garbage);
-        drop(keyspace);
-        self.free_later(garbage, Freeing::Removed);
+        self.announce(&mut keyspace, Sender { id: 0, now_ms });
+        self.close_hold(keyspace, &mut worker.rng, Freeing::Removed);
         worker.effects = effects;
         done
     }

@@ -4,6 +4,7 @@ mod common;
 
 use common::{Harness, START_MS, show_all};
 use quiver_engine::Session;
+use quiver_engine::expire::ExpireCursor;
 use quiver_resp::{OwnedArgv, Protocol};
 
 /// Several clients of one engine.
@@ -265,6 +266,19 @@ fn keys_that_expire_are_new_or_missing_say_so() {
     room.h.now_ms += 100;
     room.h.engine.expire_round(&mut room.h.worker, &mut Default::default(), 1_000_000, room.h.now_ms);
     assert_eq!(events(&mut room, &[]), ["expired a"]);
+}
+
+#[test]
+fn what_goes_without_a_command_says_so_too() {
+    let mut room = listening("EA");
+    let written = ["SET a 1", "SET b 1 PX 10", "HSET h f 1 g 1", "HPEXPIRE h 10 FIELDS 1 f"];
+    assert_eq!(events(&mut room, &written), ["set a", "set b", "expire b", "hset h", "hexpire h"]);
+    room.h.now_ms += 10;
+    room.h.engine.expire_round(&mut room.h.worker, &mut ExpireCursor::default(), usize::MAX, room.h.now_ms);
+    assert_eq!(events(&mut room, &[]), ["expired b", "hexpired h"]);
+    assert_eq!(events(&mut room, &["DEL h", "CONFIG SET maxmemory 1mb maxmemory-policy allkeys-lru"]), ["del h"]);
+    room.h.engine.set_memory(2 << 20, 0);
+    assert_eq!(events(&mut room, &["EXISTS a"]), ["evicted a"]);
 }
 
 #[test]

@@ -117,6 +117,15 @@ fn with_noloop_a_key_that_one_finds_expired_is_told_to_those_who_broadcast_only(
 }
 
 #[test]
+fn an_evicted_key_is_told_to_those_who_cached_it() {
+    let mut room = Room::new();
+    room.all(OTHER, &["SET a 1", "CONFIG SET maxmemory 1mb maxmemory-policy allkeys-lru"]);
+    room.all(ME, &["CLIENT TRACKING ON NOLOOP", "GET a"]);
+    room.h.engine.set_memory(2 << 20, 0);
+    assert_eq!(room.run(ME, "EXISTS a"), [":0", ">2['invalidate' *1['a']]"]);
+}
+
+#[test]
 fn emptying_a_database_is_told_as_everything() {
     let mut room = Room::new();
     room.all(ME, &["CLIENT TRACKING ON", "GET a", "GET b"]);

@@ -362,11 +362,10 @@ pub(crate) fn describe_client(
         id => usize::try_from(id).ok().and_then(|id| entries.get(id)).map_or("NULL", |entry| entry.full_name),
     };
     let texts = client.texts.lock().clone();
-    let unsent = client.output_bytes.load(Relaxed);
-    let buffered = client.buffer_bytes.load(Relaxed).saturating_sub(unsent);
+    let buffered = client.query_bytes();
     let (sub, psub, ssub) = client.subscriptions.lock().counts();
     let waiting = client.mailbox.len() as u64;
-    let output = unsent + waiting;
+    let output = client.output_bytes.load(Relaxed) + waiting;
     format!(
         "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={sub} psub={psub} ssub={ssub} multi={} \
          watch={} qbuf={buffered} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={output} tot-mem={} \

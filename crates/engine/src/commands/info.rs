@@ -94,11 +94,12 @@ fn clients(ctx: &mut Ctx<'_>, out: &mut String) {
     let ends = |waiter: &Waiter| waiter.lasts() && waiter.deadline_ms.is_some();
     let timed = clients.values().filter(|client| client.waiter.lock().as_deref().is_some_and(ends)).count();
     let waited = ctx.ks.waited_keys();
-    let buffered = clients.values().map(|client| client.buffer_bytes.load(Relaxed)).max().unwrap_or(0);
+    let buffered = clients.values().map(|client| client.query_bytes()).max().unwrap_or(0);
+    let unsent = clients.values().map(|client| client.output_bytes.load(Relaxed)).max().unwrap_or(0);
     let _ = write!(
         out,
         "connected_clients:{}\r\ncluster_connections:0\r\nmaxclients:{}\r\nclient_recent_max_input_buffer:{buffered}\r\n\
-         client_recent_max_output_buffer:0\r\nblocked_clients:{blocked}\r\ntracking_clients:{}\r\npubsub_clients:{}\r\n\
+         client_recent_max_output_buffer:{unsent}\r\nblocked_clients:{blocked}\r\ntracking_clients:{}\r\npubsub_clients:{}\r\n\
          watching_clients:{watching}\r\nclients_in_timeout_table:{timed}\r\ntotal_watched_keys:{watched}\r\n\
          total_blocking_keys:{waited}\r\ntotal_blocking_keys_on_nokey:0\r\n",
         clients.len(),

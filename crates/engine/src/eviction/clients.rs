@@ -33,6 +33,11 @@ impl ClientInfo {
         self.buffer_bytes.load(Relaxed) + self.mailbox.len() as u64 + size_of::<Self>() as u64
     }
 
+    /// Bytes of its queries and its transaction.
+    pub fn query_bytes(&self) -> u64 {
+        self.buffer_bytes.load(Relaxed).saturating_sub(self.output_bytes.load(Relaxed))
+    }
+
     fn is_link(&self) -> bool {
         self.texts.lock().flags.contains(['S', 'M'])
     }
