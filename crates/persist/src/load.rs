@@ -79,14 +79,12 @@ pub enum LoadError {
         source: quiver_rdb::Error,
     },
     /// A type this server does not have.
-    #[error("at byte {offset}: key '{key}' of database {db} is a {kind} (type {kind_byte}), which is not supported")]
+    #[error("at byte {offset}: key '{key}' of database {db} is of a type that is not known ({kind_byte})")]
     Unsupported {
         /// The key, made printable.
         key: String,
         /// Its database.
         db: usize,
-        /// Name of its type.
-        kind: &'static str,
         /// Number of its type.
         kind_byte: u8,
         /// Where its value begins.
@@ -267,7 +265,7 @@ impl Loader<'_> {
         }
         let offset = self.reader.offset();
         if !codec::supports(kind_byte) {
-            return Err(LoadError::Unsupported { key: quoted(&name), db, kind, kind_byte, offset });
+            return Err(LoadError::Unsupported { key: quoted(&name), db, kind_byte, offset });
         }
         let value = codec::read_value(&mut self.reader, kind_byte).map_err(in_value)?;
         if !self.data_set.insert(db, &name, value, expire_at_ms) {
@@ -300,6 +298,7 @@ fn kind_name(kind_byte: u8) -> &'static str {
         code::HASH | code::HASH_ZIPMAP | code::HASH_ZIPLIST | code::HASH_LISTPACK => "hash",
         code::HASH_METADATA | code::HASH_LISTPACK_EX => "hash with expiring fields",
         code::STREAM_LISTPACKS | code::STREAM_LISTPACKS_2 | code::STREAM_LISTPACKS_3 => "stream",
+        code::STREAM_LISTPACKS_4 | code::STREAM_LISTPACKS_5 => "stream",
         code::MODULE_2 => "module value",
         code::QUIVER_ARRAY => "array",
         _ => "value of an unknown type",
