@@ -4,7 +4,9 @@
 //! same way each time; only clippy has artefacts of its own (it checks without generating code), and maturin builds
 //! the one package that the others leave out, under the PyO3 settings of `.cargo/config.toml`.
 
-use anyhow::{Context, Result, bail};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::codegen;
 use crate::project::{Project, capture, run};
@@ -56,6 +58,12 @@ const STEPS: &[Step] = &[
         run: rust_tests,
     },
     Step {
+        name: "oracle",
+        what: "random commands of every family, replies compared with a real Redis",
+        remedy: "each difference above comes with the commands that led to it; more in crates/README.md",
+        run: oracle,
+    },
+    Step {
         name: "doc",
         what: "examples in the documentation",
         remedy: "the example named above is out of date with the code beside it",
@@ -101,6 +109,24 @@ fn rust_tests(project: &Project) -> Result<()> {
     let nextest = capture(project.cargo().args(["nextest", "--version"])).is_ok();
     let runner: &[&str] = if nextest { &["nextest", "run", "--no-fail-fast"] } else { &["test", "--no-fail-fast"] };
     run(project.cargo().args(runner).args(SELECTION).args(["--lib", "--bins", "--tests"]))
+}
+
+/// 10^5 commands. Where no Redis 8 can be had the step says so and passes.
+fn oracle(project: &Project) -> Result<()> {
+    let found = project
+        .command(project.root.join(".ci/oracle"))
+        .arg(project.target.join("oracle"))
+        .stderr(Stdio::inherit())
+        .output()?;
+    if found.status.code() == Some(3) {
+        println!("      SKIPPED: put a redis-server of version 8 on the PATH to run it");
+        return Ok(());
+    }
+    ensure!(found.status.success(), ".ci/oracle failed");
+    let redis = String::from_utf8(found.stdout)?;
+    let mut driver = project.command(project.binary("debug", "differential"));
+    driver.args(["--count", "6000", "--known-only", "--again"]);
+    run(driver.env("QUIVER_SERVER", project.binary("debug", "quiver-server")).env("QUIVER_ORACLE", redis.trim()))
 }
 
 fn python_tests(project: &Project) -> Result<()> {

@@ -87,6 +87,8 @@ fn rule(words: &[Vec<u8>]) -> Rule {
         b"ttl" | b"expiretime" | b"httl" | b"hexpiretime" => Rule::Clock(1.0),
         b"pttl" | b"pexpiretime" | b"hpttl" | b"hpexpiretime" => Rule::Clock(2000.0),
         b"object" if lower(1) == b"idletime" => Rule::Clock(1.0),
+        // Which integers are shared is the server's own affair: Redis counts a copied one as its only owner.
+        b"object" if lower(1) == b"refcount" => Rule::Kind,
         b"keys" | b"hkeys" | b"hvals" | b"smembers" | b"sinter" | b"sunion" | b"sdiff" => Rule::Unordered(1),
         b"sort" | b"sort_ro" => sort_rule(words),
         b"hgetall" => Rule::Unordered(2),

@@ -283,7 +283,7 @@ pub fn all() -> Vec<Family> {
         family("string", 1, &[STRING, SEEDS, ANY_SEEDS], |rng| expiring(rng, "set", &[])),
         family("generic", 1, &[GENERIC, SEEDS, VECTOR_SEEDS], |rng| expiring(rng, "set", &[])),
         family("scan", 1, &[SCAN, SEEDS, ANY_SEEDS], scans),
-        family("list", 1, &[lists::LIST, SEEDS, ANY_SEEDS], |_| None),
+        family("list", 1, &[lists::LIST, SEEDS], |_| None),
         family("stream", 1, &[streams::STREAM], streams::automatic_ids),
         family("hash", 1, &[HASH, SEEDS, VECTOR_SEEDS], |rng| {
             expiring(rng, "hset", &["f1"]).or_else(|| expiring_field(rng))
