@@ -492,18 +492,9 @@ fn normalise(kind: Kind, text: &str) -> Result<String, String> {
             let text = normalise(Kind::Int(0, i32::MAX.into()), text)?;
             Ok(text.parse::<i64>().map_or(low, |n| n.clamp(low, high)).to_string())
         }
-        Kind::Memory => normalise(Kind::MemoryFrom(0), text),
-        Kind::MemoryFrom(least) => match parse_memory(text) {
-            Some(bytes) => Ok(bytes.max(least).to_string()),
-            None => Err("argument must be a memory value".to_owned()),
-        },
-        Kind::MemoryAbove(least) => {
-            let text = normalise(Kind::Memory, text)?;
-            if text.parse::<i64>().is_ok_and(|bytes| bytes >= least) {
-                return Ok(text);
-            }
-            Err(format!("argument must be between {least} and {} inclusive", i64::MAX))
-        }
+        Kind::Memory => memory(text, 0).map(|bytes| bytes.to_string()),
+        Kind::MemoryFrom(least) => memory(text, 1).map(|bytes| bytes.max(least).to_string()),
+        Kind::MemoryAbove(least) => memory(text, least).map(|bytes| bytes.to_string()),
         Kind::MemoryOrPercent => match text.strip_suffix('%').map(str::parse::<i64>) {
             Some(Ok(percent)) if (0..=100).contains(&percent) => Ok(format!("{percent}%")),
             Some(Ok(101..)) => Err("percentage argument must be less or equal to 100".to_owned()),
@@ -539,7 +530,16 @@ fn normalise(kind: Kind, text: &str) -> Result<String, String> {
     }
 }
 
-/// Bytes of "100", "64kb" (1024), "1m" (10^6), ...
+/// Bytes from `low` on.
+fn memory(text: &str, low: i64) -> Result<i64, String> {
+    match parse_memory(text) {
+        Some(bytes) if bytes >= low => Ok(bytes),
+        None if text.parse::<u64>().is_err() => Err("argument must be a memory value".to_owned()),
+        _ => Err(format!("argument must be between {low} and {} inclusive", i64::MAX)),
+    }
+}
+
+/// Bytes of "100", "64kb" (1024), "1m" (10^6), ...; no digits are 0, as in Redis.
 pub fn parse_memory(text: &str) -> Option<i64> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let factor: i64 = match text[split..].to_ascii_lowercase().as_str() {
@@ -552,7 +552,8 @@ pub fn parse_memory(text: &str) -> Option<i64> {
         "gb" => 1 << 30,
         _ => return None,
     };
-    text[..split].parse::<i64>().ok()?.checked_mul(factor)
+    let number: i64 = if split == 0 { 0 } else { text[..split].parse().ok()? };
+    number.checked_mul(factor)
 }
 
 fn number_of(kind: Kind, text: &str) -> i64 {

@@ -60,7 +60,7 @@ fn lines_of(name: &str, kind: Kind, value: &str) -> Vec<String> {
         // No value is not the same as an empty one where the value is a list.
         _ if value.is_empty() && LISTS.contains(&name) => Vec::new(),
         _ if LISTS.contains(&name) => vec![format!("{name} {value}")],
-        Kind::Memory | Kind::MemoryFrom(_) => vec![format!("{name} {}", memory(value))],
+        Kind::Memory | Kind::MemoryFrom(_) | Kind::MemoryAbove(_) => vec![format!("{name} {}", memory(value))],
         _ => vec![format!("{name} {}", quoted(value))],
     }
 }

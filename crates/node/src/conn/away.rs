@@ -4,7 +4,7 @@
 //! for its reply; a locked one is tried again after a moment.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
 use quiver_engine::Session;
@@ -37,6 +37,7 @@ async fn run_elsewhere(place: &Place) -> bool {
     let peer = place.with(|conn| {
         conn.session = session;
         let client = &conn.session.shared;
+        client.net_out_bytes.fetch_add(reply.len() as u64, Relaxed);
         if engine.config.output_limits.of(client.output_class()).over_hard(reply.len() as u64) {
             engine.close_slow(client);
         } else {
