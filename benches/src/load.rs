@@ -24,6 +24,18 @@ const FILL_PIPELINE: usize = 64;
 /// Writes among 1000 requests of the mixed test.
 const MIXED_WRITES_PER_MILLE: u64 = 100;
 
+/// Promises that are looked at where the test was asked for: CPU at pipeline 16.
+const ON_REQUEST: &[(Test, f64)] = &[
+    (Test::Incr, 0.45),
+    (Test::Queue, 0.45),
+    (Test::Sadd, 0.45),
+    (Test::Hset, 0.45),
+    (Test::Zadd, 0.6),
+    (Test::Lrange, 0.6),
+    (Test::Mset, 0.6),
+    (Test::Xadd, 0.6),
+];
+
 /// One kind of traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -40,6 +52,18 @@ pub enum Test {
     Hget,
     /// INCR.
     Incr,
+    /// As many LPUSH as RPOP, of one list.
+    Queue,
+    /// SADD to one set.
+    Sadd,
+    /// ZADD to one sorted set.
+    Zadd,
+    /// LRANGE of 100 elements.
+    Lrange,
+    /// MSET of ten keys.
+    Mset,
+    /// XADD to one stream that is kept to a length.
+    Xadd,
     /// The line given with --custom.
     Custom,
 }
@@ -88,6 +112,16 @@ impl Settings {
             Test::Hset => Template::hset(sizes)?,
             Test::Hget => Template::hget(sizes)?,
             Test::Incr => Template::incr(sizes)?,
+            Test::Queue => {
+                let push = Template::custom("LPUSH queue __value__", sizes, Expect::Integer)?;
+                let pop = Template::custom("RPOP queue", sizes, Expect::Any)?;
+                return Ok(Random::mixed(push, pop, 500, self.keys));
+            }
+            Test::Sadd => Template::custom("SADD set member:__rand__", sizes, Expect::Integer)?,
+            Test::Zadd => Template::custom("ZADD board __rand__ member:__rand__", sizes, Expect::Integer)?,
+            Test::Lrange => Template::custom("LRANGE hundred 0 99", sizes, Expect::Any)?,
+            Test::Mset => Template::custom(&mset_line(), sizes, Expect::Ok)?,
+            Test::Xadd => Template::custom("XADD log MAXLEN ~ 100000 * field __value__", sizes, Expect::Any)?,
             Test::Mixed => {
                 let (get, set) = (Template::get(sizes)?, Template::set(sizes)?);
                 return Ok(Random::mixed(get, set, MIXED_WRITES_PER_MILLE, self.keys));
@@ -184,12 +218,21 @@ pub fn run(specs: &[ServerSpec], settings: &Settings) -> Result<Results> {
     Ok(results)
 }
 
+fn mset_line() -> String {
+    let pairs: Vec<String> = (0..10).map(|n| format!("m{n}:__rand__ __value__")).collect();
+    format!("MSET {}", pairs.join(" "))
+}
+
 fn fill(server: &Server, settings: &Settings) -> Result<MemoryRow> {
     note(format!("filling {} with {} keys", server.name, settings.keys));
     let mut driver = Driver::connect(server.address(), 4)?;
     let empty_bytes = server.resident_bytes()?;
     driver.run(&mut Fill::new(Template::set(settings.sizes())?, settings.keys), FILL_PIPELINE, None)?;
     let filled_bytes = server.resident_bytes()?;
+    if settings.tests.contains(&Test::Lrange) {
+        let push = Template::custom("RPUSH hundred __value__", settings.sizes(), Expect::Integer)?;
+        driver.run(&mut Fill::new(push, 100), FILL_PIPELINE, None)?;
+    }
     if settings.tests.iter().any(|test| matches!(test, Test::Hset | Test::Hget)) {
         driver.run(&mut Fill::new(Template::hset(settings.sizes())?, settings.keys), FILL_PIPELINE, None)?;
     }
@@ -246,6 +289,11 @@ impl Results {
                 let what = format!("server CPU per {} at pipeline {pipeline}", test.name().to_uppercase());
                 bounds.push(Bound::at_most(what, bound, ratio(cpu("quiver"), cpu("redis"))));
             }
+        }
+        for (test, bound) in ON_REQUEST.iter().filter(|(test, _)| self.runs.iter().any(|row| row.test == *test)) {
+            let cpu = |server| self.median_of(server, *test, 16, |row| row.server_cpu_us);
+            let what = format!("server CPU per {} at pipeline 16", test.name().to_uppercase());
+            bounds.push(Bound::at_most(what, *bound, ratio(cpu("quiver"), cpu("redis"))));
         }
         let bytes = ratio(self.bytes_per_key("quiver"), self.bytes_per_key("redis"));
         bounds.push(Bound::at_most("resident bytes per key", 0.58, bytes));
