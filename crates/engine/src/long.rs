@@ -211,7 +211,7 @@ fn distance(start: &[u8], end: &[u8], size: usize) -> Option<usize> {
     let size = size as i64;
     let index = |text: &[u8]| parse_i64(text).map(|at| if at < 0 { at.saturating_add(size) } else { at });
     let (start, end) = (index(start)?.max(0), index(end)?.min(size - 1));
-    usize::try_from(end - start + 1).ok()
+    usize::try_from(end.saturating_sub(start).saturating_add(1)).ok()
 }
 
 fn is_many(text: &[u8]) -> bool {
@@ -235,6 +235,14 @@ impl Session {
 mod tests {
     use super::*;
     use crate::registry::registry;
+
+    #[test]
+    fn no_pair_of_indices_is_too_far_apart() {
+        let ends = ["0", "-1", "5", "9223372036854775807", "-9223372036854775808"];
+        for (start, end) in ends.iter().flat_map(|start| ends.iter().map(move |end| (start, end))) {
+            assert!(distance(start.as_bytes(), end.as_bytes(), 3).is_none_or(|count| count <= 3), "{start} {end}");
+        }
+    }
 
     #[test]
     fn a_cost_is_known_for_names_that_exist_once_each() {
