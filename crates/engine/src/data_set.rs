@@ -6,14 +6,17 @@
 //! turn: it yields no effects, and whoever adopts must restart whatever follows the stream.
 
 use std::fmt;
+use std::sync::Arc;
 
 use quiver_structures::Value;
 use quiver_structures::table::Lookup;
 
 use crate::effects::Effects;
 use crate::engine::Engine;
+use crate::error::CommandError;
 use crate::eviction::Stamps;
 use crate::field_expiry;
+use crate::functions::{LibrarySet, Metadata};
 use crate::keyspace::{ALL_SHARDS, KeyHasher, Keyspace, SHARDS, Shard};
 use crate::mailbox::Sender;
 use crate::object::Object;
@@ -24,13 +27,26 @@ pub struct DataSet {
     shards: Vec<Shard>,
     keys: usize,
     clock: u32,
+    sources: Vec<Vec<u8>>,
+    functions: Arc<LibrarySet>,
 }
 
 impl DataSet {
     /// Nothing yet; keys that come in count as touched at `now_ms`.
     pub fn new(now_ms: i64) -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { shards, keys: 0, clock: Stamps::seconds_at(now_ms) }
+        Self {
+            shards,
+            keys: 0,
+            clock: Stamps::seconds_at(now_ms),
+            sources: Vec::new(),
+            functions: Arc::default(),
+        }
+    }
+
+    /// Adds the source of a function library, for [`Engine::compile`] to make one of.
+    pub fn add_source(&mut self, source: Vec<u8>) {
+        self.sources.push(source);
     }
 
     /// Adds a key to a database; `false`, and nothing changed, when it is there already. The caller bounds `db`, and
@@ -68,12 +84,27 @@ impl fmt::Debug for DataSet {
 }
 
 impl Engine {
+    /// Makes libraries of a data set's sources; to be called before [`Self::adopt`].
+    ///
+    /// # Errors
+    /// One of them is none.
+    pub fn compile(&self, data_set: &mut DataSet) -> Result<(), CommandError> {
+        let mut set = LibrarySet::default();
+        for source in std::mem::take(&mut data_set.sources) {
+            let metadata = Metadata::parse(&source)?;
+            set.insert(Arc::new(self.compile_library(&source, &metadata)?))?;
+        }
+        data_set.functions = Arc::new(set);
+        Ok(())
+    }
+
     /// Puts a data set in the place of everything stored; gives the old one, which may take long to drop. Watched keys
     /// that are in either count as changed. `at_change` runs while every shard is locked, after the exchange.
     pub fn adopt<T>(&self, new: DataSet, at_change: impl FnOnce(&Keyspace<'_>) -> T) -> (DataSet, T) {
         let mut effects = Effects::default();
         let mut keyspace = self.lock(ALL_SHARDS, &mut effects, 0);
-        let DataSet { mut shards, clock, .. } = new;
+        let DataSet { mut shards, clock, functions, .. } = new;
+        let functions = self.functions.exchange(functions);
         let mut stale = Stale::default();
         for (index, shard) in shards.iter_mut().enumerate() {
             keyspace.shard_mut(index).exchange(shard);
@@ -84,6 +115,6 @@ impl Engine {
         let noted = at_change(&keyspace);
         drop(keyspace);
         let keys = shards.iter().flat_map(Shard::dbs).map(|db| db.table.len()).sum();
-        (DataSet { shards, keys, clock }, noted)
+        (DataSet { shards, keys, clock, sources: Vec::new(), functions }, noted)
     }
 }

@@ -206,8 +206,9 @@ impl Follower {
         let options =
             LoadOptions { databases: self.engine.config.databases(), now_ms: now_ms(), discard_expired: false };
         let mut source = BufReader::new(File::open(&spool.path)?);
-        let (data_set, loaded) =
+        let (mut data_set, loaded) =
             read_data_set(&mut source, &options, &mut |_| {}).map_err(|error| io::Error::other(error.to_string()))?;
+        self.engine.compile(&mut data_set).map_err(|error| io::Error::other(error.to_string()))?;
         let Spool { id, offset, .. } = &spool;
         let (old, ()) = self.engine.adopt(data_set, |_| self.host.stream.adopt(id.clone(), *offset));
         self.session = primary_session();

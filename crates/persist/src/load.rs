@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use quiver_engine::Engine;
+use quiver_engine::{CommandError, Engine};
 use quiver_engine::codec;
 use quiver_engine::data_set::DataSet;
 use quiver_rdb::frame::Properties;
@@ -32,6 +32,8 @@ pub struct Loaded {
     pub keys: u64,
     /// Keys left out because their time was over.
     pub expired: u64,
+    /// Function libraries loaded.
+    pub libraries: u64,
     /// Bytes read, checksum included.
     pub bytes: u64,
     /// Version of the format.
@@ -100,6 +102,9 @@ pub enum LoadError {
         /// Where its value ends.
         offset: u64,
     },
+    /// A function library is none.
+    #[error("a function library cannot be loaded: {0}")]
+    Library(#[from] CommandError),
     /// A database beyond the configured number.
     #[error("at byte {offset}: database {db} is used, but only {databases} are configured")]
     Database {
@@ -162,7 +167,8 @@ pub fn load(
     options: &LoadOptions,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<Loaded, LoadError> {
-    let (data_set, loaded) = read_data_set(source, options, progress)?;
+    let (mut data_set, loaded) = read_data_set(source, options, progress)?;
+    engine.compile(&mut data_set)?;
     drop(engine.adopt(data_set, |_| ()));
     Ok(loaded)
 }
@@ -230,8 +236,9 @@ impl Loader<'_> {
                 self.expire_at_ms = Some(i64::from(i32::from_le_bytes(reader.array()?)) * 1000);
             }
             code::FUNCTION2 => {
-                reader.skip_string()?;
-                self.warn("a function library was left out: functions are not supported");
+                let source = reader.string()?;
+                self.data_set.add_source(source);
+                self.loaded.libraries += 1;
             }
             code::MODULE_AUX => {
                 walk::skip_hint(reader, opcode)?;

@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use quiver_engine::Engine;
+use quiver_engine::functions::LibrarySet;
 use quiver_engine::keyspace::Keyspace;
 use quiver_engine::snapshot::Snapshot;
 use quiver_rdb::frame::{self, Properties, ReplicationPoint};
@@ -76,9 +77,13 @@ impl<E: Deref<Target = Engine> + Clone> SnapshotStream<E> {
         let mut at_cut = Some(at_cut);
         let since = Instant::now();
         loop {
-            let note = |keyspace: &Keyspace<'_>| (at_cut.take().expect("runs once"))(keyspace);
-            if let Some((snapshot, point)) = Snapshot::begin(engine.clone(), options.now_ms, options.compress, note) {
-                let head = head(&snapshot, options, point);
+            let note = |keyspace: &Keyspace<'_>| {
+                // Libraries are exchanged under the locks that are held here, so these belong to the cut.
+                ((at_cut.take().expect("runs once"))(keyspace), engine.functions.set())
+            };
+            if let Some((snapshot, noted)) = Snapshot::begin(engine.clone(), options.now_ms, options.compress, note) {
+                let (point, libraries) = noted;
+                let head = head(&snapshot, options, point, &libraries);
                 let sum = options.checksum.then(Checksum::new);
                 return Some(Self { snapshot, stage: Stage::Head(head), sum, bytes: 0 });
             }
@@ -133,11 +138,13 @@ impl<E: Deref<Target = Engine>> SnapshotStream<E> {
     }
 }
 
-/// Header, properties, and the size of every database, which lets loaders of other engines allocate at once.
+/// Header, properties, function libraries, and the size of every database, which lets loaders of other engines allocate
+/// at once.
 fn head<E: Deref<Target = Engine>>(
     snapshot: &Snapshot<E>,
     options: &SaveOptions,
     replication: Option<ReplicationPoint>,
+    libraries: &LibrarySet,
 ) -> Vec<u8> {
     let properties = Properties {
         server_version: options.server_version.clone(),
@@ -149,6 +156,8 @@ fn head<E: Deref<Target = Engine>>(
     let mut bytes = Vec::new();
     let mut writer = Writer::new(&mut bytes);
     properties.write(&mut writer);
+    writer.set_compress(options.compress);
+    libraries.write(&mut writer);
     for size in snapshot.sizes() {
         writer.select_db(size.db as u64, size.keys as u64, size.volatile as u64);
     }
