@@ -4,7 +4,7 @@
 ///
 /// # Errors
 /// The script is to end; the error must be passed on.
-pub fn check() -> mlua::Result<()> {
+pub fn check(_: &mlua::Lua) -> mlua::Result<()> {
     Ok(())
 }
 

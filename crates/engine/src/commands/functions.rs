@@ -9,7 +9,6 @@ use quiver_rdb::{Writer, frame};
 use quiver_resp::Argv;
 
 use super::args::is;
-use super::help::help;
 use super::scripting::{RUN, RUN_READING, SUB, hand_over};
 use crate::command::{Arg, Command, CommandResult, Flags, Group};
 use crate::context::Ctx;
@@ -207,9 +206,19 @@ fn function_delete(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     Ok(())
 }
 
+/// Refuses more words than there may be.
+fn at_most(argv: Argv<'_>, words: usize) -> CommandResult {
+    if argv.len() <= words {
+        return Ok(());
+    }
+    let word = quote_word(argv.at(1));
+    let text = format!("ERR unknown subcommand or wrong number of arguments for '{word}'. Try FUNCTION HELP.");
+    Err(CommandError::owned(text))
+}
+
 fn function_flush(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let known = argv.get(2).is_none_or(|how| is(how, "SYNC") || is(how, "ASYNC"));
-    if argv.len() > 3 || !known {
+    at_most(argv, 3)?;
+    if argv.get(2).is_some_and(|how| !is(how, "SYNC") && !is(how, "ASYNC")) {
         return Err(CommandError::text("ERR FUNCTION FLUSH only supports SYNC|ASYNC option"));
     }
     exchange(ctx, LibrarySet::default());
@@ -239,12 +248,8 @@ enum Policy {
 }
 
 fn function_restore(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    at_most(argv, 4)?;
     let policy = match argv.get(3) {
-        _ if argv.len() > 4 => {
-            return Err(CommandError::text(
-                "ERR unknown subcommand or wrong number of arguments for 'restore'. Try FUNCTION HELP.",
-            ));
-        }
         None => Policy::Append,
         Some(word) if is(word, "APPEND") => Policy::Append,
         Some(word) if is(word, "REPLACE") => Policy::Replace,
@@ -294,7 +299,7 @@ fn function_list(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     }
     let set = ctx.engine.functions.set();
     let wanted =
-        |library: &&Arc<Library>| pattern.is_none_or(|pattern| glob::matches(pattern, library.name.as_bytes()));
+        |library: &&Arc<Library>| pattern.is_none_or(|pattern| glob::matches_ignore_case(pattern, library.name.as_bytes()));
     ctx.reply.array(set.libraries().filter(wanted).count());
     for library in set.libraries().filter(wanted) {
         show(ctx, library, with_code);
@@ -362,6 +367,49 @@ fn function_stats(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
 }
 
 fn function_help(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
-    help(ctx, "FUNCTION", &[]);
+    ctx.reply.array(HELP.len());
+    HELP.iter().for_each(|line| ctx.reply.simple(line));
     Ok(())
 }
+
+const HELP: &[&str] = &[
+    "FUNCTION <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "LOAD [REPLACE] <FUNCTION CODE>",
+    "    Create a new library with the given library name and code.",
+    "DELETE <LIBRARY NAME>",
+    "    Delete the given library.",
+    "LIST [LIBRARYNAME PATTERN] [WITHCODE]",
+    "    Return general information on all the libraries:",
+    "    * Library name",
+    "    * The engine used to run the Library",
+    "    * Functions list",
+    "    * Library code (if WITHCODE is given)",
+    "    It also possible to get only function that matches a pattern using LIBRARYNAME argument.",
+    "STATS",
+    "    Return information about the current function running:",
+    "    * Function name",
+    "    * Command used to run the function",
+    "    * Duration in MS that the function is running",
+    "    If no function is running, return nil",
+    "    In addition, returns a list of available engines.",
+    "KILL",
+    "    Kill the current running function.",
+    "FLUSH [ASYNC|SYNC]",
+    "    Delete all the libraries.",
+    "    When called without the optional mode argument, the behavior is determined by the",
+    "    lazyfree-lazy-user-flush configuration directive. Valid modes are:",
+    "    * ASYNC: Asynchronously flush the libraries.",
+    "    * SYNC: Synchronously flush the libraries.",
+    "DUMP",
+    "    Return a serialized payload representing the current libraries, can be restored using FUNCTION RESTORE command",
+    "RESTORE <PAYLOAD> [FLUSH|APPEND|REPLACE]",
+    "    Restore the libraries represented by the given payload, it is possible to give a restore policy to",
+    "    control how to handle existing libraries (default APPEND):",
+    "    * FLUSH: delete all existing libraries.",
+    "    * APPEND: appends the restored libraries to the existing libraries. On collision, abort.",
+    "    * REPLACE: appends the restored libraries to the existing libraries, On collision, replace the old",
+    "      libraries with the new libraries (notice that even on this option there is a chance of failure",
+    "      in case of functions name collision with another library).",
+    "HELP",
+    "    Print this help.",
+];

@@ -48,10 +48,7 @@ impl<'l> Args<'l> {
 
     /// An error of the call.
     pub(crate) fn failure(&self, text: impl AsRef<str>) -> Error {
-        match self.depth {
-            0 => raise::error(self.lua, text),
-            depth => Error::RuntimeError(format!("{}{}", position(self.lua, depth + 1), text.as_ref())),
-        }
+        failure(self.lua, self.depth, text)
     }
 
     /// An error about one of them. It calls the function as the script does, and does not count what stands before the
@@ -84,7 +81,7 @@ impl<'l> Args<'l> {
     }
 
     /// A string, or a number as one.
-    pub(crate) fn string(&self, at: usize) -> Result<mlua::String> {
+    pub(crate) fn string(&self, at: usize) -> Result<mlua::LuaString> {
         match self.get(at) {
             Some(Value::String(string)) => Ok(string.clone()),
             Some(number @ (Value::Integer(_) | Value::Number(_))) => {
@@ -124,13 +121,16 @@ impl<'l> Args<'l> {
     }
 }
 
-/// Where the function at a level of the stack stands, as errors have it in front.
-fn position(lua: &Lua, level: usize) -> String {
-    let place = lua.inspect_stack(level, |debug| {
+/// An error at the line of the script that called, through so many functions of a library, the running function.
+pub(crate) fn failure(lua: &Lua, callers: usize, text: impl AsRef<str>) -> Error {
+    if callers == 0 {
+        return raise::error(lua, text);
+    }
+    let place = lua.inspect_stack(callers + 1, |debug| {
         let line = debug.current_line()?;
         Some(format!("{}:{line}: ", debug.source().short_src.as_deref().unwrap_or("?")))
     });
-    place.flatten().unwrap_or_default()
+    Error::RuntimeError(format!("{}{}", place.flatten().unwrap_or_default(), text.as_ref()))
 }
 
 /// What Lua calls the type of a value.

@@ -25,15 +25,19 @@ mod pattern;
 mod strings;
 mod tables;
 
-/// Installs all of them. The `pcall` of scripts must be in the globals already.
+pub use json::{JsonSettings, SharedSettings};
+pub(crate) use number::write_g;
+
+/// Installs all of them; gives the settings of `cjson`. The `pcall` of scripts must be in the globals already.
 ///
 /// # Errors
 /// The state is out of memory.
-pub fn install(lua: &mlua::Lua) -> mlua::Result<()> {
+pub fn install(lua: &mlua::Lua) -> mlua::Result<SharedSettings> {
+    let settings = json::install(lua)?;
     bit::install(lua)?;
-    json::install(lua)?;
     msgpack::install(lua)?;
     packing::install(lua)?;
     strings::install(lua)?;
-    tables::install(lua)
+    tables::install(lua)?;
+    Ok(settings)
 }

@@ -17,7 +17,7 @@ const INTEGER_BYTES_MAX: i32 = 32;
 const ALIGN_DEFAULT: i32 = 8;
 
 /// Most values one call gives: Lua's stack has room for no more.
-const VALUES_MAX: usize = 7900;
+const VALUES_MAX: usize = 7000;
 
 /// Puts the table `struct` into the globals.
 pub(crate) fn install(lua: &Lua) -> Result<()> {
@@ -213,10 +213,11 @@ fn unpack(lua: &Lua, values: MultiValue) -> Result<MultiValue> {
     let data = args.string(2)?;
     let data = data.as_bytes();
     let offset = args.integer_or(3, 1)?;
-    let mut at = match usize::try_from(offset) {
-        Ok(offset) if offset > 0 => offset - 1,
-        _ => return Err(args.error(3, "offset must be 1 or greater")),
-    };
+    if offset == 0 {
+        return Err(args.error(3, "offset must be 1 or greater"));
+    }
+    // A negative one counts as far behind the end of any data.
+    let mut at = (offset as usize).wrapping_sub(1);
     let (mut found, pace): (Vec<Value>, _) = (Vec::new(), Pace::new(lua));
     while let Some(field) = format.next()? {
         pace.step(1)?;
@@ -250,7 +251,7 @@ fn unpack(lua: &Lua, values: MultiValue) -> Result<MultiValue> {
                 found.push(Value::String(lua.create_string(slice(at, bytes)?)?));
             }
             b's' => {
-                let rest = slice(at, data.len() - at)?;
+                let rest = slice(at, data.len().saturating_sub(at))?;
                 let length = rest.iter().position(|byte| *byte == 0);
                 let length = length.ok_or_else(|| raise::error(lua, "unfinished string in data"))?;
                 found.push(Value::String(lua.create_string(&rest[..length])?));
@@ -258,9 +259,9 @@ fn unpack(lua: &Lua, values: MultiValue) -> Result<MultiValue> {
             }
             letter => format.control(letter)?,
         }
-        at += bytes;
+        at = at.wrapping_add(bytes);
     }
-    found.push(Value::Integer(at as i64 + 1));
+    found.push(Value::Integer(at.wrapping_add(1) as i64));
     Ok(MultiValue::from_iter(found))
 }
 
@@ -294,8 +295,8 @@ fn size(lua: &Lua, values: MultiValue) -> Result<Value> {
         pace.step(1)?;
         at = at.wrapping_add(format.padding(at, &field));
         match field.letter {
-            b's' => return Err(args.error(1, "variable-size format in 'size'")),
-            b'c' if field.bytes == 0 => return Err(args.error(1, "variable-length format in 'size'")),
+            b's' => return Err(args.error(1, "option 's' has no fixed size")),
+            b'c' if field.bytes == 0 => return Err(args.error(1, "option 'c0' has no fixed size")),
             letter if !letter.is_ascii_alphanumeric() => format.control(letter)?,
             _ => {}
         }

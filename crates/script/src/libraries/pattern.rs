@@ -5,8 +5,9 @@
 //! stock matcher: every step is counted, so that an exponential pattern ends when its script is to end, and the depth of
 //! the recursion, which is that of the pattern's items, is bounded as in later Lua versions.
 
-use mlua::{Lua, Result};
+use mlua::{Error, Lua, Result, Value};
 
+use super::args::failure;
 use super::pace::Pace;
 
 /// Most captures of a pattern.
@@ -16,15 +17,6 @@ const CAPTURES_MAX: usize = 32;
 const DEPTH_MAX: usize = 1000;
 
 const ESCAPE: u8 = b'%';
-
-/// What ends a match early.
-#[derive(Debug)]
-pub(crate) enum Fault {
-    /// The pattern is wrong; the text is Lua's.
-    Pattern(&'static str),
-    /// The script is to end.
-    Stopped(mlua::Error),
-}
 
 /// What a capture holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,18 +41,31 @@ pub(crate) enum Captured<'s> {
     Position(usize),
 }
 
+impl Captured<'_> {
+    /// As Lua has it.
+    pub(crate) fn into_value(self, lua: &Lua) -> Result<Value> {
+        Ok(match self {
+            Self::Text(text) => Value::String(lua.create_string(text)?),
+            Self::Position(place) => Value::Integer(place as i64),
+        })
+    }
+}
+
 /// A match being tried: subject, pattern and the captures so far.
 pub(crate) struct Matcher<'s, 'p> {
+    lua: &'s Lua,
     subject: &'s [u8],
     pattern: &'p [u8],
     pace: Pace<'s>,
     captures: [Capture; CAPTURES_MAX],
     level: usize,
     depth: usize,
+    /// Functions between this and the script.
+    callers: usize,
 }
 
 /// The place behind a match, or none.
-type Found = std::result::Result<Option<usize>, Fault>;
+type Found = Result<Option<usize>>;
 
 /// The pattern as the matcher sees it: up to the first NUL.
 pub(crate) fn visible(pattern: &[u8]) -> &[u8] {
@@ -77,7 +82,43 @@ impl<'s, 'p, 'g> Matcher<'s, 'p> {
     /// A matcher of one pattern against one subject; an anchor is the caller's to take off.
     pub(crate) fn new(lua: &'s Lua, subject: &'s [u8], pattern: &'p [u8]) -> Self {
         let none = Capture { start: 0, extent: Extent::Unfinished };
-        Self { subject, pattern: visible(pattern), pace: Pace::new(lua), captures: [none; CAPTURES_MAX], level: 0, depth: 0 }
+        let pattern = visible(pattern);
+        Self { lua, subject, pattern, pace: Pace::new(lua), captures: [none; CAPTURES_MAX], level: 0, depth: 0, callers: 0 }
+    }
+
+    /// Tells how many functions of a library stand between the running one and the script.
+    pub(crate) fn within(self, callers: usize) -> Self {
+        Self { callers, ..self }
+    }
+
+    #[cold]
+    fn fault(&self, text: &str) -> Error {
+        failure(self.lua, self.callers, text)
+    }
+
+    /// The first match between two places.
+    ///
+    /// # Errors
+    /// The pattern is wrong, or the script is to end.
+    pub(crate) fn search(&mut self, from: usize, to: usize) -> Result<Option<(usize, usize)>> {
+        for at in from..=to {
+            if let Some(end) = self.try_at(at)? {
+                return Ok(Some((at, end)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Appends all captures of a match; one without any counts as a whole when `or_whole` says so.
+    ///
+    /// # Errors
+    /// One of them is unfinished.
+    pub(crate) fn push_captures(&self, (start, end): (usize, usize), or_whole: bool, out: &mut Vec<Value>) -> Result<()> {
+        let count = if self.level == 0 && or_whole { 1 } else { self.level };
+        (0..count).try_for_each(|index| {
+            out.push(self.captured(index, start, end)?.into_value(self.lua)?);
+            Ok(())
+        })
     }
 
     /// Matches from `at` on; gives the place behind the match.
@@ -86,27 +127,22 @@ impl<'s, 'p, 'g> Matcher<'s, 'p> {
         self.matches(at, 0)
     }
 
-    /// Captures of the last match; a pattern without any captures the whole when `or_whole` says so.
-    pub(crate) fn captures(&self, or_whole: bool) -> usize {
-        if self.level == 0 && or_whole { 1 } else { self.level }
-    }
-
     /// One capture of the last match, which spans `start..end`.
     pub(crate) fn captured(
         &self,
         index: usize,
         start: usize,
         end: usize,
-    ) -> std::result::Result<Captured<'s>, Fault> {
+    ) -> Result<Captured<'s>> {
         if index >= self.level {
             return match index {
                 0 => Ok(Captured::Text(&self.subject[start..end])),
-                _ => Err(Fault::Pattern("invalid capture index")),
+                _ => Err(self.fault("invalid capture index")),
             };
         }
         let Capture { start, extent } = self.captures[index];
         match extent {
-            Extent::Unfinished => Err(Fault::Pattern("unfinished capture")),
+            Extent::Unfinished => Err(self.fault("unfinished capture")),
             Extent::Position => Ok(Captured::Position(start + 1)),
             Extent::Length(length) => Ok(Captured::Text(&self.subject[start..start + length])),
         }
@@ -125,7 +161,7 @@ impl<'s, 'p, 'g> Matcher<'s, 'p> {
     fn matches(&mut self, s: usize, p: usize) -> Found {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(Fault::Pattern("pattern too complex"));
+            return Err(self.fault("pattern too complex"));
         }
         let found = self.items(s, p);
         self.depth -= 1;
@@ -135,7 +171,7 @@ impl<'s, 'p, 'g> Matcher<'s, 'p> {
     /// Matches items one behind the other; only those that may have to be given back recurse.
     fn items(&mut self, mut s: usize, mut p: usize) -> Found {
         loop {
-            self.pace.step(1).map_err(Fault::Stopped)?;
+            self.pace.step(1)?;
             match (self.p(p), self.p(p + 1)) {
                 (b'(', b')') => return self.start_capture(s, p + 2, Extent::Position),
                 (b'(', _) => return self.start_capture(s, p + 1, Extent::Unfinished),
@@ -179,7 +215,7 @@ impl<'s, 'p, 'g> Matcher<'s, 'p> {
         let mut count = 0;
         while self.matches_one(s + count, p, end) {
             count += 1;
-            self.pace.step(1).map_err(Fault::Stopped)?;
+            self.pace.step(1)?;
         }
         loop {
             if let Some(found) = self.matches(s + count, end + 1)? {
@@ -206,7 +242,7 @@ impl<'s, 'p, 'g> Matcher<'s, 'p> {
 
     fn start_capture(&mut self, s: usize, p: usize, extent: Extent) -> Found {
         if self.level >= CAPTURES_MAX {
-            return Err(Fault::Pattern("too many captures"));
+            return Err(self.fault("too many captures"));
         }
         self.captures[self.level] = Capture { start: s, extent };
         self.level += 1;
@@ -219,7 +255,7 @@ impl<'s, 'p, 'g> Matcher<'s, 'p> {
 
     fn end_capture(&mut self, s: usize, p: usize) -> Found {
         let open = self.captures[..self.level].iter().rposition(|capture| capture.extent == Extent::Unfinished);
-        let open = open.ok_or(Fault::Pattern("invalid pattern capture"))?;
+        let open = open.ok_or_else(|| self.fault("invalid pattern capture"))?;
         self.captures[open].extent = Extent::Length(s - self.captures[open].start);
         let found = self.matches(s, p)?;
         if found.is_none() {
@@ -232,10 +268,10 @@ impl<'s, 'p, 'g> Matcher<'s, 'p> {
         let index = usize::from(digit).wrapping_sub(usize::from(b'1'));
         let capture = self.captures[..self.level].get(index);
         match capture.map(|capture| (capture.start, capture.extent)) {
-            None | Some((_, Extent::Unfinished)) => Err(Fault::Pattern("invalid capture index")),
+            None | Some((_, Extent::Unfinished)) => Err(self.fault("invalid capture index")),
             Some((_, Extent::Position)) => Ok(None),
             Some((start, Extent::Length(length))) => {
-                self.pace.step(length as u64 / 16).map_err(Fault::Stopped)?;
+                self.pace.step(length as u64 / 16)?;
                 let same = self.subject[s..].starts_with(&self.subject[start..start + length]);
                 Ok(same.then_some(s + length))
             }
@@ -246,14 +282,14 @@ impl<'s, 'p, 'g> Matcher<'s, 'p> {
     fn balance(&self, s: usize, p: usize) -> Found {
         let (open, close) = (self.p(p), self.p(p + 1));
         if open == 0 || close == 0 {
-            return Err(Fault::Pattern("unbalanced pattern"));
+            return Err(self.fault("unbalanced pattern"));
         }
         if self.subject.get(s) != Some(&open) {
             return Ok(None);
         }
         let mut depth = 1;
         for (at, byte) in self.subject.iter().enumerate().skip(s + 1) {
-            self.pace.step(1).map_err(Fault::Stopped)?;
+            self.pace.step(1)?;
             if *byte == close {
                 depth -= 1;
                 if depth == 0 {
@@ -269,7 +305,7 @@ impl<'s, 'p, 'g> Matcher<'s, 'p> {
     /// `%f[set]`: between a byte that is not in the set and one that is. Both ends of the subject count as NUL.
     fn frontier(&self, s: usize, p: usize) -> Found {
         if self.p(p) != b'[' {
-            return Err(Fault::Pattern("missing '[' after '%f' in pattern"));
+            return Err(self.fault("missing '[' after '%f' in pattern"));
         }
         let end = self.class_end(p)?;
         let before = if s == 0 { 0 } else { self.subject[s - 1] };
@@ -279,9 +315,9 @@ impl<'s, 'p, 'g> Matcher<'s, 'p> {
     }
 
     /// The place behind the single-character class at `p`.
-    fn class_end(&self, p: usize) -> std::result::Result<usize, Fault> {
+    fn class_end(&self, p: usize) -> Result<usize> {
         match self.p(p) {
-            ESCAPE if self.p(p + 1) == 0 => Err(Fault::Pattern("malformed pattern (ends with '%')")),
+            ESCAPE if self.p(p + 1) == 0 => Err(self.fault("malformed pattern (ends with '%')")),
             ESCAPE => Ok(p + 2),
             b'[' => {
                 let mut at = p + 1 + usize::from(self.p(p + 1) == b'^');
@@ -289,7 +325,7 @@ impl<'s, 'p, 'g> Matcher<'s, 'p> {
                 loop {
                     let byte = self.p(at);
                     if byte == 0 {
-                        return Err(Fault::Pattern("malformed pattern (missing ']')"));
+                        return Err(self.fault("malformed pattern (missing ']')"));
                     }
                     at += 1;
                     if byte == ESCAPE && self.p(at) != 0 {

@@ -3,15 +3,13 @@
 //! They do what Lua 5.1's do, with its error texts; the rest of `string` is linear in what is in memory already and
 //! stays. Matching is [`super::pattern`]'s.
 
-use std::cell::Cell;
-
-use mlua::{Function, Lua, MultiValue, Result, Value};
+use mlua::{Function, Lua, LuaString, MultiValue, Result, Value};
 
 use super::args::{Args, is_true, type_name};
 use super::call::Caller;
 use super::number::{to_i32, write_g};
 use super::pace::{Pace, within_memory};
-use super::pattern::{Captured, Fault, Matcher, find_plain, is_plain};
+use super::pattern::{Captured, Matcher, find_plain, is_plain};
 use crate::raise;
 
 /// Puts them into the table `string`.
@@ -20,43 +18,13 @@ pub(crate) fn install(lua: &Lua) -> Result<()> {
     string.raw_set("find", lua.create_function(|lua, values| find(&Args::new(lua, "find", values)))?)?;
     string.raw_set("match", lua.create_function(|lua, values| match_(&Args::new(lua, "match", values)))?)?;
     string.raw_set("rep", lua.create_function(|lua, values| rep(&Args::new(lua, "rep", values)))?)?;
-    let gmatch = lua.create_function(|lua, values| gmatch(&Args::new(lua, "gmatch", values)))?;
+    let gmatch = gmatch(lua)?;
     string.raw_set("gmatch", &gmatch)?;
     // The name it had in Lua 5.0.
     string.raw_set("gfind", gmatch)?;
     let caller = Caller::new(lua)?;
     let gsub = lua.create_function(move |lua, values| gsub(&Args::new(lua, "gsub", values), &caller))?;
     string.raw_set("gsub", gsub)
-}
-
-/// What a fault of a match raises.
-fn raised(lua: &Lua, fault: Fault) -> mlua::Error {
-    match fault {
-        Fault::Pattern(text) => raise::error(lua, text),
-        Fault::Stopped(error) => error,
-    }
-}
-
-fn captured(lua: &Lua, captured: Captured<'_>) -> Result<Value> {
-    Ok(match captured {
-        Captured::Text(text) => Value::String(lua.create_string(text)?),
-        Captured::Position(place) => Value::Integer(place as i64),
-    })
-}
-
-/// All captures of a match, behind what is there already.
-fn captures(
-    lua: &Lua,
-    matcher: &Matcher<'_, '_>,
-    (start, end): (usize, usize),
-    or_whole: bool,
-    out: &mut Vec<Value>,
-) -> Result<()> {
-    for index in 0..matcher.captures(or_whole) {
-        let capture = matcher.captured(index, start, end).map_err(|fault| raised(lua, fault))?;
-        out.push(captured(lua, capture)?);
-    }
-    Ok(())
 }
 
 /// The place an argument names, from 0; counted from the end where it is negative.
@@ -72,16 +40,6 @@ fn anchored(pattern: &[u8]) -> (bool, &[u8]) {
         Some((b'^', rest)) => (true, rest),
         _ => (false, pattern),
     }
-}
-
-/// The first match at or behind a place.
-fn search(lua: &Lua, matcher: &mut Matcher<'_, '_>, from: usize, to: usize) -> Result<Option<(usize, usize)>> {
-    for at in from..=to {
-        if let Some(end) = matcher.try_at(at).map_err(|fault| raised(lua, fault))? {
-            return Ok(Some((at, end)));
-        }
-    }
-    Ok(None)
 }
 
 fn nil() -> MultiValue {
@@ -100,9 +58,9 @@ fn find(args: &Args<'_>) -> Result<MultiValue> {
     let (anchor, pattern) = anchored(&pattern);
     let mut matcher = Matcher::new(lua, &subject, pattern);
     let to = if anchor { from } else { subject.len() };
-    let Some((start, end)) = search(lua, &mut matcher, from, to)? else { return Ok(nil()) };
+    let Some((start, end)) = matcher.search(from, to)? else { return Ok(nil()) };
     let mut rest = Vec::new();
-    captures(lua, &matcher, (start, end), false, &mut rest)?;
+    matcher.push_captures((start, end), false, &mut rest)?;
     Ok(place(start, end, rest))
 }
 
@@ -119,34 +77,54 @@ fn match_(args: &Args<'_>) -> Result<MultiValue> {
     let (anchor, pattern) = anchored(&pattern);
     let mut matcher = Matcher::new(lua, &subject, pattern);
     let to = if anchor { from } else { subject.len() };
-    let Some(found) = search(lua, &mut matcher, from, to)? else { return Ok(nil()) };
+    let Some(found) = matcher.search(from, to)? else { return Ok(nil()) };
     let mut out = Vec::new();
-    captures(lua, &matcher, found, true, &mut out)?;
+    matcher.push_captures(found, true, &mut out)?;
     Ok(MultiValue::from_iter(out))
 }
 
 /// `string.gmatch(subject, pattern)`: a function that gives the next match at every call. An anchor means nothing here.
-fn gmatch(args: &Args<'_>) -> Result<Function> {
-    let (subject, pattern) = (args.string(1)?, args.string(2)?);
-    let next = Cell::new(0);
-    args.lua.create_function(move |lua, ()| {
+///
+/// What it remembers are variables of Lua. Held from here, they would be pinned until the next collection, and there is
+/// room for some thousand pinned values only.
+const GMATCH: &str = "
+local check, step = ...
+local function advance(state, at, ...)
+  state.at = at
+  return ...
+end
+return function(...)
+  local subject, pattern = check(...)
+  local state = {at = 0}
+  return function() return advance(state, step(subject, pattern, state.at)) end
+end
+";
+
+fn gmatch(lua: &Lua) -> Result<Function> {
+    let check = lua.create_function(|lua, values| {
+        let args = Args::within(lua, "gmatch", values, 1);
+        Ok((args.string(1)?, args.string(2)?))
+    })?;
+    let step = lua.create_function(|lua, (subject, pattern, at): (LuaString, LuaString, usize)| {
         let (subject, pattern) = (subject.as_bytes(), pattern.as_bytes());
-        let mut matcher = Matcher::new(lua, &subject, &pattern);
-        let mut out = Vec::new();
-        if next.get() > subject.len() {
-            return Ok(MultiValue::new());
+        let mut out = vec![Value::Integer(subject.len() as i64 + 1)];
+        if at > subject.len() {
+            return Ok(MultiValue::from_iter(out));
         }
-        if let Some((start, end)) = search(lua, &mut matcher, next.get(), subject.len())? {
-            next.set(if end == start { end + 1 } else { end });
-            captures(lua, &matcher, (start, end), true, &mut out)?;
+        // Between this and the script there is the function above.
+        let mut matcher = Matcher::new(lua, &subject, &pattern).within(1);
+        if let Some((start, end)) = matcher.search(at, subject.len())? {
+            out[0] = Value::Integer(if end == start { end + 1 } else { end } as i64);
+            matcher.push_captures((start, end), true, &mut out)?;
         }
         Ok(MultiValue::from_iter(out))
-    })
+    })?;
+    lua.load(GMATCH).set_name("=[C]").call((check, step))
 }
 
 /// What `gsub` puts in the place of a match.
 enum Replacement {
-    Text(mlua::String),
+    Text(LuaString),
     /// A field of a table, or what a function returns.
     Of(Value),
 }
@@ -169,7 +147,7 @@ fn gsub(args: &Args<'_>, caller: &Caller) -> Result<MultiValue> {
     let mut matcher = Matcher::new(lua, &subject, pattern);
     let (mut out, mut at, mut count) = (Vec::with_capacity(subject.len()), 0, 0);
     while count < most {
-        let found = matcher.try_at(at).map_err(|fault| raised(lua, fault))?;
+        let found = matcher.try_at(at)?;
         if let Some(end) = found {
             count += 1;
             replace(lua, caller, &matcher, &replacement, &subject, (at, end), &mut out)?;
@@ -203,15 +181,14 @@ fn replace(
     out: &mut Vec<u8>,
 ) -> Result<()> {
     let value = match replacement {
-        Replacement::Text(text) => return expand(lua, matcher, &text.as_bytes(), (start, end), out),
+        Replacement::Text(text) => return expand(matcher, &text.as_bytes(), (start, end), out),
         Replacement::Of(Value::Table(table)) => {
-            let key = matcher.captured(0, start, end).map_err(|fault| raised(lua, fault))?;
-            let key = captured(lua, key)?;
+            let key = matcher.captured(0, start, end)?.into_value(lua)?;
             if table.metatable().is_some() { caller.index(lua, table, key)? } else { table.raw_get(key)? }
         }
         Replacement::Of(function) => {
             let mut args = Vec::new();
-            captures(lua, matcher, (start, end), true, &mut args)?;
+            matcher.push_captures((start, end), true, &mut args)?;
             caller.call(lua, function, args)?
         }
     };
@@ -230,7 +207,6 @@ fn replace(
 
 /// Appends a replacement text with the captures it names.
 fn expand(
-    lua: &Lua,
     matcher: &Matcher<'_, '_>,
     text: &[u8],
     (start, end): (usize, usize),
@@ -254,7 +230,7 @@ fn expand(
         let index = if digit == b'0' { None } else { Some(usize::from(digit - b'1')) };
         let capture = match index {
             None => matcher.whole(start, end),
-            Some(index) => matcher.captured(index, start, end).map_err(|fault| raised(lua, fault))?,
+            Some(index) => matcher.captured(index, start, end)?,
         };
         match capture {
             Captured::Text(text) => out.extend_from_slice(text),
@@ -266,7 +242,7 @@ fn expand(
 }
 
 /// `string.rep(text, count)`.
-fn rep(args: &Args<'_>) -> Result<mlua::String> {
+fn rep(args: &Args<'_>) -> Result<LuaString> {
     let text = args.string(1)?;
     let count = to_i32(args.number(2)?);
     let bytes = text.as_bytes();

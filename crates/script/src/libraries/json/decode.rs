@@ -2,14 +2,14 @@
 
 use mlua::{Lua, Result, Table, Value};
 
-use super::{DEPTH_LIMIT, Settings};
+use super::{DEPTH_LIMIT, JsonSettings};
 use crate::libraries::args::Args;
 use crate::libraries::number::parse_prefix;
 use crate::libraries::pace::Pace;
 use crate::raise;
 
 /// `cjson.decode(text)`.
-pub(super) fn decode(args: &Args<'_>, settings: &Settings) -> Result<Value> {
+pub(super) fn decode(args: &Args<'_>, settings: JsonSettings) -> Result<Value> {
     if args.len() != 1 {
         return Err(args.error(1, "expected 1 argument"));
     }
@@ -67,7 +67,7 @@ enum Open {
 
 struct Reader<'a> {
     lua: &'a Lua,
-    settings: &'a Settings,
+    settings: JsonSettings,
     text: &'a [u8],
     at: usize,
     scratch: Vec<u8>,
@@ -150,8 +150,8 @@ impl Reader<'_> {
     /// A table for one more container.
     fn descend(&self, depth: usize) -> Result<Table> {
         let depth = depth as i32 + 1;
-        if depth > self.settings.decode_depth.get().min(DEPTH_LIMIT) {
-            return Err(raise::error(self.lua, format!("Found too many nested data structures ({depth})")));
+        if depth > self.settings.decode_depth.min(DEPTH_LIMIT) {
+            return Err(raise::error(self.lua, format!("Found too many nested data structures ({depth}) at character {}", self.at)));
         }
         self.lua.create_table()
     }
@@ -205,7 +205,7 @@ impl Reader<'_> {
     fn word(&mut self, first: u8) -> Token {
         let rest = &self.text[self.at..];
         let (token, length) = match first {
-            b'-' | b'0'..=b'9' if !self.settings.decode_invalid.get() && is_invalid_number(rest) => {
+            b'-' | b'0'..=b'9' if !self.settings.decode_invalid && is_invalid_number(rest) => {
                 return Token::Error("invalid number");
             }
             b'-' | b'0'..=b'9' => match parse_prefix(rest) {
@@ -215,7 +215,7 @@ impl Reader<'_> {
             _ if rest.starts_with(b"true") => (Token::Boolean(true), 4),
             _ if rest.starts_with(b"false") => (Token::Boolean(false), 5),
             _ if rest.starts_with(b"null") => (Token::Null, 4),
-            b'+' | b'i' | b'I' | b'n' | b'N' if self.settings.decode_invalid.get() && is_invalid_number(rest) => {
+            b'+' | b'i' | b'I' | b'n' | b'N' if self.settings.decode_invalid && is_invalid_number(rest) => {
                 match parse_prefix(rest) {
                     Some((number, length)) => (Token::Number(number), length),
                     None => return Token::Error("invalid number"),

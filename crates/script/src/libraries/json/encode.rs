@@ -4,14 +4,14 @@ use std::cell::RefCell;
 
 use mlua::{Lua, Result, Table, Value};
 
-use super::{DEPTH_LIMIT, Invalid, Settings};
+use super::{DEPTH_LIMIT, Invalid, JsonSettings};
 use crate::libraries::args::{Args, type_name};
 use crate::libraries::number::{to_i32, write_g, write_integer};
 use crate::libraries::pace::{Pace, within_memory};
 use crate::raise;
 
 /// `cjson.encode(value)`.
-pub(super) fn encode(args: &Args<'_>, settings: &Settings) -> Result<Value> {
+pub(super) fn encode(args: &Args<'_>, settings: JsonSettings) -> Result<Value> {
     let (1, Some(value)) = (args.len(), args.get(1)) else { return Err(args.error(1, "expected 1 argument")) };
     let mut writer = Writer { lua: args.lua, settings, out: Vec::with_capacity(64), pace: Pace::new(args.lua) };
     writer.value(value, 0)?;
@@ -20,7 +20,7 @@ pub(super) fn encode(args: &Args<'_>, settings: &Settings) -> Result<Value> {
 
 struct Writer<'a> {
     lua: &'a Lua,
-    settings: &'a Settings,
+    settings: JsonSettings,
     out: Vec<u8>,
     pace: Pace<'a>,
 }
@@ -48,19 +48,19 @@ impl Writer<'_> {
 
     fn integer(&mut self, number: i64) {
         // The precision decides from where on there is an exponent.
-        if number.unsigned_abs() < 10u64.pow(self.settings.precision.get() as u32) {
+        if number.unsigned_abs() < 10u64.pow(self.settings.precision as u32) {
             write_integer(&mut self.out, number);
         } else {
-            write_g(&mut self.out, number as f64, self.settings.precision.get() as usize);
+            write_g(&mut self.out, number as f64, self.settings.precision as usize);
         }
     }
 
     fn number(&mut self, number: f64) -> Result<()> {
         if number.is_finite() {
-            write_g(&mut self.out, number, self.settings.precision.get() as usize);
+            write_g(&mut self.out, number, self.settings.precision as usize);
             return Ok(());
         }
-        let text: &[u8] = match self.settings.encode_invalid.get() {
+        let text: &[u8] = match self.settings.encode_invalid {
             Invalid::Refused => return Err(self.refuse("number", "must not be NaN or Inf")),
             Invalid::Null => b"null",
             Invalid::Named if number.is_nan() => b"nan",
@@ -105,8 +105,8 @@ impl Writer<'_> {
     }
 
     fn table(&mut self, table: &Table, depth: i32) -> Result<()> {
-        if depth > self.settings.encode_depth.get().min(DEPTH_LIMIT) {
-            return Err(raise::error(self.lua, format!("Cannot serialise, excessive depth ({depth})")));
+        if depth > self.settings.encode_depth.min(DEPTH_LIMIT) {
+            return Err(raise::error(self.lua, format!("Cannot serialise, excessive nesting ({depth})")));
         }
         match self.array_length(table)? {
             Some(length) => self.array(table, length, depth),
@@ -139,9 +139,9 @@ impl Writer<'_> {
             return Ok(None);
         }
         walked?;
-        let (ratio, safe) = (self.settings.sparse_ratio.get(), self.settings.sparse_safe.get());
+        let (ratio, safe) = (self.settings.sparse_ratio, self.settings.sparse_safe);
         if ratio > 0 && i64::from(max) > i64::from(items) * i64::from(ratio) && max > safe {
-            if !self.settings.sparse_convert.get() {
+            if !self.settings.sparse_convert {
                 return Err(self.refuse("table", "excessively sparse array"));
             }
             return Ok(None);

@@ -12,9 +12,9 @@ mod encode;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use mlua::{Lua, MultiValue, Result, Value};
+use mlua::{Lua, MultiValue, Result, Table, Value};
 
-use super::args::{Args, is_true};
+use super::args::Args;
 
 /// Deepest nesting in either direction, and the default of both settings.
 const DEPTH_LIMIT: i32 = 1000;
@@ -28,79 +28,81 @@ enum Invalid {
 }
 
 /// The settings.
-#[derive(Debug)]
-struct Settings {
-    sparse_convert: Cell<bool>,
-    sparse_ratio: Cell<i32>,
-    sparse_safe: Cell<i32>,
-    encode_depth: Cell<i32>,
-    decode_depth: Cell<i32>,
-    precision: Cell<i32>,
-    keep_buffer: Cell<bool>,
-    encode_invalid: Cell<Invalid>,
-    decode_invalid: Cell<bool>,
-    array_metatable: Cell<bool>,
+#[derive(Clone, Copy, Debug)]
+pub struct JsonSettings {
+    sparse_convert: bool,
+    sparse_ratio: i32,
+    sparse_safe: i32,
+    encode_depth: i32,
+    decode_depth: i32,
+    precision: i32,
+    keep_buffer: bool,
+    encode_invalid: Invalid,
+    decode_invalid: bool,
 }
 
-impl Default for Settings {
+impl Default for JsonSettings {
     fn default() -> Self {
         Self {
-            sparse_convert: Cell::new(false),
-            sparse_ratio: Cell::new(2),
-            sparse_safe: Cell::new(10),
-            encode_depth: Cell::new(DEPTH_LIMIT),
-            decode_depth: Cell::new(DEPTH_LIMIT),
-            precision: Cell::new(14),
-            keep_buffer: Cell::new(true),
-            encode_invalid: Cell::new(Invalid::Refused),
-            decode_invalid: Cell::new(true),
-            array_metatable: Cell::new(false),
+            sparse_convert: false,
+            sparse_ratio: 2,
+            sparse_safe: 10,
+            encode_depth: DEPTH_LIMIT,
+            decode_depth: DEPTH_LIMIT,
+            precision: 14,
+            keep_buffer: true,
+            encode_invalid: Invalid::Refused,
+            decode_invalid: true,
         }
     }
 }
 
-/// Puts the table `cjson` into the globals.
-pub(crate) fn install(lua: &Lua) -> Result<()> {
-    lua.globals().raw_set("cjson", instance(lua)?)
+/// The settings of one table of functions.
+pub type SharedSettings = Rc<Cell<JsonSettings>>;
+
+/// Puts the table `cjson` into the globals; gives its settings.
+pub(crate) fn install(lua: &Lua) -> Result<SharedSettings> {
+    let settings = SharedSettings::default();
+    lua.globals().raw_set("cjson", instance(lua, &settings)?)?;
+    Ok(settings)
 }
 
-/// A table of functions with settings of its own.
-fn instance(lua: &Lua) -> Result<mlua::Table> {
-    let settings = Rc::new(Settings::default());
+/// A table of functions with these settings.
+fn instance(lua: &Lua, settings: &SharedSettings) -> Result<Table> {
     let table = lua.create_table()?;
-    let function = |name: &'static str, run: fn(&Args<'_>, &Settings) -> Result<MultiValue>| {
-        let settings = Rc::clone(&settings);
+    let function = |name: &'static str, run: fn(&Args<'_>, &SharedSettings) -> Result<MultiValue>| {
+        let settings = Rc::clone(settings);
         let function = lua.create_function(move |lua, values: MultiValue| {
             let args = Args::new(lua, name, values);
             run(&args, &settings)
         })?;
         table.raw_set(name, function)
     };
-    function("encode", |args, settings| one(encode::encode(args, settings)?))?;
-    function("decode", |args, settings| one(decode::decode(args, settings)?))?;
+    function("encode", |args, settings| one(encode::encode(args, settings.get())?))?;
+    function("decode", |args, settings| one(decode::decode(args, settings.get())?))?;
     function("encode_sparse_array", sparse_array)?;
     function("encode_max_depth", |args, settings| {
         at_most(args, 1)?;
-        one(integer(args, 1, &settings.encode_depth, 1, i32::MAX)?)
+        one(integer(args, 1, settings, |s| &mut s.encode_depth, 1, i32::MAX)?)
     })?;
     function("decode_max_depth", |args, settings| {
         at_most(args, 1)?;
-        one(integer(args, 1, &settings.decode_depth, 1, i32::MAX)?)
+        one(integer(args, 1, settings, |s| &mut s.decode_depth, 1, i32::MAX)?)
     })?;
     function("encode_number_precision", |args, settings| {
         at_most(args, 1)?;
-        one(integer(args, 1, &settings.precision, 1, 14)?)
+        one(integer(args, 1, settings, |s| &mut s.precision, 1, 14)?)
     })?;
     function("encode_keep_buffer", |args, settings| {
         at_most(args, 1)?;
-        one(switch(args, 1, &settings.keep_buffer)?)
+        one(switch(args, 1, settings, |s| &mut s.keep_buffer)?)
     })?;
     function("decode_invalid_numbers", |args, settings| {
         at_most(args, 1)?;
-        one(switch(args, 1, &settings.decode_invalid)?)
+        one(switch(args, 1, settings, |s| &mut s.decode_invalid)?)
     })?;
     function("encode_invalid_numbers", encode_invalid)?;
-    function("new", |args, _| one(Value::Table(instance(args.lua)?)))?;
+    function("new", |args, _| one(Value::Table(instance(args.lua, &SharedSettings::default())?)))?;
     table.raw_set("null", Value::NULL)?;
     table.raw_set("_NAME", "cjson")?;
     table.raw_set("_VERSION", "2.1.0")?;
@@ -116,26 +118,45 @@ fn at_most(args: &Args<'_>, count: usize) -> Result<()> {
     if args.len() > count { Err(args.error(count + 1, "found too many arguments")) } else { Ok(()) }
 }
 
+/// Changes one of the settings.
+fn set<T>(settings: &SharedSettings, field: fn(&mut JsonSettings) -> &mut T, value: T) {
+    let mut changed = settings.get();
+    *field(&mut changed) = value;
+    settings.set(changed);
+}
+
 /// Reads, and sets where an argument is given, a whole number.
-fn integer(args: &Args<'_>, at: usize, setting: &Cell<i32>, min: i32, max: i32) -> Result<Value> {
+fn integer(
+    args: &Args<'_>,
+    at: usize,
+    settings: &SharedSettings,
+    field: fn(&mut JsonSettings) -> &mut i32,
+    min: i32,
+    max: i32,
+) -> Result<Value> {
     if !args.is_nil(at) {
         let value = args.integer(at)?;
         if value < i64::from(min) || value > i64::from(max) {
             return Err(args.error(1, format!("expected integer between {min} and {max}")));
         }
-        setting.set(value as i32);
+        set(settings, field, value as i32);
     }
-    Ok(Value::Integer(i64::from(setting.get())))
+    Ok(Value::Number(f64::from(*field(&mut settings.get()))))
 }
 
 /// Reads, and sets where an argument is given, a switch.
-fn switch(args: &Args<'_>, at: usize, setting: &Cell<bool>) -> Result<Value> {
+fn switch(
+    args: &Args<'_>,
+    at: usize,
+    settings: &SharedSettings,
+    field: fn(&mut JsonSettings) -> &mut bool,
+) -> Result<Value> {
     match args.get(at) {
         None | Some(Value::Nil) => {}
-        Some(Value::Boolean(on)) => setting.set(*on),
-        Some(_) => setting.set(option(args, at, &["off", "on"])? == 1),
+        Some(Value::Boolean(on)) => set(settings, field, *on),
+        Some(_) => set(settings, field, option(args, at, &["off", "on"])? == 1),
     }
-    Ok(Value::Boolean(setting.get()))
+    Ok(Value::Boolean(*field(&mut settings.get())))
 }
 
 /// Which of the words an argument is.
@@ -146,25 +167,24 @@ fn option(args: &Args<'_>, at: usize, words: &[&str]) -> Result<usize> {
     found.ok_or_else(|| args.error(at, format!("invalid option '{}'", String::from_utf8_lossy(&given))))
 }
 
-fn sparse_array(args: &Args<'_>, settings: &Settings) -> Result<MultiValue> {
+fn sparse_array(args: &Args<'_>, settings: &SharedSettings) -> Result<MultiValue> {
     at_most(args, 3)?;
-    let convert = switch(args, 1, &settings.sparse_convert)?;
-    let ratio = integer(args, 2, &settings.sparse_ratio, 0, i32::MAX)?;
-    let safe = integer(args, 3, &settings.sparse_safe, 0, i32::MAX)?;
+    let convert = switch(args, 1, settings, |s| &mut s.sparse_convert)?;
+    let ratio = integer(args, 2, settings, |s| &mut s.sparse_ratio, 0, i32::MAX)?;
+    let safe = integer(args, 3, settings, |s| &mut s.sparse_safe, 0, i32::MAX)?;
     Ok(MultiValue::from_iter([convert, ratio, safe]))
 }
 
-fn encode_invalid(args: &Args<'_>, settings: &Settings) -> Result<MultiValue> {
+fn encode_invalid(args: &Args<'_>, settings: &SharedSettings) -> Result<MultiValue> {
     at_most(args, 1)?;
-    let setting = &settings.encode_invalid;
-    match args.get(1) {
-        None | Some(Value::Nil) => {}
-        Some(given @ Value::Boolean(_)) => {
-            setting.set(if is_true(Some(given)) { Invalid::Named } else { Invalid::Refused });
-        }
-        Some(_) => setting.set([Invalid::Refused, Invalid::Named, Invalid::Null][option(args, 1, &["off", "on", "null"])?]),
-    }
-    one(match setting.get() {
+    let chosen = match args.get(1) {
+        None | Some(Value::Nil) => settings.get().encode_invalid,
+        Some(Value::Boolean(false)) => Invalid::Refused,
+        Some(Value::Boolean(true)) => Invalid::Named,
+        Some(_) => [Invalid::Refused, Invalid::Named, Invalid::Null][option(args, 1, &["off", "on", "null"])?],
+    };
+    set(settings, |s| &mut s.encode_invalid, chosen);
+    one(match chosen {
         Invalid::Null => Value::String(args.lua.create_string("null")?),
         other => Value::Boolean(other == Invalid::Named),
     })

@@ -21,7 +21,7 @@ pub(crate) fn install(lua: &Lua) -> Result<()> {
     table.raw_set("unpack_limit", lua.create_function(|lua, values: MultiValue| unpack::unpack_limit(lua, values))?)?;
     table.raw_set("_NAME", "cmsgpack")?;
     table.raw_set("_VERSION", "lua-cmsgpack 0.4.0")?;
-    table.raw_set("_COPYRIGHT", "Copyright (C) 2012, Redis Ltd.")?;
+    table.raw_set("_COPYRIGHT", "Copyright (C) 2012, Salvatore Sanfilippo")?;
     table.raw_set("_DESCRIPTION", "MessagePack C implementation for Lua")?;
     lua.globals().raw_set("cmsgpack", table)
 }

@@ -10,7 +10,7 @@ use crate::raise;
 const DEPTH_MAX: usize = 1000;
 
 /// Most values one call gives: Lua's stack has room for no more.
-const VALUES_MAX: usize = 7900;
+const VALUES_MAX: usize = 7000;
 
 /// `cmsgpack.unpack(text)`: all values.
 pub(super) fn unpack(lua: &Lua, values: MultiValue) -> Result<MultiValue> {
@@ -164,7 +164,7 @@ impl Reader<'_> {
             0xCC => number(f64::from(u8::from_be_bytes(self.take()?))),
             0xCD => number(f64::from(u16::from_be_bytes(self.take()?))),
             0xCE => number(f64::from(u32::from_be_bytes(self.take()?))),
-            0xCF => number(u64::from_be_bytes(self.take()?) as f64),
+            0xCF => number(i64::from_be_bytes(self.take()?) as f64),
             0xD0 => number(f64::from(i8::from_be_bytes(self.take()?))),
             0xD1 => number(f64::from(i16::from_be_bytes(self.take()?))),
             0xD2 => number(f64::from(i32::from_be_bytes(self.take()?))),
