@@ -30,6 +30,9 @@ use crate::tracking;
 /// How long a session that yields waits for a lock. Ordinary holds are far shorter.
 const PATIENCE: Duration = Duration::from_micros(200);
 
+/// And one that does not, before it looks whether a script holds them.
+const STUBBORN: Duration = Duration::from_millis(20);
+
 /// Most commands under one hold of locks.
 const GROUP_MAX: usize = 64;
 
@@ -116,7 +119,7 @@ impl Engine {
                 }
                 break;
             }
-            let long = session.yields && entry.as_ref().is_ok_and(|e| long::is_long_by_words(session, e, argv));
+            let long = session.yields && entry.as_ref().is_ok_and(|e| self.is_long_by_words(session, e, argv));
             let groupable = plain && !long && entry.as_ref().map_or(true, |entry| entry.groupable);
             if !groupable {
                 if plan.is_empty() {
@@ -127,6 +130,10 @@ impl Engine {
                 break;
             }
             let located = match entry {
+                Ok(entry) if entry.command.locks == Locks::All => {
+                    mask = ALL_SHARDS;
+                    None
+                }
                 Ok(entry) => self.locate(entry, argv, &mut mask),
                 Err(_) => None,
             };
@@ -143,6 +150,9 @@ impl Engine {
                     break;
                 }
                 turn.step(argv, step.entry, step.located);
+                if turn.gave_back() {
+                    break;
+                }
                 next += 1;
                 if turn.ctx.reply.position() > OUTPUT_PAUSE_BYTES {
                     break;
@@ -164,14 +174,49 @@ impl Engine {
         effects: &'a mut Effects,
         now_ms: i64,
     ) -> Option<Keyspace<'a>> {
-        if !session.yields || mask == 0 {
+        if mask == 0 {
             return Some(self.lock(mask, effects, now_ms));
+        }
+        if !session.yields {
+            return self.lock_unless_busy(session, mask, effects, now_ms);
         }
         let keyspace = self.lock_within(mask, effects, now_ms, PATIENCE);
         if keyspace.is_none() {
             session.pause(Pause::Locked);
         }
         keyspace
+    }
+
+    /// Waits for locks; not for a script that others are not kept waiting for either.
+    fn lock_unless_busy<'a>(
+        &'a self,
+        session: &Session,
+        mask: u64,
+        effects: &'a mut Effects,
+        now_ms: i64,
+    ) -> Option<Keyspace<'a>> {
+        loop {
+            if let Some(locked) = self.stripes.lock_within(mask, STUBBORN) {
+                return Some(self.view(locked, effects, now_ms));
+            }
+            if self.scripts.is_busy() && session.role == Role::Normal {
+                return None;
+            }
+        }
+    }
+
+    /// Whether a command is long whatever its keys hold.
+    #[inline]
+    fn is_long_by_words(&self, session: &Session, entry: &Entry, argv: Argv<'_>) -> bool {
+        long::is_long_by_words(session, entry, argv)
+            || entry.runs_script && !self.scripts.is_short(argv)
+            || entry.command.locks == Locks::Transaction && self.queued_is_long(session)
+    }
+
+    /// Whether a transaction has a script that may be long.
+    fn queued_is_long(&self, session: &Session) -> bool {
+        let mut queued = session.multi.iter().flat_map(|multi| &multi.queue);
+        queued.any(|(entry, argv)| entry.runs_script && !self.scripts.is_short(argv.as_argv()))
     }
 
     /// Whether commands that need memory may run, after making room where there is none.
@@ -205,7 +250,7 @@ impl Engine {
         };
         if session.yields
             && let Ok(entry) = &entry
-            && long::is_long_by_words(session, entry, argv)
+            && self.is_long_by_words(session, entry, argv)
         {
             return session.pause(Pause::Long);
         }
@@ -217,8 +262,12 @@ impl Engine {
             ran = !turn.is_long(&entry, argv);
             if ran {
                 turn.step(argv, entry, None);
+                ran = !turn.gave_back();
             }
             turn.close();
+        } else if !session.yields {
+            self.refuse(worker, session, entry.as_ref().ok().copied(), &self.scripts.busy_error(), out);
+            ran = true;
         }
         worker.effects = effects;
         if ran {
@@ -274,6 +323,9 @@ impl Engine {
         let stale = state.is_replica.load(Relaxed) && !state.link_up.load(Relaxed);
         if stale && !flags.has(Flags::STALE) && !self.config.replica_serve_stale_data() {
             return Err(CommandError::MasterDown);
+        }
+        if self.scripts.is_busy() && !flags.has(Flags::ALLOW_BUSY) {
+            return Err(self.scripts.busy_error());
         }
         if session.multi.is_some() && flags.has(Flags::NO_MULTI) {
             return Err(CommandError::NotInMulti);
@@ -433,6 +485,12 @@ impl<'a> Turn<'a, 'a> {
         take_messages(&mut self.ctx);
     }
 
+    /// Whether the last command is to be run elsewhere. It did nothing and has no reply.
+    #[inline]
+    fn gave_back(&self) -> bool {
+        self.ctx.session.pause.is_some()
+    }
+
     /// Hands the effects over, counts, unlocks; what is large is freed after that.
     fn close(self) {
         let Turn { ctx: Ctx { mut ks, engine, session, meter, .. }, stats, dirty_before, take_net_bytes, told } = self;
@@ -483,10 +541,12 @@ pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> 
     }
     let result = (entry.command.run)(ctx, argv);
     if let Err(error) = &result {
-        debug_assert_eq!(dirty, ctx.ks.dirty, "{} changed data and failed", entry.full_name);
+        debug_assert!(dirty == ctx.ks.dirty || entry.runs_script, "{} changed data and failed", entry.full_name);
         ctx.reply.truncate(start);
         ctx.reply.error(&error.to_string());
-        note_error(ctx.engine, error);
+        if !error.was_counted() {
+            note_error(ctx.engine, error);
+        }
     }
     let changed = ctx.ks.dirty != dirty;
     ctx.ks.effects.end_command(db, argv, changed);
@@ -501,15 +561,16 @@ pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> 
     }
     // What is run again for a client that waited was shown when it came.
     if ctx.engine.monitors.any() && ctx.session.rerun == Rerun::No {
-        ctx.engine.monitors.show(ctx.engine, &ctx.session.shared, ctx.ks.now_ms, ctx.ks.db, entry, argv);
+        let Ctx { engine, session, ks, .. } = &*ctx;
+        engine.monitors.show(engine, &session.shared, session.in_script, ks.now_ms, ks.db, entry, argv);
     }
     // A command that begins to wait, or goes on waiting, counts when it is served.
-    if ctx.session.blocked.is_none() && ctx.session.rerun != Rerun::Waits {
+    if ctx.session.blocked.is_none() && ctx.session.rerun != Rerun::Waits && ctx.session.pause.is_none() {
         let ended = Ended {
             engine: ctx.engine,
             session: ctx.session,
             begun_ns,
-            succeeded: result.is_ok(),
+            error: result.as_ref().err(),
             reply_bytes: ctx.reply.position().saturating_sub(start),
             now_ms: ctx.ks.now_ms,
         };

@@ -23,6 +23,7 @@ use crate::notify::Class;
 use crate::pubsub::PubSub;
 use crate::registry::{Registry, registry};
 use crate::rng::Rng;
+use crate::scripting::Scripts;
 use crate::session::ClientInfo;
 use crate::slowlog::SlowLog;
 use crate::stats::{Stats, ThreadStats};
@@ -47,6 +48,8 @@ pub struct Engine {
     pub latency: Monitor,
     /// The search for hot keys.
     pub hotkeys: HotKeys,
+    /// Scripts.
+    pub scripts: Scripts,
     /// State that every command checks.
     pub state: State,
     /// Memory in use.
@@ -141,6 +144,7 @@ impl Engine {
             hotkeys: HotKeys::default(),
             slowlog: SlowLog::default(),
             latency: Monitor::default(),
+            scripts: Scripts::default(),
             state: State::default(),
             memory: Gauge::default(),
             pubsub: PubSub::default(),
@@ -202,7 +206,7 @@ impl Engine {
         Some(self.view(self.stripes.lock_within(mask, patience)?, effects, now_ms))
     }
 
-    fn view<'a>(&'a self, shards: Locked<'a, Shard>, effects: &'a mut Effects, now_ms: i64) -> Keyspace<'a> {
+    pub(crate) fn view<'a>(&'a self, shards: Locked<'a, Shard>, effects: &'a mut Effects, now_ms: i64) -> Keyspace<'a> {
         let stamps = Stamps::new(now_ms, &self.config);
         let mut keyspace = Keyspace::new(&self.stripes, shards, effects, now_ms, stamps);
         self.listen(&mut keyspace);

@@ -42,6 +42,7 @@ pub mod pause;
 pub mod pubsub;
 pub mod registry;
 pub mod rng;
+pub mod scripting;
 pub mod session;
 pub mod slot;
 pub mod slowlog;

@@ -22,6 +22,8 @@ pub struct Entry {
     pub one_key: bool,
     /// May run under the locks of a pipelined batch.
     pub groupable: bool,
+    /// Runs a script.
+    pub runs_script: bool,
     /// How its work grows.
     pub cost: Cost,
     /// It is worth asking whether it takes long.
@@ -179,14 +181,17 @@ impl Entry {
         );
         let quick =
             matches!(command.group, Group::Connection) && command.flags.has(Flags::FAST) && command.keys.is_empty();
-        let groupable = command.locks == Locks::Keys
-            && !command.flags.any(Flags::BLOCKING.with(Flags::MOVABLEKEYS))
-            && (!command.keys.is_empty() && command.group != Group::Transactions || quick && command.name == "ping");
+        let runs_script = command.flags.has(Flags::SCRIPT_RUNNER);
+        let groupable = runs_script
+            || command.locks == Locks::Keys
+                && !command.flags.any(Flags::BLOCKING.with(Flags::MOVABLEKEYS))
+                && (!command.keys.is_empty() && command.group != Group::Transactions
+                    || quick && command.name == "ping");
         let complexity = command.complexity;
         let grows = complexity != "O(1)" && (!command.flags.has(Flags::FAST) || complexity.starts_with("O(N)"));
         let cost = Cost::of(full_name);
         let may_be_long = cost != Cost::Words || command.locks == Locks::Transaction;
-        Self { command, id, full_name, one_key, groupable, cost, may_be_long, grows, children: (0, 0) }
+        Self { command, id, full_name, one_key, groupable, runs_script, cost, may_be_long, grows, children: (0, 0) }
     }
 
     /// Indices of all keys of a request.

@@ -69,6 +69,8 @@ pub struct Session {
     pub postponed: bool,
     /// It has changed something, so WAIT has something to wait for.
     pub(crate) has_written: bool,
+    /// A script runs as it.
+    pub(crate) in_script: bool,
     /// This is a waiter's session, and its command is run again.
     pub(crate) rerun: Rerun,
 }
@@ -320,6 +322,7 @@ impl Session {
             can_block: true,
             postponed: false,
             has_written: false,
+            in_script: false,
             rerun: Rerun::No,
         }
     }
