@@ -616,6 +616,12 @@ fn refuse_while_limited(session: &Session, entry: &Entry) -> Result<(), CommandE
     Ok(())
 }
 
+/// Counts a command that a script may not run.
+pub(crate) fn note_rejection(ctx: &Ctx<'_>, argv: Argv<'_>, error: &CommandError) {
+    ctx.meter.reject(ctx.engine.registry.named(argv));
+    note_error(ctx.engine, error);
+}
+
 fn note_error(engine: &Engine, error: &CommandError) {
     let mut codes = engine.stats.errors_by_code.lock();
     // The first words are few, but a handler may quote a client: the bound keeps the map small.

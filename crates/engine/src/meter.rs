@@ -78,6 +78,15 @@ impl<'a> Meter<'a> {
         self.0.as_ref().map_or(0, |measures| (measures.clock_ns)())
     }
 
+    /// A command does not even begin.
+    pub(crate) fn reject(&self, entry: Option<&Entry>) {
+        let Some(measures) = &self.0 else { return };
+        measures.stats.errors.add(1);
+        if let Some(entry) = entry {
+            measures.stats.commands[entry.id].rejected.add(1);
+        }
+    }
+
     /// A command begins; its start, when it is timed apart.
     #[inline]
     pub(crate) fn begin(&self, entry: &Entry) -> Option<u64> {
@@ -91,9 +100,9 @@ impl<'a> Meter<'a> {
         ended.session.shared.last_command.store(entry.id as u64, Relaxed);
         let Some(measures) = self.0.as_mut() else { return };
         measures.stats.processed.add(1);
-        if let Some(error) = ended.error {
+        if ended.error.is_some_and(|error| !error.was_counted()) {
             measures.stats.commands[entry.id].failed.add(1);
-            measures.stats.errors.add(u64::from(!error.was_counted()));
+            measures.stats.errors.add(1);
         }
         match ended.begun_ns {
             None => measures.sharing.push(entry.id),

@@ -9,6 +9,7 @@ use quiver_resp::{DoubleText, IntText, OwnedArgv};
 
 use crate::current::with_host;
 use crate::raise::ErrorTable;
+use crate::reply::truncate;
 use crate::script::{digest, hex};
 
 /// Longest command a script may make, in bytes of its words.
@@ -17,6 +18,7 @@ const COMMAND_BYTES_MAX: usize = 512 << 20;
 /// Words a thread keeps the memory of.
 const WORDS_KEPT_BYTES: usize = 64 << 10;
 
+const NO_ARGUMENT: &str = "Please specify at least one argument for this redis lib call";
 const IN_SCRIPT_ONLY: &str = "redis.call/pcall can only be called inside a script invocation";
 
 thread_local! {
@@ -95,8 +97,7 @@ pub(crate) fn restrict(lua: &Lua) -> mlua::Result<()> {
 /// Runs a command; its value, or the error table it ends with.
 fn call(lua: &Lua, args: &Variadic<Value>) -> mlua::Result<Result<Value, ErrorTable>> {
     if args.is_empty() {
-        let text = "ERR Please specify at least one argument for this redis.call() call";
-        return Ok(Err(ErrorTable::new(text)));
+        return Ok(Err(ErrorTable::new(format!("ERR {NO_ARGUMENT}"))));
     }
     let words = match words_of(args) {
         Ok(words) => words,
@@ -106,7 +107,7 @@ fn call(lua: &Lua, args: &Variadic<Value>) -> mlua::Result<Result<Value, ErrorTa
     keep(words);
     let value = match ran {
         None => return Ok(Err(ErrorTable::new(format!("ERR {IN_SCRIPT_ONLY}")))),
-        Some(Err(error)) => return Ok(Err(ErrorTable::new(error.to_string()))),
+        Some(Err(error)) => return Ok(Err(ErrorTable { text: error.to_string().into_bytes(), counted: true })),
         Some(Ok(value)) => value?,
     };
     Ok(match as_error(&value)? {
@@ -140,6 +141,9 @@ fn words_of(args: &[Value]) -> Result<OwnedArgv, ErrorTable> {
                 words.push(&text);
             }
             Value::Integer(number) => words.push(IntText::new(i64::from(*number)).as_bytes()),
+            Value::Number(number) if truncate(*number) as f64 == *number => {
+                words.push(IntText::new(truncate(*number)).as_bytes());
+            }
             Value::Number(number) => words.push(DoubleText::new(*number).as_bytes()),
             _ => {
                 return Err(ErrorTable::new("ERR Lua redis lib command arguments must be strings or integers"));
@@ -241,7 +245,7 @@ fn set_repl(lua: &Lua, args: Variadic<Value>) -> mlua::Result<()> {
     let [flags] = args.as_slice() else { return raise("redis.set_repl() requires one argument.") };
     let flags = lua.coerce_number(flags.clone())?.unwrap_or(0.0) as i64;
     if flags & !3 != 0 {
-        return raise("Invalid replication flags. Please use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.");
+        return raise("Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.");
     }
     // There is one stream, and replicas read it.
     let to = if flags & 2 != 0 { Propagation::Stream } else { Propagation::Nowhere };
@@ -251,7 +255,7 @@ fn set_repl(lua: &Lua, args: Variadic<Value>) -> mlua::Result<()> {
 
 fn acl_check_cmd(_: &Lua, args: Variadic<Value>) -> mlua::Result<bool> {
     if args.is_empty() {
-        return raise("Please specify at least one argument for this redis.acl_check_cmd() call");
+        return raise(NO_ARGUMENT);
     }
     let words = words_of(&args).map_err(ErrorTable::raise)?;
     let checked = with_host(|host| host.may_run(words.as_argv()));

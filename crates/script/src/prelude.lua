@@ -41,11 +41,26 @@ local function settle(ok, ...)
   return false, err
 end
 
+-- As Redis has it: of an error table only the text is caught.
+local function caught(ok, ...)
+  if ok then
+    return true, ...
+  end
+  local err = ...
+  if type(err) == "table" then
+    local text = rawget(err, "err")
+    if type(text) == "string" or type(text) == "number" then
+      return false, text
+    end
+  end
+  return false, err
+end
+
 function G.pcall(...)
   if select("#", ...) == 0 then
-    error("bad argument #1 to 'pcall' (value expected)", 2)
+    return false
   end
-  return settle(pcall(...))
+  return caught(settle(pcall(...)))
 end
 
 -- The handler runs after the stack is unwound: one that runs on top of it cannot be interrupted.
@@ -88,7 +103,7 @@ end
 function G.setmetatable(...)
   local t, meta = ...
   if real_of[t] then
-    error("Attempt to modify a readonly table", 2)
+    error("Attempt to modify a readonly table", 0)
   end
   if type(t) ~= "table" then
     expected("table", 1, "setmetatable", select("#", ...), t)
@@ -107,7 +122,7 @@ end
 function G.rawset(...)
   local t, key, value = ...
   if real_of[t] then
-    error("Attempt to modify a readonly table", 2)
+    error("Attempt to modify a readonly table", 0)
   end
   local n = select("#", ...)
   if type(t) ~= "table" then
@@ -158,7 +173,7 @@ function G.table.insert(...)
   if type(t) ~= "table" then
     expected("table", 1, "insert", n, t)
   elseif real_of[t] then
-    error("Attempt to modify a readonly table", 2)
+    error("Attempt to modify a readonly table", 0)
   end
   if n == 2 then
     return insert(t, at)

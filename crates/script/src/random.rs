@@ -1,7 +1,7 @@
 //! `math.random` and `math.randomseed` with the numbers Redis gives.
 //!
 //! The generator is `lrand48` of POSIX: 48 bits, X' = X * 0x5DEECE66D + 11, of which the upper 31 are drawn. It is
-//! seeded with 0 before each script, so that a script that says nothing else is repeatable.
+//! seeded by chance once, and again after a script that chose a seed, so that no script sees what another one chose.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,17 +15,29 @@ const DRAWN_MAX: f64 = i32::MAX as f64;
 
 /// The state of the generator.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Random(Rc<Cell<u64>>);
+pub(crate) struct Random {
+    state: Rc<Cell<u64>>,
+    /// A script chose the seed.
+    chosen: Rc<Cell<bool>>,
+}
 
 impl Random {
     /// Begins the sequence of a seed.
     pub(crate) fn seed(&self, seed: i32) {
-        self.0.set(u64::from(seed as u32) << 16 | 0x330e);
+        self.state.set(u64::from(seed as u32) << 16 | 0x330e);
+        self.chosen.set(true);
+    }
+
+    /// Begins any sequence, unless the one that goes on is nobody's.
+    pub(crate) fn reseed(&self, chance: impl FnOnce() -> u64) {
+        if self.chosen.replace(false) {
+            self.state.set(chance() & 0xffff_ffff_ffff);
+        }
     }
 
     fn draw(&self) -> i32 {
-        let next = self.0.get().wrapping_mul(0x5_deec_e66d).wrapping_add(11) & 0xffff_ffff_ffff;
-        self.0.set(next);
+        let next = self.state.get().wrapping_mul(0x5_deec_e66d).wrapping_add(11) & 0xffff_ffff_ffff;
+        self.state.set(next);
         (next >> 17) as i32
     }
 

@@ -199,7 +199,7 @@ impl Writer<'_> {
             return Ok(());
         }
         if let Some(text) = text_of(&table.raw_get(&names.err)?) {
-            out.error_bytes(text.strip_prefix(b"-").unwrap_or(&text));
+            out.error_bytes(&text);
         } else if let Some(text) = text_of(&table.raw_get(&names.ok)?) {
             out.simple_bytes(&text);
         } else if let Some(number) = number_of(&table.raw_get(&names.double)?) {

@@ -14,7 +14,7 @@ use crate::current::{Host, Position, lend};
 use crate::prepare;
 use crate::raise::{self, ErrorTable};
 use crate::reply;
-use crate::script::{Script, parse_digest};
+use crate::script::{Script, Sha, parse_digest};
 use crate::vm::{self, Ended, Vm};
 
 /// Lua for one engine.
@@ -52,8 +52,9 @@ impl ScriptRuntime for LuaRuntime {
                 self.eval(ctx, argv, keys, &script)
             }
             Task::EvalSha => {
-                let script = self.find(argv.at(1)).ok_or(NO_SCRIPT)?;
+                let sha = parse_digest(argv.at(1)).ok_or(NO_SCRIPT)?;
                 let keys = count_keys(argv)?;
+                let script = self.find(&sha).ok_or(NO_SCRIPT)?;
                 self.eval(ctx, argv, keys, &script)
             }
             Task::Load => self.load(ctx, argv.at(2)),
@@ -90,9 +91,8 @@ impl ScriptRuntime for LuaRuntime {
 }
 
 impl LuaRuntime {
-    fn find(&self, digest: &[u8]) -> Option<Arc<Script>> {
-        let sha = parse_digest(digest)?;
-        vm::peek(self.id, |vm| vm.known(&sha).cloned()).flatten().or_else(|| self.cache.get(&sha))
+    fn find(&self, sha: &Sha) -> Option<Arc<Script>> {
+        vm::peek(self.id, |vm| vm.known(sha).cloned()).flatten().or_else(|| self.cache.get(sha))
     }
 
     fn load(&self, ctx: &mut Ctx<'_>, text: &[u8]) -> CommandResult {
@@ -163,6 +163,7 @@ pub(crate) fn run(
     function: &Function,
 ) -> (CommandResult, bool) {
     let start = ctx.reply.position();
+    vm.shuffle(|| ctx.rng.next());
     let script = ScriptRun::begin(ctx, call.argv, call.is_function, rights);
     let mut running = Running { ctx, run: script, call, stopped_at: None };
     let ended = lend(&mut running, || vm.run(function));
@@ -196,7 +197,7 @@ pub(crate) fn run(
 /// Writes what a script returned.
 fn answer(vm: &Vm, ctx: &mut Ctx<'_>, value: &mlua::Value, resp3: bool) -> CommandResult {
     if let Some(error) = vm.names.error_of(value).map_err(out_of_memory)? {
-        return refuse(ctx, error.text.strip_prefix(b"-").unwrap_or(&error.text), error.counted);
+        return refuse(ctx, &error.text, error.counted);
     }
     reply::write(&vm.names, value, resp3, &mut ctx.reply).map_err(out_of_memory)
 }

@@ -239,7 +239,6 @@ impl Vm {
 
     /// Runs a function as a script.
     pub(crate) fn run(&self, function: &Function) -> Ended {
-        self.random.seed(0);
         // The limit is for scripts. Without one the state's own calls are cheaper, and those made for the host are
         // bounded elsewhere.
         let _ = self.lua.set_memory_limit(self.memory_limit);
@@ -270,6 +269,11 @@ impl Vm {
         Ok(Ended::Failed(raised, position))
     }
 
+    /// Lets random numbers go on from where nobody knows.
+    pub(crate) fn shuffle(&self, chance: impl FnOnce() -> u64) {
+        self.random.reseed(chance);
+    }
+
     /// It is not to be used again.
     pub(crate) fn spoil(&mut self) {
         self.spoilt = true;
@@ -283,6 +287,11 @@ impl Vm {
 
 /// Compiles a text into a function with these globals.
 pub(crate) fn compile(lua: &Lua, env: &Table, code: &[u8], name: &str) -> mlua::Result<Function> {
+    if code.starts_with(b"\x1b") {
+        let shown = name.strip_prefix(['@', '=']).unwrap_or(name);
+        let message = format!("{shown}:1: unexpected symbol near 'char(27)'");
+        return Err(mlua::Error::SyntaxError { message, incomplete_input: false });
+    }
     lua.gc_stop();
     let chunk = lua.load(code).set_name(name).set_mode(ChunkMode::Text).set_environment(env.clone());
     let function = chunk.into_function();

@@ -132,9 +132,9 @@ impl<'e> ScriptRun<'e> {
     /// # Errors
     /// Why the command may not run.
     pub fn call(&mut self, ctx: &mut Ctx<'_>, argv: Argv<'_>) -> Result<usize, CommandError> {
-        let entry = self.permit(ctx, argv)?;
+        let entry = self.permit(ctx, argv).inspect_err(|error| dispatch::note_rejection(ctx, argv, error))?;
         let flags = entry.command.flags;
-        if flags.has(Flags::MAY_REPLICATE) {
+        if reaches_replicas(entry) {
             self.movable = false;
         }
         if flags.has(Flags::WRITE) && !self.wrote {
@@ -187,7 +187,7 @@ impl<'e> ScriptRun<'e> {
             let checked = engine.check_permissions(ctx.session, entry, argv, Context::Script, ctx.ks.now_ms);
             checked.map_err(in_script)?;
         }
-        if flags.any(Flags::WRITE.with(Flags::MAY_REPLICATE)) && self.rights.read_only {
+        if self.rights.read_only && (flags.has(Flags::WRITE) || reaches_replicas(entry)) {
             return Err(CommandError::text("ERR Write commands are not allowed from read-only scripts."));
         }
         if flags.has(Flags::WRITE) && !self.wrote && !obeys {
@@ -290,6 +290,11 @@ impl<'e> ScriptRun<'e> {
             ctx.session.pause = Some(crate::session::Pause::Long);
         }
     }
+}
+
+/// Commands that write nothing a client could read, and yet something replicas hear of.
+fn reaches_replicas(entry: &Entry) -> bool {
+    matches!(entry.full_name, "publish" | "spublish" | "pfcount")
 }
 
 /// The error of a command a script may not run.

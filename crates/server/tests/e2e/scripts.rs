@@ -33,7 +33,9 @@ fn others_get_busy_and_can_kill_a_script() {
     send_eval(&mut running, "while true do pcall(function() while true do end end) end");
     eventually("the script to be noticed", || refused_as_busy(&mut other));
     assert_eq!(error(&mut other, "GET k"), BUSY);
-    assert!(error(&mut other, "FUNCTION KILL").starts_with("BUSY") || error(&mut other, "FUNCTION KILL").starts_with("ERR"));
+    assert!(
+        error(&mut other, "FUNCTION KILL").starts_with("BUSY") || error(&mut other, "FUNCTION KILL").starts_with("ERR")
+    );
     let killed = Instant::now();
     run(&mut other, "SCRIPT KILL");
     let reply = received(&mut running);
