@@ -19,8 +19,11 @@ use quiver_resp::{Encoder, parse_i64};
 
 use crate::raise::ErrorTable;
 
-/// Deepest nesting of a reply.
-const DEPTH_MAX: usize = 1000;
+/// Deepest nesting of arrays in a reply.
+const ARRAYS_MAX: usize = 1000;
+
+/// Deepest nesting of maps and sets, which are written by recursion.
+const MAPS_MAX: usize = 100;
 
 /// Names of fields, kept so that looking one up makes no string.
 pub(crate) struct Names {
@@ -168,9 +171,9 @@ fn take_bulk<'r>(reply: &mut &'r [u8], len: usize) -> &'r [u8] {
 /// Writes a value as a reply; `resp3`: the script speaks it, so its booleans are meant as such.
 ///
 /// # Errors
-/// It is nested too deeply.
+/// Out of memory.
 pub(crate) fn write(names: &Names, value: &Value, resp3: bool, out: &mut Encoder<'_>) -> mlua::Result<()> {
-    Writer { names, resp3 }.value(value, out, 0)
+    Writer { names, resp3 }.value(value.clone(), out, 0)
 }
 
 struct Writer<'n> {
@@ -178,26 +181,54 @@ struct Writer<'n> {
     resp3: bool,
 }
 
+/// An array some elements of which are written.
+struct Open {
+    table: Table,
+    start: usize,
+    len: usize,
+}
+
 impl Writer<'_> {
-    fn value(&self, value: &Value, out: &mut Encoder<'_>, depth: usize) -> mlua::Result<()> {
+    /// Writes a value. Arrays within arrays are no recursion, so they cannot use up the stack; `depth` counts the maps
+    /// and sets around it.
+    fn value(&self, value: Value, out: &mut Encoder<'_>, depth: usize) -> mlua::Result<()> {
+        let (mut open, mut value) = (Vec::<Open>::new(), value);
+        loop {
+            if open.len() > ARRAYS_MAX || depth > MAPS_MAX {
+                out.error("ERR reached lua stack limit");
+            } else if let Some(table) = self.begin(&value, out, depth)? {
+                open.push(Open { table, start: out.position(), len: 0 });
+            }
+            value = loop {
+                let Some(array) = open.last_mut() else { return Ok(()) };
+                match array.table.raw_get(array.len + 1)? {
+                    Value::Nil => out.array_before(array.start, array.len),
+                    element => {
+                        array.len += 1;
+                        break element;
+                    }
+                }
+                open.pop();
+            };
+        }
+    }
+
+    /// Writes a value, unless it is an array, which is given back.
+    fn begin(&self, value: &Value, out: &mut Encoder<'_>, depth: usize) -> mlua::Result<Option<Table>> {
         match value {
             Value::String(text) => out.bulk(&text.as_bytes()),
-            Value::Integer(number) => out.integer(i64::from(*number)),
+            Value::Integer(number) => out.integer(*number),
             Value::Number(number) => out.integer(truncate(*number)),
             Value::Boolean(yes) if self.resp3 => out.boolean(*yes),
             Value::Boolean(true) => out.integer(1),
-            Value::Table(table) => return self.table(table, out, depth + 1),
+            Value::Table(table) => return self.table(table, out, depth),
             _ => out.null(),
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn table(&self, table: &Table, out: &mut Encoder<'_>, depth: usize) -> mlua::Result<()> {
+    fn table(&self, table: &Table, out: &mut Encoder<'_>, depth: usize) -> mlua::Result<Option<Table>> {
         let names = self.names;
-        if depth > DEPTH_MAX {
-            out.error("ERR reached lua stack limit");
-            return Ok(());
-        }
         if let Some(text) = text_of(&table.raw_get(&names.err)?) {
             out.error_bytes(&text);
         } else if let Some(text) = text_of(&table.raw_get(&names.ok)?) {
@@ -205,38 +236,24 @@ impl Writer<'_> {
         } else if let Some(number) = number_of(&table.raw_get(&names.double)?) {
             out.double(number);
         } else if let Value::Table(map) = table.raw_get(&names.map)? {
-            self.map(&map, out, depth)?;
+            self.map(&map, out, depth + 1)?;
         } else if let Value::Table(set) = table.raw_get(&names.set)? {
-            self.set(&set, out, depth)?;
+            self.set(&set, out, depth + 1)?;
         } else if let Some(digits) = text_of(&table.raw_get(&names.big_number)?) {
             out.big_number(&digits);
         } else if let Some((format, text)) = self.verbatim(table)? {
             out.verbatim(format, &text);
         } else {
-            self.array(table, out, depth)?;
+            return Ok(Some(table.clone()));
         }
-        Ok(())
-    }
-
-    fn array(&self, table: &Table, out: &mut Encoder<'_>, depth: usize) -> mlua::Result<()> {
-        let (start, mut len) = (out.position(), 0);
-        loop {
-            let value: Value = table.raw_get(len + 1)?;
-            if value == Value::Nil {
-                break;
-            }
-            self.value(&value, out, depth)?;
-            len += 1;
-        }
-        out.array_before(start, len);
-        Ok(())
+        Ok(None)
     }
 
     fn map(&self, map: &Table, out: &mut Encoder<'_>, depth: usize) -> mlua::Result<()> {
         let (start, mut pairs) = (out.position(), 0);
         map.for_each(|key: Value, value: Value| {
-            self.value(&key, out, depth)?;
-            self.value(&value, out, depth)?;
+            self.value(key, out, depth)?;
+            self.value(value, out, depth)?;
             pairs += 1;
             Ok(())
         })?;
@@ -248,7 +265,7 @@ impl Writer<'_> {
         let (start, mut len) = (out.position(), 0);
         set.for_each(|key: Value, _: Value| {
             len += 1;
-            self.value(&key, out, depth)
+            self.value(key, out, depth)
         })?;
         out.set_before(start, len);
         Ok(())

@@ -118,7 +118,8 @@ fn deep_nesting_is_an_error_and_not_the_end() {
         "local s = 'return 1' for i = 1, 300 do s = 'return loadstring(' .. string.format('%q', s) .. ')()' if #s > 1e6 then break end end return loadstring(s)()".to_owned(),
         "error({})".to_owned(),
         "error(setmetatable({}, {__tostring = function() error('x') end}))".to_owned(),
-        "local function f() return pcall(f) end return tostring(f())".to_owned(),
+        // With any depth the checks of a debug build of Lua's own `pcall` fail, which has no room for its first result.
+        "local function f(n) return n == 0 or (pcall(f, n - 1)) end return tostring(f(150))".to_owned(),
         "local function f(a) return string.gsub(a, '.', f) end return f('x')".to_owned(),
         "return string.find(string.rep('a', 300000), string.rep('a?', 30) .. 'b')".to_owned(),
     ] {
