@@ -20,10 +20,11 @@ use crate::effects::Effects;
 use crate::engine::{Engine, Freeing, Worker};
 use crate::error::CommandError;
 use crate::eviction::{Room, Told};
-use crate::keyspace::{ALL_SHARDS, ExpiryRule, Key, KeyHasher, Keyspace};
+use crate::keyspace::{ALL_SHARDS, ExpiryRule, KeyHasher, Keyspace};
 use crate::long;
 use crate::meter::{Ended, Meter};
-use crate::registry::Entry;
+use crate::prefetch::prefetch_plan;
+use crate::registry::{Entry, Names};
 use crate::session::{Pause, ReplyMode, Role, Session};
 use crate::tracking;
 
@@ -31,7 +32,7 @@ use crate::tracking;
 const PATIENCE: Duration = Duration::from_micros(200);
 
 /// Most commands under one hold of locks.
-const GROUP_MAX: usize = 64;
+pub(crate) const GROUP_MAX: usize = 64;
 
 /// Replies waiting beyond this stop the batch: the client must read first.
 pub const OUTPUT_PAUSE_BYTES: usize = 1024 * 1024;
@@ -42,8 +43,9 @@ const MULTI_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// One planned command of a group.
 #[derive(Debug)]
 pub(crate) struct Step {
-    entry: Result<&'static Entry, CommandError>,
-    located: Option<(u64, usize)>,
+    pub(crate) entry: Result<&'static Entry, CommandError>,
+    /// Hash and shard of the key behind the name.
+    pub(crate) located: Option<(u64, usize)>,
 }
 
 impl Engine {
@@ -82,7 +84,8 @@ impl Engine {
     pub fn run_one(&self, worker: &mut Worker, session: &mut Session, argv: Argv<'_>, out: &mut Vec<u8>, now_ms: i64) {
         if !argv.is_empty() {
             let room = self.room(worker, now_ms);
-            self.run_alone(worker, session, argv, self.admit(session, argv, room, now_ms), out, now_ms);
+            let entry = self.registry.resolve(argv);
+            self.run_alone(worker, session, argv, self.admit(session, entry, argv, room, now_ms), out, now_ms);
         }
     }
 
@@ -105,9 +108,10 @@ impl Engine {
         let plain = session.multi.is_none() && session.reply_mode == ReplyMode::On;
         let paused = self.is_paused(session, now_ms);
         let room = self.room(worker, now_ms);
+        let mut names = Names::default();
         for index in first..requests.len().min(first + GROUP_MAX) {
             let argv = requests.argv(index, buf);
-            let entry = self.admit(session, argv, room, now_ms);
+            let entry = self.admit(session, names.resolve(self.registry, argv), argv, room, now_ms);
             if paused && self.holds_back(session, &entry) {
                 if plan.is_empty() {
                     session.postpone(true);
@@ -135,7 +139,7 @@ impl Engine {
         let mut next = first;
         let mut effects = std::mem::take(&mut worker.effects);
         if let Some(keyspace) = self.lock_for(session, mask, &mut effects, now_ms) {
-            self.prefetch(&keyspace, session.db, &plan);
+            prefetch_plan(&keyspace, session.db, &plan, requests, buf, first);
             let mut turn = Turn::open(self, worker, session, keyspace, out, plan.len() == 1);
             for step in plan.drain(..) {
                 let argv = requests.argv(next, buf);
@@ -227,15 +231,16 @@ impl Engine {
         ran
     }
 
-    /// Resolves a request and checks everything that must hold before any command runs.
+    /// Checks everything that must hold before any command runs.
     fn admit(
         &self,
         session: &Session,
+        found: Result<&'static Entry, CommandError>,
         argv: Argv<'_>,
         room: Room,
         now_ms: i64,
     ) -> Result<&'static Entry, CommandError> {
-        let entry = self.registry.resolve(argv)?;
+        let entry = found?;
         let flags = entry.command.flags;
         if !session.authenticated && !flags.has(Flags::NO_AUTH) && !self.users.is_open() {
             return Err(CommandError::NoAuth);
@@ -321,16 +326,6 @@ impl Engine {
             }
         }
         mask
-    }
-
-    /// Two passes, so that the cache misses of a batch overlap: all buckets, then all entries.
-    fn prefetch(&self, keyspace: &Keyspace<'_>, db: usize, plan: &[Step]) {
-        if plan.len() < 2 {
-            return;
-        }
-        let keys = || plan.iter().filter_map(|step| step.located).map(|(hash, shard)| Key { name: b"", hash, shard });
-        keys().for_each(|key| keyspace.prefetch_bucket(db, &key));
-        keys().for_each(|key| keyspace.prefetch_entry(db, &key));
     }
 
     /// Answers an error for a command that did not run.
@@ -474,7 +469,7 @@ fn note_refusal(session: &mut Session, argv: Argv<'_>, error: CommandError) -> C
 /// Runs one admitted command: its reply, or its error in the reply's place; `false` for an error.
 pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> bool {
     ctx.entry = entry;
-    let begun_ns = ctx.meter.begin(entry);
+    let begun_ns = ctx.meter.begin(entry, argv.len());
     let (start, dirty, db) = (ctx.reply.position(), ctx.ks.dirty, ctx.ks.db);
     let tracks = entry.command.flags.has(Flags::READONLY) && tracking::remembers(&ctx.session.shared);
     if tracks && entry.command.locks != Locks::Keys {

@@ -358,6 +358,12 @@ impl<'a> Keyspace<'a> {
         }
     }
 
+    /// A value as it lies there: nothing expires, and nothing counts as a look.
+    #[inline]
+    pub(crate) fn untouched(&self, db: usize, key: &Key<'_>) -> Option<ValueRef<'_, Object>> {
+        Some(self.shards.get(key.shard).dbs.get(db)?.table.get(key.hash, key.name)?.value())
+    }
+
     /// The table a key belongs to in the selected database.
     #[inline]
     pub(crate) fn table(&self, key: &Key<'_>) -> Option<&KeyTable> {
@@ -471,6 +477,7 @@ impl<'a> Keyspace<'a> {
     }
 
     /// The entry of a live key, for changing. Call [`Keyspace::changed`] when something did change.
+    #[inline]
     pub fn get_mut(&mut self, key: Key<'_>) -> Option<KeyEntryMut<'_>> {
         if self.expired(&key) && self.expiry == ExpiryRule::Hide {
             return None;

@@ -39,6 +39,7 @@ pub mod notify;
 pub mod number;
 pub mod object;
 pub mod pause;
+pub mod prefetch;
 pub mod pubsub;
 pub mod registry;
 pub mod rng;
