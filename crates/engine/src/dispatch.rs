@@ -12,7 +12,7 @@ use std::time::Duration;
 use quiver_resp::{Argv, Encoder, Protocol, Requests};
 
 use crate::acl::log::Context;
-use crate::blocking::{Rerun, serve_ready};
+use crate::blocking::{Rerun, serve_left, serve_ready};
 use crate::command::{Flags, Locks};
 use crate::commands::transactions::forget_watches;
 use crate::context::Ctx;
@@ -143,7 +143,7 @@ impl Engine {
             let mut turn = Turn::open(self, worker, session, keyspace, out, plan.len() == 1);
             for step in plan.drain(..) {
                 let argv = requests.argv(next, buf);
-                if turn.is_long(&step.entry, argv) {
+                if turn.gives_back(&step.entry, argv) {
                     break;
                 }
                 turn.step(argv, step.entry, step.located);
@@ -215,20 +215,54 @@ impl Engine {
         }
         let mask = entry.as_ref().map_or(0, |entry| self.mask_of(session, entry, argv));
         let mut effects = std::mem::take(&mut worker.effects);
-        let mut ran = false;
-        if let Some(keyspace) = self.lock_for(session, mask, &mut effects, now_ms) {
+        let mut ran = match &entry {
+            Ok(entry) => self.run_on_loan(worker, session, entry, argv, &mut effects, out, now_ms),
+            Err(_) => false,
+        };
+        while !ran && let Some(keyspace) = self.lock_for(session, mask, &mut effects, now_ms) {
             let mut turn = Turn::open(self, worker, session, keyspace, out, true);
-            ran = !turn.is_long(&entry, argv);
+            ran = !turn.gives_back(&entry, argv);
             if ran {
-                turn.step(argv, entry, None);
+                turn.step(argv, entry.clone(), None);
             }
             turn.close();
+            if session.yields || ran {
+                break;
+            }
+            session.pause = None;
+            self.loans.wait();
         }
         worker.effects = effects;
         if ran {
             finish_reply(session, mode, out, start);
         }
         ran
+    }
+
+    /// Runs a long command on its keys apart from the keyspace, if that can be done.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the hot path takes its parts apart, so that each can be borrowed alone"
+    )]
+    fn run_on_loan(
+        &self,
+        worker: &mut Worker,
+        session: &mut Session,
+        entry: &'static Entry,
+        argv: Argv<'_>,
+        effects: &mut Effects,
+        out: &mut Vec<u8>,
+        now_ms: i64,
+    ) -> bool {
+        let Some(loan) = self.lend(session, entry, argv, effects, now_ms) else { return false };
+        let mut turn = Turn::open(self, worker, session, loan.keyspace(effects, now_ms), out, true);
+        turn.step(argv, Ok(entry), None);
+        loan.put_back(&mut turn.ctx.ks);
+        serve_ready(&mut turn.ctx);
+        serve_left(&mut turn.ctx);
+        turn.close();
+        loan.end();
+        true
     }
 
     /// Checks everything that must hold before any command runs.
@@ -396,13 +430,15 @@ impl<'a> Turn<'a, 'a> {
 
     /// Whether a command is to be given back instead, for what its keys hold.
     #[inline]
-    fn is_long(&mut self, entry: &Result<&'static Entry, CommandError>, argv: Argv<'_>) -> bool {
-        let Ctx { ks, session, .. } = &mut self.ctx;
-        let long = session.yields && entry.as_ref().is_ok_and(|entry| long::is_long_by_keys(ks, entry, argv));
-        if long {
-            session.pause(Pause::Long);
+    fn gives_back(&mut self, entry: &Result<&'static Entry, CommandError>, argv: Argv<'_>) -> bool {
+        let Ctx { ks, session, engine, .. } = &mut self.ctx;
+        let Ok(entry) = entry else { return false };
+        if engine.names_lent(ks, session, entry, argv) {
+            session.pause = Some(Pause::Locked);
+        } else if session.yields && long::is_long_by_keys(ks, entry, argv) {
+            session.pause = Some(Pause::Long);
         }
-        long
+        session.pause.is_some()
     }
 
     fn step(&mut self, argv: Argv<'_>, entry: Result<&'static Entry, CommandError>, located: Option<(u64, usize)>) {

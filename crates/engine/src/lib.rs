@@ -31,6 +31,7 @@ pub mod host;
 pub mod hotkeys;
 pub mod keyspace;
 pub mod latency;
+mod loan;
 pub mod long;
 pub mod mailbox;
 mod meter;
