@@ -12,7 +12,7 @@ use std::time::Duration;
 use quiver_resp::{Argv, Encoder, Protocol, Requests};
 
 use crate::acl::log::Context;
-use crate::blocking::{Rerun, serve_ready};
+use crate::blocking::{Rerun, serve_left, serve_ready};
 use crate::command::{Flags, Locks};
 use crate::commands::transactions::forget_watches;
 use crate::context::Ctx;
@@ -20,10 +20,11 @@ use crate::effects::Effects;
 use crate::engine::{Engine, Freeing, Worker};
 use crate::error::CommandError;
 use crate::eviction::{Room, Told};
-use crate::keyspace::{ALL_SHARDS, ExpiryRule, Key, KeyHasher, Keyspace};
+use crate::keyspace::{ALL_SHARDS, ExpiryRule, KeyHasher, Keyspace};
 use crate::long;
 use crate::meter::{Ended, Meter};
-use crate::registry::Entry;
+use crate::prefetch::prefetch_plan;
+use crate::registry::{Entry, Names};
 use crate::session::{Pause, ReplyMode, Role, Session};
 use crate::tracking;
 
@@ -34,7 +35,7 @@ const PATIENCE: Duration = Duration::from_micros(200);
 const STUBBORN: Duration = Duration::from_millis(20);
 
 /// Most commands under one hold of locks.
-const GROUP_MAX: usize = 64;
+pub(crate) const GROUP_MAX: usize = 64;
 
 /// Replies waiting beyond this stop the batch: the client must read first.
 pub const OUTPUT_PAUSE_BYTES: usize = 1024 * 1024;
@@ -45,8 +46,9 @@ const MULTI_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// One planned command of a group.
 #[derive(Debug)]
 pub(crate) struct Step {
-    entry: Result<&'static Entry, CommandError>,
-    located: Option<(u64, usize)>,
+    pub(crate) entry: Result<&'static Entry, CommandError>,
+    /// Hash and shard of the key behind the name.
+    pub(crate) located: Option<(u64, usize)>,
 }
 
 impl Engine {
@@ -85,7 +87,8 @@ impl Engine {
     pub fn run_one(&self, worker: &mut Worker, session: &mut Session, argv: Argv<'_>, out: &mut Vec<u8>, now_ms: i64) {
         if !argv.is_empty() {
             let room = self.room(worker, now_ms);
-            self.run_alone(worker, session, argv, self.admit(session, argv, room, now_ms), out, now_ms);
+            let entry = self.registry.resolve(argv);
+            self.run_alone(worker, session, argv, self.admit(session, entry, argv, room, now_ms), out, now_ms);
         }
     }
 
@@ -108,9 +111,10 @@ impl Engine {
         let plain = session.multi.is_none() && session.reply_mode == ReplyMode::On;
         let paused = self.is_paused(session, now_ms);
         let room = self.room(worker, now_ms);
+        let mut names = Names::default();
         for index in first..requests.len().min(first + GROUP_MAX) {
             let argv = requests.argv(index, buf);
-            let entry = self.admit(session, argv, room, now_ms);
+            let entry = self.admit(session, names.resolve(self.registry, argv), argv, room, now_ms);
             if paused && self.holds_back(session, &entry) {
                 if plan.is_empty() {
                     session.postpone(true);
@@ -142,11 +146,11 @@ impl Engine {
         let mut next = first;
         let mut effects = std::mem::take(&mut worker.effects);
         if let Some(keyspace) = self.lock_for(session, mask, &mut effects, now_ms) {
-            self.prefetch(&keyspace, session.db, &plan);
+            prefetch_plan(&keyspace, session.db, &plan, requests, buf, first);
             let mut turn = Turn::open(self, worker, session, keyspace, out, plan.len() == 1);
             for step in plan.drain(..) {
                 let argv = requests.argv(next, buf);
-                if turn.is_long(&step.entry, argv) {
+                if turn.gives_back(&step.entry, argv) {
                     break;
                 }
                 turn.step(argv, step.entry, step.located);
@@ -196,8 +200,12 @@ impl Engine {
         now_ms: i64,
     ) -> Option<Keyspace<'a>> {
         loop {
-            if let Some(locked) = self.stripes.lock_within(mask, STUBBORN) {
-                return Some(self.view(locked, effects, now_ms));
+            if let Some(shards) = self.stripes.lock_within(mask, STUBBORN) {
+                if mask != ALL_SHARDS || !self.loans.any() {
+                    return Some(self.view(shards, effects, now_ms));
+                }
+                drop(shards);
+                self.loans.wait_for_all();
             }
             if self.scripts.is_busy() && session.role == Role::Normal {
                 return None;
@@ -256,16 +264,25 @@ impl Engine {
         }
         let mask = entry.as_ref().map_or(0, |entry| self.mask_of(session, entry, argv));
         let mut effects = std::mem::take(&mut worker.effects);
-        let mut ran = false;
-        if let Some(keyspace) = self.lock_for(session, mask, &mut effects, now_ms) {
+        let mut ran = match &entry {
+            Ok(entry) => self.run_on_loan(worker, session, entry, argv, &mut effects, out, now_ms),
+            Err(_) => false,
+        };
+        while !ran && let Some(keyspace) = self.lock_for(session, mask, &mut effects, now_ms) {
             let mut turn = Turn::open(self, worker, session, keyspace, out, true);
-            ran = !turn.is_long(&entry, argv);
+            ran = !turn.gives_back(&entry, argv);
             if ran {
-                turn.step(argv, entry, None);
+                turn.step(argv, entry.clone(), None);
                 ran = !turn.gave_back();
             }
             turn.close();
-        } else if !session.yields {
+            if session.yields || ran {
+                break;
+            }
+            session.pause = None;
+            self.loans.wait();
+        }
+        if !ran && !session.yields {
             self.refuse(worker, session, entry.as_ref().ok().copied(), &self.scripts.busy_error(), out);
             ran = true;
         }
@@ -276,15 +293,42 @@ impl Engine {
         ran
     }
 
-    /// Resolves a request and checks everything that must hold before any command runs.
+    /// Runs a long command on its keys apart from the keyspace, if that can be done.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the hot path takes its parts apart, so that each can be borrowed alone"
+    )]
+    fn run_on_loan(
+        &self,
+        worker: &mut Worker,
+        session: &mut Session,
+        entry: &'static Entry,
+        argv: Argv<'_>,
+        effects: &mut Effects,
+        out: &mut Vec<u8>,
+        now_ms: i64,
+    ) -> bool {
+        let Some(loan) = self.lend(session, entry, argv, effects, now_ms) else { return false };
+        let mut turn = Turn::open(self, worker, session, loan.keyspace(effects, now_ms), out, true);
+        turn.step(argv, Ok(entry), None);
+        loan.put_back(&mut turn.ctx.ks);
+        serve_ready(&mut turn.ctx);
+        serve_left(&mut turn.ctx);
+        turn.close();
+        loan.end();
+        true
+    }
+
+    /// Checks everything that must hold before any command runs.
     fn admit(
         &self,
         session: &Session,
+        found: Result<&'static Entry, CommandError>,
         argv: Argv<'_>,
         room: Room,
         now_ms: i64,
     ) -> Result<&'static Entry, CommandError> {
-        let entry = self.registry.resolve(argv)?;
+        let entry = found?;
         let flags = entry.command.flags;
         if !session.authenticated && !flags.has(Flags::NO_AUTH) && !self.users.is_open() {
             return Err(CommandError::NoAuth);
@@ -375,16 +419,6 @@ impl Engine {
         mask
     }
 
-    /// Two passes, so that the cache misses of a batch overlap: all buckets, then all entries.
-    fn prefetch(&self, keyspace: &Keyspace<'_>, db: usize, plan: &[Step]) {
-        if plan.len() < 2 {
-            return;
-        }
-        let keys = || plan.iter().filter_map(|step| step.located).map(|(hash, shard)| Key { name: b"", hash, shard });
-        keys().for_each(|key| keyspace.prefetch_bucket(db, &key));
-        keys().for_each(|key| keyspace.prefetch_entry(db, &key));
-    }
-
     /// Answers an error for a command that did not run.
     fn refuse(
         &self,
@@ -453,13 +487,15 @@ impl<'a> Turn<'a, 'a> {
 
     /// Whether a command is to be given back instead, for what its keys hold.
     #[inline]
-    fn is_long(&mut self, entry: &Result<&'static Entry, CommandError>, argv: Argv<'_>) -> bool {
-        let Ctx { ks, session, .. } = &mut self.ctx;
-        let long = session.yields && entry.as_ref().is_ok_and(|entry| long::is_long_by_keys(ks, entry, argv));
-        if long {
-            session.pause(Pause::Long);
+    fn gives_back(&mut self, entry: &Result<&'static Entry, CommandError>, argv: Argv<'_>) -> bool {
+        let Ctx { ks, session, engine, .. } = &mut self.ctx;
+        let Ok(entry) = entry else { return false };
+        if engine.names_lent(ks, session, entry, argv) {
+            session.pause = Some(Pause::Locked);
+        } else if session.yields && long::is_long_by_keys(ks, entry, argv) {
+            session.pause = Some(Pause::Long);
         }
-        long
+        session.pause.is_some()
     }
 
     fn step(&mut self, argv: Argv<'_>, entry: Result<&'static Entry, CommandError>, located: Option<(u64, usize)>) {
@@ -532,7 +568,7 @@ fn note_refusal(session: &mut Session, argv: Argv<'_>, error: CommandError) -> C
 /// Runs one admitted command: its reply, or its error in the reply's place; `false` for an error.
 pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> bool {
     ctx.entry = entry;
-    let begun_ns = ctx.meter.begin(entry);
+    let begun_ns = ctx.meter.begin(entry, argv.len());
     let (start, dirty, db) = (ctx.reply.position(), ctx.ks.dirty, ctx.ks.db);
     let tracks = entry.command.flags.has(Flags::READONLY) && tracking::remembers(&ctx.session.shared);
     if tracks && entry.command.locks != Locks::Keys {

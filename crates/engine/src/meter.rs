@@ -5,7 +5,7 @@
 //!
 //! - a command that holds the locks alone, with those it runs itself (EXEC);
 //! - commands whose cost grows with data or arguments: only they can be slow by themselves, and for them two more
-//!   readings are nothing;
+//!   readings are nothing. Fast ones with few arguments are none of them;
 //! - all commands, while `slowlog-log-slower-than` asks for less than [`EXACT_BELOW_US`]: then cheap ones count as slow;
 //! - all commands, while somebody looks for hot keys.
 //!
@@ -89,8 +89,8 @@ impl<'a> Meter<'a> {
 
     /// A command begins; its start, when it is timed apart.
     #[inline]
-    pub(crate) fn begin(&self, entry: &Entry) -> Option<u64> {
-        let measures = self.0.as_ref().filter(|measures| measures.exact || entry.grows)?;
+    pub(crate) fn begin(&self, entry: &Entry, words: usize) -> Option<u64> {
+        let measures = self.0.as_ref().filter(|measures| measures.exact || words > entry.quick_words)?;
         Some((measures.clock_ns)())
     }
 

@@ -53,6 +53,8 @@ pub struct Session {
     pub limited: bool,
     /// Whoever runs the commands has other sessions to serve: what would take long is given back as a [`Pause`].
     pub yields: bool,
+    /// Whoever runs the commands has this session alone: what takes long may work on its keys apart from all others.
+    pub borrows: bool,
     /// Why the next command was given back.
     pub pause: Option<Pause>,
     /// What REPLCONF told before PSYNC.
@@ -314,6 +316,7 @@ impl Session {
             takeover: None,
             limited: false,
             yields: false,
+            borrows: false,
             pause: None,
             replica: ReplicaInfo::default(),
             fieldsets: BTreeMap::new(),
