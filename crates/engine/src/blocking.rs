@@ -34,7 +34,7 @@ use crate::number::{parse_f64, parse_i64};
 use crate::registry::Entry;
 use crate::session::{ClientInfo, Role, Session};
 pub(crate) use acks::Acks;
-pub(crate) use serve::serve_ready;
+pub(crate) use serve::{serve_left, serve_ready};
 
 /// What a client gets when its time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -243,6 +243,8 @@ bit_set! {
         NO_MULTI = 19, "no_multi";
         /// Key positions depend on the arguments.
         MOVABLEKEYS = 20, "movablekeys";
+        /// Runs a script.
+        SCRIPT_RUNNER = 21, "script_runner";
     }
 }
 

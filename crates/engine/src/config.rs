@@ -84,6 +84,7 @@ pub const PARAMETERS: &[Parameter] = &[
     live("always-show-logo", "no", Kind::Bool),
     live("appendonly", "no", Kind::Word(&["no"])),
     fixed("bind", "127.0.0.1 -::1", Kind::Text),
+    live("busy-reply-threshold", "5000", Kind::Int(0, i64::MAX)),
     fixed("cluster-enabled", "no", Kind::Word(&["no"])),
     live(
         "client-output-buffer-limit",
@@ -122,6 +123,7 @@ pub const PARAMETERS: &[Parameter] = &[
     live("locale-collate", "", Kind::Text),
     fixed("logfile", "", Kind::Text),
     live("loglevel", "notice", Kind::Word(&["debug", "verbose", "notice", "warning", "nothing"])),
+    live("lua-memory-limit", "67108864", Kind::MemoryFrom(1 << 20)),
     live("masterauth", "", Kind::Text),
     live("masteruser", "", Kind::Text),
     live("maxclients", "10000", Kind::Int(1, 1_000_000)),
@@ -181,6 +183,7 @@ pub const PARAMETERS: &[Parameter] = &[
 
 /// Old names that mean the same parameter.
 const ALIASES: &[(&str, &str)] = &[
+    ("lua-time-limit", "busy-reply-threshold"),
     ("slaveof", "replicaof"),
     ("slave-ignore-maxmemory", "replica-ignore-maxmemory"),
     ("slave-lazy-flush", "replica-lazy-flush"),
@@ -250,6 +253,12 @@ impl FromNumber for i64 {
     }
 }
 
+impl FromNumber for u64 {
+    fn from_number(number: i64) -> Self {
+        Self::try_from(number).unwrap_or(0)
+    }
+}
+
 impl FromNumber for usize {
     fn from_number(number: i64) -> Self {
         Self::try_from(number).unwrap_or(0)
@@ -261,6 +270,10 @@ accessors! {
     acllog_max_len: "acllog-max-len" as usize;
     /// Events shorter than this are not kept, ms; 0 for none kept.
     latency_monitor_threshold_ms: "latency-monitor-threshold" as i64;
+    /// Time after which clients are told that a script is running, ms.
+    busy_reply_threshold_ms: "busy-reply-threshold" as u64;
+    /// Bytes an interpreter may have.
+    lua_memory_limit: "lua-memory-limit" as usize;
     /// Keep the distribution of every command's time.
     latency_tracking: "latency-tracking" as bool;
     /// Commands shorter than this are not slow, us; negative for none slow.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use quiver_resp::{Argv, Encoder, Protocol, Requests};
 
 use crate::acl::log::Context;
-use crate::blocking::{Rerun, serve_ready};
+use crate::blocking::{Rerun, serve_left, serve_ready};
 use crate::command::{Flags, Locks};
 use crate::commands::transactions::forget_watches;
 use crate::context::Ctx;
@@ -20,18 +20,22 @@ use crate::effects::Effects;
 use crate::engine::{Engine, Freeing, Worker};
 use crate::error::CommandError;
 use crate::eviction::{Room, Told};
-use crate::keyspace::{ALL_SHARDS, ExpiryRule, Key, KeyHasher, Keyspace};
+use crate::keyspace::{ALL_SHARDS, ExpiryRule, KeyHasher, Keyspace};
 use crate::long;
 use crate::meter::{Ended, Meter};
-use crate::registry::Entry;
+use crate::prefetch::prefetch_plan;
+use crate::registry::{Entry, Names};
 use crate::session::{Pause, ReplyMode, Role, Session};
 use crate::tracking;
 
 /// How long a session that yields waits for a lock. Ordinary holds are far shorter.
 const PATIENCE: Duration = Duration::from_micros(200);
 
+/// And one that does not, before it looks whether a script holds them.
+const STUBBORN: Duration = Duration::from_millis(20);
+
 /// Most commands under one hold of locks.
-const GROUP_MAX: usize = 64;
+pub(crate) const GROUP_MAX: usize = 64;
 
 /// Replies waiting beyond this stop the batch: the client must read first.
 pub const OUTPUT_PAUSE_BYTES: usize = 1024 * 1024;
@@ -42,8 +46,9 @@ const MULTI_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// One planned command of a group.
 #[derive(Debug)]
 pub(crate) struct Step {
-    entry: Result<&'static Entry, CommandError>,
-    located: Option<(u64, usize)>,
+    pub(crate) entry: Result<&'static Entry, CommandError>,
+    /// Hash and shard of the key behind the name.
+    pub(crate) located: Option<(u64, usize)>,
 }
 
 impl Engine {
@@ -82,7 +87,8 @@ impl Engine {
     pub fn run_one(&self, worker: &mut Worker, session: &mut Session, argv: Argv<'_>, out: &mut Vec<u8>, now_ms: i64) {
         if !argv.is_empty() {
             let room = self.room(worker, now_ms);
-            self.run_alone(worker, session, argv, self.admit(session, argv, room, now_ms), out, now_ms);
+            let entry = self.registry.resolve(argv);
+            self.run_alone(worker, session, argv, self.admit(session, entry, argv, room, now_ms), out, now_ms);
         }
     }
 
@@ -105,9 +111,10 @@ impl Engine {
         let plain = session.multi.is_none() && session.reply_mode == ReplyMode::On;
         let paused = self.is_paused(session, now_ms);
         let room = self.room(worker, now_ms);
+        let mut names = Names::default();
         for index in first..requests.len().min(first + GROUP_MAX) {
             let argv = requests.argv(index, buf);
-            let entry = self.admit(session, argv, room, now_ms);
+            let entry = self.admit(session, names.resolve(self.registry, argv), argv, room, now_ms);
             if paused && self.holds_back(session, &entry) {
                 if plan.is_empty() {
                     session.postpone(true);
@@ -116,7 +123,7 @@ impl Engine {
                 }
                 break;
             }
-            let long = session.yields && entry.as_ref().is_ok_and(|e| long::is_long_by_words(session, e, argv));
+            let long = session.yields && entry.as_ref().is_ok_and(|e| self.is_long_by_words(session, e, argv));
             let groupable = plain && !long && entry.as_ref().map_or(true, |entry| entry.groupable);
             if !groupable {
                 if plan.is_empty() {
@@ -127,6 +134,10 @@ impl Engine {
                 break;
             }
             let located = match entry {
+                Ok(entry) if entry.command.locks == Locks::All => {
+                    mask = ALL_SHARDS;
+                    None
+                }
                 Ok(entry) => self.locate(entry, argv, &mut mask),
                 Err(_) => None,
             };
@@ -135,14 +146,17 @@ impl Engine {
         let mut next = first;
         let mut effects = std::mem::take(&mut worker.effects);
         if let Some(keyspace) = self.lock_for(session, mask, &mut effects, now_ms) {
-            self.prefetch(&keyspace, session.db, &plan);
+            prefetch_plan(&keyspace, session.db, &plan, requests, buf, first);
             let mut turn = Turn::open(self, worker, session, keyspace, out, plan.len() == 1);
             for step in plan.drain(..) {
                 let argv = requests.argv(next, buf);
-                if turn.is_long(&step.entry, argv) {
+                if turn.gives_back(&step.entry, argv) {
                     break;
                 }
                 turn.step(argv, step.entry, step.located);
+                if turn.gave_back() {
+                    break;
+                }
                 next += 1;
                 if turn.ctx.reply.position() > OUTPUT_PAUSE_BYTES {
                     break;
@@ -164,14 +178,53 @@ impl Engine {
         effects: &'a mut Effects,
         now_ms: i64,
     ) -> Option<Keyspace<'a>> {
-        if !session.yields || mask == 0 {
+        if mask == 0 {
             return Some(self.lock(mask, effects, now_ms));
+        }
+        if !session.yields {
+            return self.lock_unless_busy(session, mask, effects, now_ms);
         }
         let keyspace = self.lock_within(mask, effects, now_ms, PATIENCE);
         if keyspace.is_none() {
             session.pause(Pause::Locked);
         }
         keyspace
+    }
+
+    /// Waits for locks; not for a script that others are not kept waiting for either.
+    fn lock_unless_busy<'a>(
+        &'a self,
+        session: &Session,
+        mask: u64,
+        effects: &'a mut Effects,
+        now_ms: i64,
+    ) -> Option<Keyspace<'a>> {
+        loop {
+            if let Some(shards) = self.stripes.lock_within(mask, STUBBORN) {
+                if mask != ALL_SHARDS || !self.loans.any() {
+                    return Some(self.view(shards, effects, now_ms));
+                }
+                drop(shards);
+                self.loans.wait_for_all();
+            }
+            if self.scripts.is_busy() && session.role == Role::Normal {
+                return None;
+            }
+        }
+    }
+
+    /// Whether a command is long whatever its keys hold.
+    #[inline]
+    fn is_long_by_words(&self, session: &Session, entry: &Entry, argv: Argv<'_>) -> bool {
+        long::is_long_by_words(session, entry, argv)
+            || entry.runs_script && !self.scripts.is_short(argv)
+            || entry.command.locks == Locks::Transaction && self.queued_is_long(session)
+    }
+
+    /// Whether a transaction has a script that may be long.
+    fn queued_is_long(&self, session: &Session) -> bool {
+        let mut queued = session.multi.iter().flat_map(|multi| &multi.queue);
+        queued.any(|(entry, argv)| entry.runs_script && !self.scripts.is_short(argv.as_argv()))
     }
 
     /// Whether commands that need memory may run, after making room where there is none.
@@ -205,20 +258,33 @@ impl Engine {
         };
         if session.yields
             && let Ok(entry) = &entry
-            && long::is_long_by_words(session, entry, argv)
+            && self.is_long_by_words(session, entry, argv)
         {
             return session.pause(Pause::Long);
         }
         let mask = entry.as_ref().map_or(0, |entry| self.mask_of(session, entry, argv));
         let mut effects = std::mem::take(&mut worker.effects);
-        let mut ran = false;
-        if let Some(keyspace) = self.lock_for(session, mask, &mut effects, now_ms) {
+        let mut ran = match &entry {
+            Ok(entry) => self.run_on_loan(worker, session, entry, argv, &mut effects, out, now_ms),
+            Err(_) => false,
+        };
+        while !ran && let Some(keyspace) = self.lock_for(session, mask, &mut effects, now_ms) {
             let mut turn = Turn::open(self, worker, session, keyspace, out, true);
-            ran = !turn.is_long(&entry, argv);
+            ran = !turn.gives_back(&entry, argv);
             if ran {
-                turn.step(argv, entry, None);
+                turn.step(argv, entry.clone(), None);
+                ran = !turn.gave_back();
             }
             turn.close();
+            if session.yields || ran {
+                break;
+            }
+            session.pause = None;
+            self.loans.wait();
+        }
+        if !ran && !session.yields {
+            self.refuse(worker, session, entry.as_ref().ok().copied(), &self.scripts.busy_error(), out);
+            ran = true;
         }
         worker.effects = effects;
         if ran {
@@ -227,15 +293,42 @@ impl Engine {
         ran
     }
 
-    /// Resolves a request and checks everything that must hold before any command runs.
+    /// Runs a long command on its keys apart from the keyspace, if that can be done.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the hot path takes its parts apart, so that each can be borrowed alone"
+    )]
+    fn run_on_loan(
+        &self,
+        worker: &mut Worker,
+        session: &mut Session,
+        entry: &'static Entry,
+        argv: Argv<'_>,
+        effects: &mut Effects,
+        out: &mut Vec<u8>,
+        now_ms: i64,
+    ) -> bool {
+        let Some(loan) = self.lend(session, entry, argv, effects, now_ms) else { return false };
+        let mut turn = Turn::open(self, worker, session, loan.keyspace(effects, now_ms), out, true);
+        turn.step(argv, Ok(entry), None);
+        loan.put_back(&mut turn.ctx.ks);
+        serve_ready(&mut turn.ctx);
+        serve_left(&mut turn.ctx);
+        turn.close();
+        loan.end();
+        true
+    }
+
+    /// Checks everything that must hold before any command runs.
     fn admit(
         &self,
         session: &Session,
+        found: Result<&'static Entry, CommandError>,
         argv: Argv<'_>,
         room: Room,
         now_ms: i64,
     ) -> Result<&'static Entry, CommandError> {
-        let entry = self.registry.resolve(argv)?;
+        let entry = found?;
         let flags = entry.command.flags;
         if !session.authenticated && !flags.has(Flags::NO_AUTH) && !self.users.is_open() {
             return Err(CommandError::NoAuth);
@@ -274,6 +367,9 @@ impl Engine {
         let stale = state.is_replica.load(Relaxed) && !state.link_up.load(Relaxed);
         if stale && !flags.has(Flags::STALE) && !self.config.replica_serve_stale_data() {
             return Err(CommandError::MasterDown);
+        }
+        if self.scripts.is_busy() && !flags.has(Flags::ALLOW_BUSY) {
+            return Err(self.scripts.busy_error());
         }
         if session.multi.is_some() && flags.has(Flags::NO_MULTI) {
             return Err(CommandError::NotInMulti);
@@ -321,16 +417,6 @@ impl Engine {
             }
         }
         mask
-    }
-
-    /// Two passes, so that the cache misses of a batch overlap: all buckets, then all entries.
-    fn prefetch(&self, keyspace: &Keyspace<'_>, db: usize, plan: &[Step]) {
-        if plan.len() < 2 {
-            return;
-        }
-        let keys = || plan.iter().filter_map(|step| step.located).map(|(hash, shard)| Key { name: b"", hash, shard });
-        keys().for_each(|key| keyspace.prefetch_bucket(db, &key));
-        keys().for_each(|key| keyspace.prefetch_entry(db, &key));
     }
 
     /// Answers an error for a command that did not run.
@@ -401,13 +487,15 @@ impl<'a> Turn<'a, 'a> {
 
     /// Whether a command is to be given back instead, for what its keys hold.
     #[inline]
-    fn is_long(&mut self, entry: &Result<&'static Entry, CommandError>, argv: Argv<'_>) -> bool {
-        let Ctx { ks, session, .. } = &mut self.ctx;
-        let long = session.yields && entry.as_ref().is_ok_and(|entry| long::is_long_by_keys(ks, entry, argv));
-        if long {
-            session.pause(Pause::Long);
+    fn gives_back(&mut self, entry: &Result<&'static Entry, CommandError>, argv: Argv<'_>) -> bool {
+        let Ctx { ks, session, engine, .. } = &mut self.ctx;
+        let Ok(entry) = entry else { return false };
+        if engine.names_lent(ks, session, entry, argv) {
+            session.pause = Some(Pause::Locked);
+        } else if session.yields && long::is_long_by_keys(ks, entry, argv) {
+            session.pause = Some(Pause::Long);
         }
-        long
+        session.pause.is_some()
     }
 
     fn step(&mut self, argv: Argv<'_>, entry: Result<&'static Entry, CommandError>, located: Option<(u64, usize)>) {
@@ -431,6 +519,12 @@ impl<'a> Turn<'a, 'a> {
             serve_ready(&mut self.ctx);
         }
         take_messages(&mut self.ctx);
+    }
+
+    /// Whether the last command is to be run elsewhere. It did nothing and has no reply.
+    #[inline]
+    fn gave_back(&self) -> bool {
+        self.ctx.session.pause.is_some()
     }
 
     /// Hands the effects over, counts, unlocks; what is large is freed after that.
@@ -474,7 +568,7 @@ fn note_refusal(session: &mut Session, argv: Argv<'_>, error: CommandError) -> C
 /// Runs one admitted command: its reply, or its error in the reply's place; `false` for an error.
 pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> bool {
     ctx.entry = entry;
-    let begun_ns = ctx.meter.begin(entry);
+    let begun_ns = ctx.meter.begin(entry, argv.len());
     let (start, dirty, db) = (ctx.reply.position(), ctx.ks.dirty, ctx.ks.db);
     let tracks = entry.command.flags.has(Flags::READONLY) && tracking::remembers(&ctx.session.shared);
     if tracks && entry.command.locks != Locks::Keys {
@@ -483,10 +577,12 @@ pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> 
     }
     let result = (entry.command.run)(ctx, argv);
     if let Err(error) = &result {
-        debug_assert_eq!(dirty, ctx.ks.dirty, "{} changed data and failed", entry.full_name);
+        debug_assert!(dirty == ctx.ks.dirty || entry.runs_script, "{} changed data and failed", entry.full_name);
         ctx.reply.truncate(start);
         ctx.reply.error(&error.to_string());
-        note_error(ctx.engine, error);
+        if !error.was_counted() {
+            note_error(ctx.engine, error);
+        }
     }
     let changed = ctx.ks.dirty != dirty;
     ctx.ks.effects.end_command(db, argv, changed);
@@ -501,15 +597,16 @@ pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> 
     }
     // What is run again for a client that waited was shown when it came.
     if ctx.engine.monitors.any() && ctx.session.rerun == Rerun::No {
-        ctx.engine.monitors.show(ctx.engine, &ctx.session.shared, ctx.ks.now_ms, ctx.ks.db, entry, argv);
+        let Ctx { engine, session, ks, .. } = &*ctx;
+        engine.monitors.show(engine, &session.shared, session.in_script, ks.now_ms, ks.db, entry, argv);
     }
     // A command that begins to wait, or goes on waiting, counts when it is served.
-    if ctx.session.blocked.is_none() && ctx.session.rerun != Rerun::Waits {
+    if ctx.session.blocked.is_none() && ctx.session.rerun != Rerun::Waits && ctx.session.pause.is_none() {
         let ended = Ended {
             engine: ctx.engine,
             session: ctx.session,
             begun_ns,
-            succeeded: result.is_ok(),
+            error: result.as_ref().err(),
             reply_bytes: ctx.reply.position().saturating_sub(start),
             now_ms: ctx.ks.now_ms,
         };
@@ -553,6 +650,12 @@ fn refuse_while_limited(session: &Session, entry: &Entry) -> Result<(), CommandE
         )));
     }
     Ok(())
+}
+
+/// Counts a command that a script may not run.
+pub(crate) fn note_rejection(ctx: &Ctx<'_>, argv: Argv<'_>, error: &CommandError) {
+    ctx.meter.reject(ctx.engine.registry.named(argv));
+    note_error(ctx.engine, error);
 }
 
 fn note_error(engine: &Engine, error: &CommandError) {

@@ -17,12 +17,14 @@ use crate::host::{Host, NoHost};
 use crate::hotkeys::HotKeys;
 use crate::keyspace::{ALL_SHARDS, Garbage, Keyspace, SHARDS, Shard};
 use crate::latency::Monitor;
+use crate::loan::Loans;
 use crate::mailbox::Sender;
 use crate::monitor::Monitors;
 use crate::notify::Class;
 use crate::pubsub::PubSub;
 use crate::registry::{Registry, registry};
 use crate::rng::Rng;
+use crate::scripting::Scripts;
 use crate::session::ClientInfo;
 use crate::slowlog::SlowLog;
 use crate::stats::{Stats, ThreadStats};
@@ -47,6 +49,8 @@ pub struct Engine {
     pub latency: Monitor,
     /// The search for hot keys.
     pub hotkeys: HotKeys,
+    /// Scripts.
+    pub scripts: Scripts,
     /// State that every command checks.
     pub state: State,
     /// Memory in use.
@@ -61,6 +65,8 @@ pub struct Engine {
     sink: RwLock<Option<Arc<dyn Sink>>>,
     has_sink: AtomicBool,
     cut_running: AtomicBool,
+    /// Keys that long commands work on elsewhere.
+    pub(crate) loans: Loans,
     /// Clients that wait for replicas.
     pub(crate) ack_waiters: Mutex<Vec<Arc<Waiter>>>,
 }
@@ -141,6 +147,7 @@ impl Engine {
             hotkeys: HotKeys::default(),
             slowlog: SlowLog::default(),
             latency: Monitor::default(),
+            scripts: Scripts::default(),
             state: State::default(),
             memory: Gauge::default(),
             pubsub: PubSub::default(),
@@ -150,6 +157,7 @@ impl Engine {
             sink: RwLock::new(None),
             has_sink: AtomicBool::new(false),
             cut_running: AtomicBool::new(false),
+            loans: Loans::default(),
             ack_waiters: Mutex::new(Vec::new()),
         }
     }
@@ -186,9 +194,15 @@ impl Engine {
         }
     }
 
-    /// Locks a set of shards.
+    /// Locks a set of shards; for all of them, when nothing in them is lent.
     pub fn lock<'a>(&'a self, mask: u64, effects: &'a mut Effects, now_ms: i64) -> Keyspace<'a> {
-        self.view(self.stripes.lock(mask), effects, now_ms)
+        let mut shards = self.stripes.lock(mask);
+        while mask == ALL_SHARDS && self.loans.any() {
+            drop(shards);
+            self.loans.wait_for_all();
+            shards = self.stripes.lock(mask);
+        }
+        self.view(shards, effects, now_ms)
     }
 
     /// [`Self::lock`] for a thread that has others to serve: gives up when a lock is held for as long as `patience`.
@@ -199,12 +213,28 @@ impl Engine {
         now_ms: i64,
         patience: Duration,
     ) -> Option<Keyspace<'a>> {
-        Some(self.view(self.stripes.lock_within(mask, patience)?, effects, now_ms))
+        let shards = self.stripes.lock_within(mask, patience)?;
+        if mask == ALL_SHARDS && self.loans.any() {
+            self.loans.refuse_for_a_while(now_ms);
+            return None;
+        }
+        Some(self.view(shards, effects, now_ms))
     }
 
-    fn view<'a>(&'a self, shards: Locked<'a, Shard>, effects: &'a mut Effects, now_ms: i64) -> Keyspace<'a> {
+    pub(crate) fn view<'a>(&'a self, shards: Locked<'a, Shard>, effects: &'a mut Effects, now_ms: i64) -> Keyspace<'a> {
+        self.view_of(&self.stripes, shards, effects, now_ms)
+    }
+
+    /// A view of shards, be they the engine's or lent ones.
+    pub(crate) fn view_of<'a>(
+        &'a self,
+        stripes: &'a Stripes<Shard>,
+        shards: Locked<'a, Shard>,
+        effects: &'a mut Effects,
+        now_ms: i64,
+    ) -> Keyspace<'a> {
         let stamps = Stamps::new(now_ms, &self.config);
-        let mut keyspace = Keyspace::new(&self.stripes, shards, effects, now_ms, stamps);
+        let mut keyspace = Keyspace::new(stripes, shards, effects, now_ms, stamps);
         self.listen(&mut keyspace);
         keyspace
     }

@@ -116,6 +116,8 @@ pub struct Shard {
     pub(crate) waiting: Waiting,
     /// Keys that clients may have cached.
     pub(crate) tracked: Tracked,
+    /// Keys whose values are elsewhere for a long command, as database and name.
+    pub(crate) lent: Vec<(usize, Box<[u8]>)>,
 }
 
 /// One database's part in a shard.
@@ -331,6 +333,12 @@ impl<'a> Keyspace<'a> {
         self.shards = self.stripes.lock(mask);
     }
 
+    /// Gives the shards of one keyspace back for those of another.
+    pub(crate) fn exchange(&mut self, stripes: &'a Stripes<Shard>, shards: Locked<'a, Shard>) {
+        self.stripes = stripes;
+        self.shards = shards;
+    }
+
     /// The set of locked shards.
     pub fn locked(&self) -> u64 {
         self.shards.mask()
@@ -356,6 +364,12 @@ impl<'a> Keyspace<'a> {
         if let Some(db) = self.shards.get(key.shard).dbs.get(db) {
             db.table.prefetch_entry(key.hash);
         }
+    }
+
+    /// A value as it lies there: nothing expires, and nothing counts as a look.
+    #[inline]
+    pub(crate) fn untouched(&self, db: usize, key: &Key<'_>) -> Option<ValueRef<'_, Object>> {
+        Some(self.shards.get(key.shard).dbs.get(db)?.table.get(key.hash, key.name)?.value())
     }
 
     /// The table a key belongs to in the selected database.
@@ -471,6 +485,7 @@ impl<'a> Keyspace<'a> {
     }
 
     /// The entry of a live key, for changing. Call [`Keyspace::changed`] when something did change.
+    #[inline]
     pub fn get_mut(&mut self, key: Key<'_>) -> Option<KeyEntryMut<'_>> {
         if self.expired(&key) && self.expiry == ExpiryRule::Hide {
             return None;
@@ -506,6 +521,11 @@ impl<'a> Keyspace<'a> {
         if !shard.waiting.is_empty() {
             self.mark_ready(key.shard, db, key.name);
         }
+    }
+
+    /// Tells everybody whom it concerns that a key was changed by a command that has counted it.
+    pub(crate) fn tell_changed(&mut self, key: &Key<'_>) {
+        self.touched(key, true);
     }
 
     /// Tells those who watch a key, or may have cached it, that it changed, without counting a change.
@@ -808,6 +828,11 @@ impl<'a> Keyspace<'a> {
     }
 
     /// A locked shard, for the walks of snapshots and active expiry.
+    pub(crate) fn shard(&self, shard: usize) -> &Shard {
+        self.shards.get(shard)
+    }
+
+    /// A locked shard, for change.
     pub(crate) fn shard_mut(&mut self, shard: usize) -> &mut Shard {
         self.shards.get_mut(shard)
     }

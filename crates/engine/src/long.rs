@@ -11,6 +11,7 @@
 use quiver_resp::Argv;
 
 use crate::command::{Flags, Locks};
+use crate::context::Ctx;
 use crate::keyspace::{KeyHasher, Keyspace};
 use crate::number::parse_i64;
 use crate::registry::Entry;
@@ -190,6 +191,11 @@ fn elements(ks: &Keyspace<'_>, entry: &Entry, argv: Argv<'_>, cost: Cost) -> usi
         }
         _ => sizes().sum(),
     }
+}
+
+/// Whether a command of a script takes long.
+pub(crate) fn is_long(ctx: &Ctx<'_>, entry: &Entry, argv: Argv<'_>) -> bool {
+    words_are_long(ctx.session, entry, argv) || is_long_by_keys(&ctx.ks, entry, argv)
 }
 
 /// Elements under a key; of a string what takes as long.

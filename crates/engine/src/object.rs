@@ -13,6 +13,7 @@ use quiver_structures::ValueRef;
 use crate::codec;
 use crate::digest::Digest;
 use crate::keyspace::KeyEntry;
+use crate::prefetch::Reach;
 use crate::types::array::Array;
 use crate::types::hash::Hash;
 use crate::types::list::List;
@@ -36,6 +37,8 @@ pub trait Collection: Sized + Debug {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+    /// Loads what leads to an element into the cache.
+    fn prefetch(&self, _element: &[u8], _reach: Reach) {}
     /// A deep copy, for COPY.
     fn duplicate(&self) -> Self;
     /// Digest of the content, independent of encoding and order of insertion.
@@ -151,6 +154,11 @@ macro_rules! objects {
             /// Whether nothing is inside.
             pub fn is_empty(&self) -> bool {
                 match self { $(Self::$variant(value) => Collection::is_empty(value),)+ }
+            }
+
+            /// Loads what leads to an element into the cache.
+            pub fn prefetch(&self, element: &[u8], reach: Reach) {
+                match self { $(Self::$variant(value) => Collection::prefetch(value, element, reach),)+ }
             }
 
             /// A deep copy, for COPY.

@@ -8,6 +8,7 @@ use crate::command::{Begin, Command, Find, Flags, Group, Locks};
 use crate::commands::TABLES;
 use crate::error::{CommandError, quote_within, quote_word};
 use crate::long::Cost;
+use crate::prefetch::element_at;
 
 /// A command or subcommand with what is derived from its entry.
 #[derive(Debug)]
@@ -22,12 +23,16 @@ pub struct Entry {
     pub one_key: bool,
     /// May run under the locks of a pipelined batch.
     pub groupable: bool,
+    /// Runs a script.
+    pub runs_script: bool,
     /// How its work grows.
     pub cost: Cost,
     /// It is worth asking whether it takes long.
     pub may_be_long: bool,
-    /// Its cost grows with data or arguments.
-    pub grows: bool,
+    /// With so many words it is too quick to be worth timing by itself.
+    pub(crate) quick_words: usize,
+    /// Where it names the element of its collection that it is about.
+    pub(crate) element_at: Option<usize>,
     /// First subcommand in the entries, and their number.
     children: (usize, usize),
 }
@@ -166,6 +171,34 @@ impl Registry {
     }
 }
 
+/// The names of a batch. A pipeline is mostly runs of one command, spelled alike: then one comparison finds it.
+#[derive(Default)]
+pub(crate) struct Names<'a> {
+    last: Option<(&'a [u8], &'static Entry)>,
+}
+
+impl<'a> Names<'a> {
+    /// [`Registry::resolve`].
+    #[inline]
+    pub(crate) fn resolve(
+        &mut self,
+        registry: &'static Registry,
+        argv: Argv<'a>,
+    ) -> Result<&'static Entry, CommandError> {
+        let name = argv.at(0);
+        if let Some((last, entry)) = self.last
+            && last == name
+            && entry.command.accepts(argv.len())
+        {
+            return Ok(entry);
+        }
+        let entry = registry.resolve(argv)?;
+        self.last =
+            (entry.command.subcommands.is_empty() && entry.full_name == entry.command.name).then_some((name, entry));
+        Ok(entry)
+    }
+}
+
 impl Entry {
     fn new(id: usize, command: &'static Command, parent: Option<&'static Command>) -> Self {
         let full_name: &'static str = match parent {
@@ -179,19 +212,47 @@ impl Entry {
         );
         let quick =
             matches!(command.group, Group::Connection) && command.flags.has(Flags::FAST) && command.keys.is_empty();
-        let groupable = command.locks == Locks::Keys
-            && !command.flags.any(Flags::BLOCKING.with(Flags::MOVABLEKEYS))
-            && (!command.keys.is_empty() && command.group != Group::Transactions || quick && command.name == "ping");
-        let complexity = command.complexity;
-        let grows = complexity != "O(1)" && (!command.flags.has(Flags::FAST) || complexity.starts_with("O(N)"));
+        let runs_script = command.flags.has(Flags::SCRIPT_RUNNER);
+        let groupable = runs_script
+            || command.locks == Locks::Keys
+                && !command.flags.any(Flags::BLOCKING.with(Flags::MOVABLEKEYS))
+                && (!command.keys.is_empty() && command.group != Group::Transactions
+                    || quick && command.name == "ping");
         let cost = Cost::of(full_name);
+        let quick_words = quick_words(command, cost);
         let may_be_long = cost != Cost::Words || command.locks == Locks::Transaction;
-        Self { command, id, full_name, one_key, groupable, cost, may_be_long, grows, children: (0, 0) }
+        let element_at = element_at(command, one_key);
+        Self {
+            command,
+            id,
+            full_name,
+            one_key,
+            groupable,
+            runs_script,
+            cost,
+            may_be_long,
+            quick_words,
+            element_at,
+            children: (0, 0),
+        }
     }
 
     /// Indices of all keys of a request.
     pub fn key_positions(&self, argv: Argv<'_>) -> impl Iterator<Item = usize> {
         self.command.keys.iter().filter_map(move |spec| spec.positions(argv)).flatten()
+    }
+}
+
+/// The longest request of a command that cannot be slow: any if its cost is constant, a short one if it is fast for each
+/// of its words, one without the number if it has as much to do as that says.
+fn quick_words(command: &Command, cost: Cost) -> usize {
+    const FEW: usize = 8;
+    let (complexity, fast) = (command.complexity, command.flags.has(Flags::FAST));
+    match cost {
+        _ if complexity == "O(1)" || fast && !complexity.starts_with("O(N)") => usize::MAX,
+        Cost::Words if fast => FEW,
+        Cost::Number if fast => 2,
+        _ => 0,
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Session {
     pub limited: bool,
     /// Whoever runs the commands has other sessions to serve: what would take long is given back as a [`Pause`].
     pub yields: bool,
+    /// Whoever runs the commands has this session alone: what takes long may work on its keys apart from all others.
+    pub borrows: bool,
     /// Why the next command was given back.
     pub pause: Option<Pause>,
     /// What REPLCONF told before PSYNC.
@@ -69,6 +71,8 @@ pub struct Session {
     pub postponed: bool,
     /// It has changed something, so WAIT has something to wait for.
     pub(crate) has_written: bool,
+    /// A script runs as it.
+    pub(crate) in_script: bool,
     /// This is a waiter's session, and its command is run again.
     pub(crate) rerun: Rerun,
 }
@@ -312,6 +316,7 @@ impl Session {
             takeover: None,
             limited: false,
             yields: false,
+            borrows: false,
             pause: None,
             replica: ReplicaInfo::default(),
             fieldsets: BTreeMap::new(),
@@ -320,6 +325,7 @@ impl Session {
             can_block: true,
             postponed: false,
             has_written: false,
+            in_script: false,
             rerun: Rerun::No,
         }
     }

@@ -35,9 +35,11 @@ impl Helpers {
             let mut worker = known.unwrap_or_else(|| memory::worker(&engine));
             let (mut reply, now_ms) = (Vec::new(), now_ms());
             session.yields = false;
+            session.borrows = true;
             // What this thread did before is no news.
             memory::take_net_bytes();
             engine.run_one(&mut worker, &mut session, argv.as_argv(), &mut reply, now_ms);
+            session.borrows = false;
             session.yields = true;
             session.shared.commands.fetch_add(1, Relaxed);
             session.shared.last_active_ms.store(now_ms, Relaxed);

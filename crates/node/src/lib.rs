@@ -41,6 +41,7 @@ use quiver_engine::mailbox::OutputClass;
 use quiver_engine::session::Takeover;
 use quiver_engine::{Engine, Session};
 use quiver_persist::SaveOptions;
+use quiver_script::LuaRuntime;
 use tokio::net::TcpStream;
 
 pub use clock::{now_ms, now_ns};
@@ -66,6 +67,7 @@ impl Node {
         let host = host::NodeHost::new();
         let engine = Arc::new(Engine::new(config, Box::new(host.clone())));
         host.attach(&engine);
+        engine.scripts.set_runtime(Arc::new(LuaRuntime::default()));
         Self { engine, host }
     }
 

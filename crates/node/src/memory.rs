@@ -113,8 +113,25 @@ impl NodeHost {
             lazy.pending,
             lazy.freed,
         );
+        script_info(engine, out);
         allocator_info(used, rss, out);
     }
+}
+
+/// There is one kind of interpreter, for scripts and functions alike.
+fn script_info(engine: &Engine, out: &mut String) {
+    let facts = engine.scripts.facts();
+    let (vm, cached) = (facts.interpreter_bytes as u64, facts.cache_bytes as u64);
+    let _ = write!(
+        out,
+        "used_memory_vm_eval:{vm}\r\nused_memory_lua:{vm}\r\nused_memory_lua_human:{}\r\n\
+         used_memory_scripts_eval:{cached}\r\nnumber_of_cached_scripts:{}\r\nused_memory_vm_total:{vm}\r\n\
+         used_memory_vm_total_human:{}\r\nused_memory_scripts:{cached}\r\nused_memory_scripts_human:{}\r\n",
+        human(vm),
+        facts.scripts,
+        human(vm),
+        human(cached),
+    );
 }
 
 fn allocator_info(used: u64, rss: u64, out: &mut String) {

@@ -7,10 +7,12 @@
 //! Nothing here knows of commands, clocks or sockets: hashes, times and random numbers come from the caller.
 
 pub mod listpack;
+mod prefetch;
 mod size_class;
 pub mod stripes;
 pub mod table;
 
 pub use listpack::ListPack;
+pub use prefetch::prefetch;
 pub use stripes::{Locked, Stripes};
 pub use table::{EntryMut, EntryRef, Table, Value, ValueRef};

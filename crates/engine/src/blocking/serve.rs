@@ -24,6 +24,16 @@ pub(crate) fn serve_ready(ctx: &mut Ctx<'_>) {
     }
 }
 
+/// Serves those who could not be served while keys were lent that have just come back.
+pub(crate) fn serve_left(ctx: &mut Ctx<'_>) {
+    for (db, name) in ctx.engine.loans.take_unserved() {
+        let key = KeyHasher.key(&name);
+        cover(ctx, key.shard_set());
+        serve_key(ctx, db, key);
+        serve_ready(ctx);
+    }
+}
+
 fn serve_key(ctx: &mut Ctx<'_>, db: usize, key: Key<'_>) {
     let waiting = &ctx.ks.shard_mut(key.shard).waiting;
     let Some(waiters) = waiting.get(&(db, key.name.into())) else { return };
@@ -35,6 +45,10 @@ fn serve_key(ctx: &mut Ctx<'_>, db: usize, key: Key<'_>) {
             continue;
         }
         cover(ctx, wait.mask);
+        if ctx.engine.names_lent(&ctx.ks, ctx.session, wait.entry, wait.argv.as_argv()) {
+            ctx.engine.loans.serve_later(db, key.name);
+            continue;
+        }
         // Others may have taken what was there while the locks were away.
         if suits(ctx, wait, key) && waiter.claim() {
             rerun(ctx, &waiter, wait);

@@ -130,7 +130,7 @@ fn stats(ctx: &mut Ctx<'_>, out: &mut String) {
         ("expired_time_cap_reached_count", 0),
         ("evicted_keys", stats.sum(|thread| thread.evicted.get())),
         ("evicted_clients", stats.evicted_clients.load(Relaxed)),
-        ("evicted_scripts", 0),
+        ("evicted_scripts", ctx.engine.scripts.facts().evicted),
         ("keyspace_hits", stats.sum(|thread| thread.hits.get())),
         ("keyspace_misses", stats.sum(|thread| thread.misses.get())),
         ("pubsub_channels", channels as u64),

@@ -27,6 +27,7 @@ pub mod memory;
 pub mod monitor;
 pub mod pubsub;
 pub mod replication;
+pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod slowlog;
@@ -71,6 +72,7 @@ pub const TABLES: &[&[Command]] = &[
     monitor::COMMANDS,
     pubsub::COMMANDS,
     replication::COMMANDS,
+    scripting::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,
     sort::COMMANDS,

@@ -267,6 +267,9 @@ fn shutdown(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if abort {
         return abort_shutdown(ctx, argv);
     }
+    if save != Some(false) && ctx.engine.scripts.is_busy() {
+        return Err(ctx.engine.scripts.busy_error());
+    }
     ctx.engine.host().shutdown(ctx.engine, save, now, force)?;
     ctx.session.close_after_reply = true;
     Ok(())

@@ -37,6 +37,7 @@ use crate::digest::Digest;
 use crate::keyspace::KeyHasher;
 use crate::number::IntText;
 use crate::object::{Collection, Object, in_object};
+use crate::prefetch::Reach;
 
 /// Most that is kept as a listpack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,6 +275,14 @@ impl Collection for Hash {
     }
     fn len(&self) -> usize {
         self.len()
+    }
+    fn prefetch(&self, element: &[u8], reach: Reach) {
+        match &self.0 {
+            Content::Small(list) => reach.into_bytes(list.as_bytes()),
+            Content::Shared(shared) => reach.into_bytes(shared.as_bytes()),
+            Content::Volatile(_) => {}
+            Content::Large(fields) => reach.into_table(&fields.table, element),
+        }
     }
     fn duplicate(&self) -> Self {
         self.clone()

@@ -20,6 +20,7 @@ use smallvec::SmallVec;
 use crate::codec;
 use crate::digest::Digest;
 use crate::object::{Collection, Object, in_object};
+use crate::prefetch::Reach;
 use crate::types::hash::ItemText;
 pub use limits::Limits;
 pub use quicklist::Elements;
@@ -211,6 +212,11 @@ impl Collection for List {
     }
     fn len(&self) -> usize {
         self.len()
+    }
+    fn prefetch(&self, _: &[u8], reach: Reach) {
+        if let Content::Small(list) = &self.0 {
+            reach.into_bytes(list.as_bytes());
+        }
     }
     fn duplicate(&self) -> Self {
         self.clone()

@@ -26,6 +26,7 @@ use crate::digest::Digest;
 use crate::keyspace::KeyHasher;
 use crate::number::{IntText, parse_i64};
 use crate::object::{Collection, Object, in_object};
+use crate::prefetch::Reach;
 use crate::types::hash::ItemText;
 use intset::IntSet;
 
@@ -306,6 +307,13 @@ impl Collection for Set {
     }
     fn len(&self) -> usize {
         self.len()
+    }
+    fn prefetch(&self, element: &[u8], reach: Reach) {
+        match &self.0 {
+            Content::Ints(_) => {}
+            Content::Small(list) => reach.into_bytes(list.as_bytes()),
+            Content::Large(table) => reach.into_table(table, element),
+        }
     }
     fn duplicate(&self) -> Self {
         self.clone()

@@ -27,6 +27,7 @@ use quiver_structures::listpack::ListPack;
 use crate::codec;
 use crate::digest::Digest;
 use crate::object::{Collection, Object, in_object};
+use crate::prefetch::Reach;
 use crate::types::hash::ItemText;
 use large::Large;
 pub use range::{Bound, LexRange, ScoreRange};
@@ -299,6 +300,12 @@ impl Collection for SortedSet {
     }
     fn len(&self) -> usize {
         self.len()
+    }
+    fn prefetch(&self, element: &[u8], reach: Reach) {
+        match &self.0 {
+            Content::Small(list) => reach.into_bytes(list.as_bytes()),
+            Content::Large(large) => large.prefetch(element, reach),
+        }
     }
     fn duplicate(&self) -> Self {
         self.clone()

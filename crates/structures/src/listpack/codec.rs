@@ -14,11 +14,30 @@ use super::{Item, parse_int};
 /// Most bytes an element takes beyond its data.
 pub(super) const OVERHEAD_BYTES_MAX: usize = 10;
 
+/// A string shorter than this has its length in the first byte, and one byte of length behind it.
+pub(super) const SHORT_STRING: usize = 64;
+
 const STR_32: u8 = 0xf0;
 const INT_16: u8 = 0xf1;
 const INT_24: u8 = 0xf2;
 const INT_32: u8 = 0xf3;
 const INT_64: u8 = 0xf4;
+
+/// The first byte of a string of `len` bytes, fewer than [`SHORT_STRING`].
+pub(super) fn short_head(len: usize) -> u8 {
+    0x80 | len as u8
+}
+
+/// Bytes an element takes, with the length behind it, that begins with `first`; `None` unless that alone tells.
+#[inline]
+pub(super) fn short_len(first: u8) -> Option<usize> {
+    match first {
+        0..0x80 => Some(2),
+        0x80..0xc0 => Some(usize::from(first & 0x3f) + 2),
+        0xc0..0xe0 => Some(3),
+        _ => None,
+    }
+}
 
 /// Bytes of the length behind an element of `len` bytes. Lengths at the upper edges take a byte more than they need;
 /// the format has it so.

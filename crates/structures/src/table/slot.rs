@@ -13,6 +13,7 @@ use std::ptr::NonNull;
 
 use super::entry::{EntryRef, OwnedEntry};
 use super::value::Value;
+use crate::prefetch::{prefetch, prefetch_at};
 
 /// Slots per bucket.
 pub(super) const SLOTS: usize = 8;
@@ -237,13 +238,13 @@ impl<O> Bucket<O> {
         let mut candidates = self.tagged(tag);
         while candidates != 0 {
             let pointer = self.slots[candidates.trailing_zeros() as usize % SLOTS].pointer();
-            prefetch(pointer);
+            prefetch_at(pointer);
             // The last byte of a 64-byte entry: another line unless the entry is aligned to one.
-            prefetch(pointer.wrapping_add(BUCKET_BYTES - 1));
+            prefetch_at(pointer.wrapping_add(BUCKET_BYTES - 1));
             candidates &= candidates - 1;
         }
         if self.slots[LAST].is_link() {
-            prefetch(self.slots[LAST].pointer());
+            prefetch_at(self.slots[LAST].pointer());
         }
     }
 
@@ -341,7 +342,7 @@ impl<O> Bucket<O> {
     }
 
     pub(super) fn prefetch(&self) {
-        prefetch(std::ptr::from_ref(self).cast());
+        prefetch(self);
     }
 
     /// Panics if the chain breaks one of the module's invariants; `tag_of` gives the tag an entry must carry.
@@ -359,16 +360,4 @@ impl<O> Bucket<O> {
             assert_eq!(slot.is_volatile(), entry.expire_at().is_some(), "expiry flag of {:?}", entry.key());
         }
     }
-}
-
-/// Asks the processor for the cache line at `pointer`; any address is fine.
-#[inline]
-fn prefetch(pointer: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch is a hint: it neither reads into the program nor faults.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(pointer.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = pointer;
 }

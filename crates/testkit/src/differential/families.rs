@@ -3,6 +3,7 @@
 pub(super) mod acl;
 mod lists;
 mod pubsub;
+pub(super) mod scripting;
 mod sets;
 mod streams;
 pub(super) mod zset;
@@ -292,6 +293,7 @@ pub fn all() -> Vec<Family> {
         family("connection", 2, &[CONNECTION], |_| None),
         family("pubsub", 2, &[pubsub::PUBSUB], |_| None),
         family("acl", 2, &[acl::TEMPLATES], acl::transactions),
+        family("scripting", 1, &[scripting::SCRIPTING], |_| None),
         family("vset", 1, &[VSET], |_| None),
         family("zset", 1, &[zset::ZSET, SEEDS], zset_scans),
         family("geo", 1, &[zset::GEO], |_| None),

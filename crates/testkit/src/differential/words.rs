@@ -353,6 +353,7 @@ pub fn push(pool: &str, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
         "parameter" => rng.pick(PARAMETERS).as_bytes().to_vec(),
         "setting" => rng.pick(SETTINGS).as_bytes().to_vec(),
         "command" => rng.pick(COMMANDS).as_bytes().to_vec(),
+        "lua" => super::families::scripting::script(rng),
         "rule" => super::families::acl::rule(rng),
         "sample" => return out.extend(rng.pick(SAMPLES).split(' ').map(|word| word.as_bytes().to_vec())),
         "member" => or_odd(rng, MEMBERS, ODD_MEMBERS, 6),

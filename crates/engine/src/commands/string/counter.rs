@@ -34,20 +34,23 @@ pub(super) fn decrby(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn add(ctx: &mut Ctx<'_>, argv: Argv<'_>, by: i64) -> CommandResult {
     let key = ctx.first_key(argv);
-    let old = match ctx.ks.peek(key).map(|entry| entry.value()) {
-        None => None,
-        Some(ValueRef::Int(number)) => Some(number),
-        Some(ValueRef::Bytes(bytes)) => Some(parse_i64(bytes).ok_or(CommandError::NotInteger)?),
-        Some(ValueRef::Object(_)) => return Err(CommandError::WrongType),
+    let new = match ctx.ks.get_mut(key) {
+        None => {
+            ctx.ks.set(key, Value::Int(by), None);
+            by
+        }
+        Some(mut entry) => {
+            let old = match entry.value() {
+                ValueRef::Int(number) => number,
+                ValueRef::Bytes(bytes) => parse_i64(bytes).ok_or(CommandError::NotInteger)?,
+                ValueRef::Object(_) => return Err(CommandError::WrongType),
+            };
+            let new = old.checked_add(by).ok_or(CommandError::Overflow)?;
+            entry.set_value(Value::Int(new));
+            ctx.ks.changed(&key);
+            new
+        }
     };
-    let new = old.unwrap_or(0).checked_add(by).ok_or(CommandError::Overflow)?;
-    if old.is_some() {
-        let mut entry = ctx.ks.get_mut(key).expect("the key was just read");
-        entry.set_value(Value::Int(new));
-        ctx.ks.changed(&key);
-    } else {
-        ctx.ks.set(key, Value::Int(new), None);
-    }
     ctx.ks.notify(Class::STRING, "incrby", key.name);
     ctx.reply.integer(new);
     Ok(())

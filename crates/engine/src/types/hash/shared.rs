@@ -147,6 +147,10 @@ impl Shared {
         self.values.len()
     }
 
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.values
+    }
+
     pub(super) fn get(&self, field: &[u8]) -> Option<Item<'_>> {
         let place = self.schema.place(field)?;
         self.values().nth(place)

@@ -7,6 +7,7 @@
 //!
 //! Invariants: an entry stands in the chain its hash addresses; only the last bucket of a chain may have free slots.
 
+use quiver_structures::prefetch;
 use smallvec::SmallVec;
 
 use super::members::Handle;
@@ -89,6 +90,17 @@ impl Index {
             }
             bucket = self.overflow.get(bucket.next as usize);
         }
+    }
+
+    /// Asks for the bucket of a hash.
+    pub(super) fn prefetch(&self, hash: u32) {
+        prefetch(self.buckets.get(self.bucket_of(hash)));
+    }
+
+    /// Handles under this hash in the first bucket of its chain, where nearly all are.
+    pub(super) fn candidates(&self, hash: u32) -> impl Iterator<Item = Handle> + '_ {
+        let slots = self.buckets.get(self.bucket_of(hash)).slots();
+        slots.filter(move |(known, _)| *known == hash).map(|(_, handle)| Handle(handle))
     }
 
     /// Adds a handle that is not there.

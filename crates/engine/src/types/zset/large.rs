@@ -12,6 +12,7 @@ use super::index::Index;
 use super::members::{Handle, Members};
 use super::tree::Tree;
 use crate::keyspace::KeyHasher;
+use crate::prefetch::Reach;
 
 /// Granules up to which a set that has become mostly holes is built anew: what one command may take the time for.
 const REBUILD_MAX: usize = 32 * 1024;
@@ -62,6 +63,15 @@ impl Large {
         self.members.set_score(handle, score);
         self.insert_in_tree(handle, score);
         false
+    }
+
+    /// Loads what leads to a member into the cache; its place in the order is not known by then.
+    pub(super) fn prefetch(&self, member: &[u8], reach: Reach) {
+        let hash = hash(member);
+        match reach {
+            Reach::Near => self.index.prefetch(hash),
+            Reach::Far => self.index.candidates(hash).for_each(|handle| self.members.prefetch(handle)),
+        }
     }
 
     pub(super) fn remove(&mut self, member: &[u8]) -> Option<f64> {

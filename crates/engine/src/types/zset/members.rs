@@ -10,6 +10,7 @@
 //!
 //! Not here: giving memory back. The owner builds the arena anew when it has become mostly holes.
 
+use quiver_structures::prefetch;
 use smallvec::SmallVec;
 
 /// Where a member stands: the number of its block's first granule.
@@ -180,6 +181,11 @@ impl Members {
         let next = self.free[size];
         self.block_mut(Handle(granule))[..4].copy_from_slice(&next.to_le_bytes());
         self.free[size] = granule;
+    }
+
+    /// Asks for the block of a handle.
+    pub(super) fn prefetch(&self, handle: Handle) {
+        prefetch(self.block(handle));
     }
 
     #[inline]
