@@ -13,6 +13,7 @@ use crate::blocking::Waiter;
 use crate::config::Config;
 use crate::effects::{Effects, Sink};
 use crate::eviction::{Evictor, Gauge, Stamps, Told};
+use crate::functions::Functions;
 use crate::host::{Host, NoHost};
 use crate::hotkeys::HotKeys;
 use crate::keyspace::{ALL_SHARDS, Garbage, Keyspace, SHARDS, Shard};
@@ -49,6 +50,8 @@ pub struct Engine {
     pub latency: Monitor,
     /// The search for hot keys.
     pub hotkeys: HotKeys,
+    /// Function libraries.
+    pub functions: Functions,
     /// Scripts.
     pub scripts: Scripts,
     /// State that every command checks.
@@ -147,6 +150,7 @@ impl Engine {
             hotkeys: HotKeys::default(),
             slowlog: SlowLog::default(),
             latency: Monitor::default(),
+            functions: Functions::default(),
             scripts: Scripts::default(),
             state: State::default(),
             memory: Gauge::default(),

@@ -13,6 +13,7 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub(crate) mod describe;
+pub mod functions;
 pub mod generic;
 pub mod geo;
 pub mod hash;
@@ -52,6 +53,7 @@ pub const TABLES: &[&[Command]] = &[
     config::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,
+    functions::COMMANDS,
     generic::COMMANDS,
     generic::dump::COMMANDS,
     generic::expire::COMMANDS,
