@@ -228,7 +228,6 @@ impl Vm {
         keys: impl ExactSizeIterator<Item = &'w [u8]>,
         argv: impl ExactSizeIterator<Item = &'w [u8]>,
     ) -> mlua::Result<()> {
-        self.random.seed(0);
         self.shelf.reset_settings();
         self.globals.raw_set(&self.keys_name, self.list(keys)?)?;
         self.globals.raw_set(&self.argv_name, self.list(argv)?)

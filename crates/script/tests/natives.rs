@@ -56,14 +56,15 @@ fn text_of(error: &Error) -> String {
     }
 }
 
+const PIECES: &[&str] = &["[ab]", "[^a]", "[a-z]", "[%w-]", "(a)", "()", "%bab", "%f[%w]", "[]a]", ".-", ".*"];
+
 /// Patterns with as many special characters as plain ones.
 fn pattern() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => prop::sample::select(&b"aab1. "[..]).prop_map(|byte| vec![byte]),
         3 => prop::sample::select(&b"%.[]()*+-?^$\0"[..]).prop_map(|byte| vec![byte]),
         2 => prop::sample::select(&b"awdslpuxcz.%1290bf]"[..]).prop_map(|byte| vec![b'%', byte]),
-        1 => prop::sample::select(&[&b"[ab]"[..], b"[^a]", b"[a-z]", b"[%w-]", b"(a)", b"()", b"%bab", b"%f[%w]", b"[]a]", b".-", b".*"][..])
-            .prop_map(<[u8]>::to_vec),
+        1 => prop::sample::select(&PIECES[..]).prop_map(|piece| piece.as_bytes().to_vec()),
     ];
     prop::collection::vec(piece, 0..9).prop_map(|pieces| pieces.concat())
 }

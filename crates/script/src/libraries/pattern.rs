@@ -14,7 +14,7 @@ use super::pace::Pace;
 const CAPTURES_MAX: usize = 32;
 
 /// Most items that have to be given back in turn. Lua 5.2 allows 200.
-const DEPTH_MAX: usize = 1000;
+const DEPTH_MAX: usize = 400;
 
 const ESCAPE: u8 = b'%';
 

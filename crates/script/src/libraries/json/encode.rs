@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use mlua::{Lua, Result, Table, Value};
+use mlua::{Function, Lua, Result, Table, Value};
 
 use super::{DEPTH_LIMIT, Invalid, JsonSettings};
 use crate::libraries::args::{Args, type_name};
@@ -105,13 +105,77 @@ impl Writer<'_> {
     }
 
     fn table(&mut self, table: &Table, depth: i32) -> Result<()> {
-        if depth > self.settings.encode_depth.min(DEPTH_LIMIT) {
-            return Err(raise::error(self.lua, format!("Cannot serialise, excessive nesting ({depth})")));
+        if depth > RECURSION_MAX {
+            return self.deep_table(table, depth);
         }
-        match self.array_length(table)? {
+        match self.length_within(table, depth)? {
             Some(length) => self.array(table, length, depth),
             None => self.object(table, depth),
         }
+    }
+
+    /// The length of an array; nothing for an object. Both must not be nested too deeply.
+    fn length_within(&self, table: &Table, depth: i32) -> Result<Option<i32>> {
+        if depth > self.settings.encode_depth.min(DEPTH_LIMIT) {
+            return Err(raise::error(self.lua, format!("Cannot serialise, excessive nesting ({depth})")));
+        }
+        self.array_length(table)
+    }
+
+    /// A table so deep that no more stack is given to it: slower, with the tables it is in on a stack of their own.
+    fn deep_table(&mut self, table: &Table, depth: i32) -> Result<()> {
+        let next = self.lua.globals().raw_get("next")?;
+        let mut open = vec![self.open(table, depth)?];
+        while let Some(innermost) = open.last_mut() {
+            match self.advance(innermost, &next)? {
+                None => drop(open.pop()),
+                Some(Value::Table(table)) => open.push(self.open(&table, depth + open.len() as i32)?),
+                Some(value) => self.value(&value, depth)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, table: &Table, depth: i32) -> Result<Open> {
+        let length = self.length_within(table, depth)?;
+        self.out.push(if length.is_some() { b'[' } else { b'{' });
+        let table = table.clone();
+        Ok(match length {
+            Some(length) => Open::Array { table, index: 0, length },
+            None => Open::Object { table, key: Value::Nil },
+        })
+    }
+
+    /// Writes what stands before the next value, and gives that; or the end.
+    fn advance(&mut self, open: &mut Open, next: &Function) -> Result<Option<Value>> {
+        let value = match open {
+            Open::Array { index, length, .. } if index == length => {
+                self.out.push(b']');
+                return Ok(None);
+            }
+            Open::Array { table, index, .. } => {
+                *index += 1;
+                if *index > 1 {
+                    self.out.push(b',');
+                }
+                exact(table, &Value::Integer(i64::from(*index)), table.raw_get(*index)?)?
+            }
+            Open::Object { table, key } => {
+                let first = key.is_nil();
+                let (found, value): (Value, Value) = next.call((&*table, &*key))?;
+                if found.is_nil() {
+                    self.out.push(b'}');
+                    return Ok(None);
+                }
+                if !first {
+                    self.out.push(b',');
+                }
+                self.key(&found)?;
+                *key = found;
+                exact(table, key, value)?
+            }
+        };
+        Ok(Some(value))
     }
 
     /// The length of a table that is an array.
@@ -155,11 +219,8 @@ impl Writer<'_> {
             if index > 1 {
                 self.out.push(b',');
             }
-            match table.raw_get(index)? {
-                // The binding rounds what is next to nothing: only the number itself tells.
-                Value::Integer(0) => self.number(table.raw_get(index)?)?,
-                value => self.value(&value, depth)?,
-            }
+            let value = exact(table, &Value::Integer(i64::from(index)), table.raw_get(index)?)?;
+            self.value(&value, depth)?;
         }
         self.out.push(b']');
         Ok(())
@@ -176,10 +237,7 @@ impl Writer<'_> {
                 writer.out.push(b',');
             }
             writer.key(&key)?;
-            match value {
-                Value::Integer(0) => writer.number(table.raw_get(key)?),
-                value => writer.value(&value, depth),
-            }
+            writer.value(&exact(table, &key, value)?, depth)
         })?;
         writer.into_inner().out.push(b'}');
         Ok(())
@@ -201,6 +259,24 @@ impl Writer<'_> {
         }
         self.out.push(b':');
         Ok(())
+    }
+}
+
+/// Tables in tables up to which writing recurses.
+const RECURSION_MAX: i32 = 64;
+
+/// A table that is being written.
+enum Open {
+    Array { table: Table, index: i32, length: i32 },
+    /// With the key of the last value.
+    Object { table: Table, key: Value },
+}
+
+/// A field's value. The binding rounds what is next to nothing to an integer: only the number itself tells.
+fn exact(table: &Table, key: &Value, value: Value) -> Result<Value> {
+    match value {
+        Value::Integer(0) => Ok(Value::Number(table.raw_get(key)?)),
+        value => Ok(value),
     }
 }
 

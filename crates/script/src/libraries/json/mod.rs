@@ -1,10 +1,11 @@
 //! `cjson`: JSON and Lua values, as lua-cjson 2.1 in Redis has it.
 //!
 //! A table with only positive integer keys is an array, any other and the empty one an object; `null` is a light
-//! userdata. Settings hold for the state they are made in.
+//! userdata.
 //!
-//! What is different: no nesting deeper than [`DEPTH_LIMIT`] is read or written whatever the settings say, because
-//! writing recurses; and what is written ends at the memory limit of scripts.
+//! What is different: no nesting deeper than [`DEPTH_LIMIT`] is read or written whatever the settings say; what is
+//! written ends at the memory limit of scripts; and settings hold until the end of the script, or for all functions of
+//! the library that made them when it was loaded.
 
 mod decode;
 mod encode;
