@@ -11,7 +11,7 @@ use quiver_engine::Engine;
 use quiver_engine::effects::{Effects, Sink};
 use quiver_engine::session::Role;
 use quiver_persist::{LoadOptions, SaveOptions, SnapshotStream, load};
-use quiver_resp::{Argv, Limits, RequestDecoder, Requests};
+use quiver_resp::{Argv, Decoder, Limits, Requests};
 
 const LIBRARY: &str = "#!lua name=lib
 redis.register_function{function_name='one', callback=function() return 1 end, flags={'no-writes'}, description='one'}
@@ -85,7 +85,7 @@ fn changes_of_libraries_reach_replicas() {
     primary.engine.set_sink(Some(Arc::clone(&recorder) as Arc<dyn Sink>), || ());
     let follow = |replica: &mut Harness| {
         let bytes = std::mem::take(&mut *recorder.0.lock().unwrap());
-        let (mut requests, mut decoder) = (Requests::default(), RequestDecoder::default());
+        let (mut requests, mut decoder) = (Requests::default(), Decoder::default());
         decoder.decode(&bytes, &Limits::default(), &mut requests, usize::MAX).unwrap();
         requests.iter(&bytes).for_each(|argv: Argv<'_>| {
             let words: Vec<&[u8]> = argv.iter().collect();
@@ -207,4 +207,31 @@ fn a_library_that_was_refused_leaves_nothing_behind() {
     assert!(reply.starts_with("-ERR Error registering functions"), "{reply}");
     assert_eq!(dump(&mut harness), before);
     assert_eq!(harness.run("FCALL one 0"), ":1");
+}
+
+#[test]
+fn an_endless_function_is_killed_by_its_own_command() {
+    let mut harness = Harness::new();
+    load_library(
+        &mut harness,
+        "#!lua name=lib\nredis.register_function('f', function() while true do pcall(function() while true do end end) end end)",
+    );
+    harness.engine.config.set("busy-reply-threshold", "20", true).unwrap();
+    let engine = Arc::clone(&harness.engine);
+    let running = std::thread::spawn(move || harness.run("FCALL f 1 k"));
+    let since = Instant::now();
+    while !engine.scripts.is_busy() {
+        assert!(since.elapsed() < Duration::from_secs(10), "the function is never noticed");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut other = Harness::of(&engine);
+    let busy = "-BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
+    assert_eq!(other.run("GET k"), busy);
+    assert_eq!(other.run("SCRIPT KILL"), busy);
+    let stats = other.run("FUNCTION STATS");
+    assert!(stats.contains("'running_script' ['name' 'f' 'command' ['FCALL' 'f' '1' 'k'] 'duration_ms' :"), "{stats}");
+    assert_eq!(other.run("FUNCTION KILL"), "+OK");
+    let reply = running.join().unwrap();
+    assert!(reply.starts_with("-ERR Script killed by user with FUNCTION KILL."), "{reply}");
+    assert_eq!(other.run("FUNCTION KILL"), "-NOTBUSY No scripts in execution right now.");
 }

@@ -5,14 +5,14 @@
 //! puts it in the place of the old, so that whoever reads holds a whole. Interpreters load a library when one of its
 //! functions is first called, and know by its number whether they have it.
 //!
-//! Invariants: no two functions have the same name, in whatever library; a number is given to one library only. The set
+//! Invariants: no two functions have the same name but for the case of letters, in whatever library; a number is given to one library only. The set
 //! is exchanged under the locks of all shards, so that it is part of the turn and of a snapshot's cut.
 //!
 //! [runtime]: crate::scripting::ScriptRuntime
 
 mod metadata;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -104,6 +104,7 @@ pub struct Library {
 #[derive(Clone, Debug, Default)]
 pub struct LibrarySet {
     libraries: BTreeMap<Box<str>, Arc<Library>>,
+    /// By name in lower case.
     functions: BTreeMap<Box<str>, (Arc<Library>, usize)>,
 }
 
@@ -128,9 +129,10 @@ impl LibrarySet {
         self.libraries.get(name).is_some_and(|library| library.id == id)
     }
 
-    /// A function and its library.
+    /// A function and its library. The case of letters does not matter.
     pub fn function(&self, name: &[u8]) -> Option<(&Arc<Library>, &FunctionEntry)> {
-        let (library, at) = self.functions.get(std::str::from_utf8(name).ok()?)?;
+        let name = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
+        let (library, at) = self.functions.get(name.as_str())?;
         Some((library, &library.functions[*at]))
     }
 
@@ -139,8 +141,11 @@ impl LibrarySet {
     /// # Errors
     /// Another library has a function of the same name, or there are too many.
     pub fn insert(&mut self, library: Arc<Library>) -> Result<(), CommandError> {
-        let known = |name: &str| self.functions.get(name).is_some_and(|(owner, _)| owner.name != library.name);
-        if let Some(taken) = library.functions.iter().find(|function| known(&function.name)) {
+        let lower = |function: &FunctionEntry| function.name.to_ascii_lowercase().into_boxed_str();
+        let known = |name: Box<str>| self.functions.get(&name).is_some_and(|(owner, _)| owner.name != library.name);
+        let mut seen = BTreeSet::new();
+        let mut taken = library.functions.iter().filter(|function| known(lower(function)) || !seen.insert(lower(function)));
+        if let Some(taken) = taken.next() {
             return Err(CommandError::owned(format!("ERR Function {} already exists", taken.name)));
         }
         if self.libraries.len() >= LIBRARIES_MAX && !self.contains(&library.name) {
@@ -148,7 +153,7 @@ impl LibrarySet {
         }
         self.remove(&library.name);
         for (at, function) in library.functions.iter().enumerate() {
-            self.functions.insert(function.name.clone(), (Arc::clone(&library), at));
+            self.functions.insert(lower(function), (Arc::clone(&library), at));
         }
         self.libraries.insert(library.name.clone(), library);
         Ok(())
@@ -157,7 +162,9 @@ impl LibrarySet {
     /// Removes a library; `false` when there is none of that name.
     pub fn remove(&mut self, name: &str) -> bool {
         let Some(library) = self.libraries.remove(name) else { return false };
-        library.functions.iter().for_each(|function| drop(self.functions.remove(&function.name)));
+        for function in &library.functions {
+            self.functions.remove(function.name.to_ascii_lowercase().as_str());
+        }
         true
     }
 

@@ -197,14 +197,15 @@ end
 const UNPACK: &str = "
 local unpack, refuse, most = ...
 local tonumber, type = tonumber, type
-return function(list, i, j)
+return function(...)
+  local list, i, j = ...
   local first, last = 1, nil
   if i ~= nil then first = tonumber(i) end
   if j ~= nil then last = tonumber(j) elseif type(list) == 'table' then last = #list end
   if type(list) == 'table' and first and last and first > -1e9 and last < 1e9 and last - first < most then
     return unpack(list, first, last)
   end
-  return refuse(list, i, j)
+  return refuse(...)
 end
 ";
 

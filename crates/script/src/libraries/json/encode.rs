@@ -1,8 +1,8 @@
 //! Lua values to JSON.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
-use mlua::{Function, Lua, Result, Table, Value};
+use mlua::{Error, Function, Lua, Result, Table, Value};
 
 use super::{DEPTH_LIMIT, Invalid, JsonSettings};
 use crate::libraries::args::{Args, type_name};
@@ -13,8 +13,13 @@ use crate::raise;
 /// `cjson.encode(value)`.
 pub(super) fn encode(args: &Args<'_>, settings: JsonSettings) -> Result<Value> {
     let (1, Some(value)) = (args.len(), args.get(1)) else { return Err(args.error(1, "expected 1 argument")) };
-    let mut writer = Writer { lua: args.lua, settings, out: Vec::with_capacity(64), pace: Pace::new(args.lua) };
-    writer.value(value, 0)?;
+    let (out, pace) = (Vec::with_capacity(64), Pace::new(args.lua));
+    let mut writer = Writer { lua: args.lua, settings, out, pace, refusal: Cell::new(None) };
+    let written = writer.value(value, 0);
+    if let Some(refusal) = writer.refusal.take() {
+        return Err(raise::error(args.lua, refusal));
+    }
+    written?;
     Ok(Value::String(args.lua.create_string(&writer.out)?))
 }
 
@@ -23,6 +28,9 @@ struct Writer<'a> {
     settings: JsonSettings,
     out: Vec<u8>,
     pace: Pace<'a>,
+    /// Why the value cannot be written. It is raised at the very end: inside of a walk through a table, the line that
+    /// called cannot be found.
+    refusal: Cell<Option<String>>,
 }
 
 impl Writer<'_> {
@@ -42,8 +50,13 @@ impl Writer<'_> {
         within_memory(self.out.len())
     }
 
-    fn refuse(&self, what: &str, why: &str) -> mlua::Error {
-        raise::error(self.lua, format!("Cannot serialise {what}: {why}"))
+    fn refuse(&self, what: &str, why: &str) -> Error {
+        self.give_up(format!("Cannot serialise {what}: {why}"))
+    }
+
+    fn give_up(&self, text: String) -> Error {
+        self.refusal.set(Some(text));
+        Error::StackError
     }
 
     fn integer(&mut self, number: i64) {
@@ -117,7 +130,7 @@ impl Writer<'_> {
     /// The length of an array; nothing for an object. Both must not be nested too deeply.
     fn length_within(&self, table: &Table, depth: i32) -> Result<Option<i32>> {
         if depth > self.settings.encode_depth.min(DEPTH_LIMIT) {
-            return Err(raise::error(self.lua, format!("Cannot serialise, excessive nesting ({depth})")));
+            return Err(self.give_up(format!("Cannot serialise, excessive nesting ({depth})")));
         }
         self.array_length(table)
     }
@@ -190,7 +203,7 @@ impl Writer<'_> {
             };
             if key < 1.0 || key.fract() != 0.0 {
                 array = false;
-                return Err(mlua::Error::StackError);
+                return Err(Error::StackError);
             }
             if key > f64::from(max) {
                 // As a C compiler casts it: what does not fit makes no array.
@@ -262,8 +275,8 @@ impl Writer<'_> {
     }
 }
 
-/// Tables in tables up to which writing recurses.
-const RECURSION_MAX: i32 = 64;
+/// Tables in tables up to which writing recurses: each takes some of the calls Lua allows inside of each other.
+const RECURSION_MAX: i32 = 16;
 
 /// A table that is being written.
 enum Open {

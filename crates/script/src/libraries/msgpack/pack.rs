@@ -5,14 +5,14 @@ use std::cell::RefCell;
 use mlua::{Lua, MultiValue, Result, Table, Value};
 
 use super::PACK_DEPTH_MAX;
+use crate::libraries::args::Args;
 use crate::libraries::number::to_i64;
 use crate::libraries::pace::{Pace, within_memory};
-use crate::raise;
 
 /// `cmsgpack.pack(...)`.
 pub(super) fn pack(lua: &Lua, values: MultiValue) -> Result<Value> {
     if values.is_empty() {
-        return Err(raise::argument(lua, 0, "pack", "MessagePack pack needs input."));
+        return Err(Args::new(lua, "pack", values).error(0, "MessagePack pack needs input."));
     }
     let mut writer = Writer { out: Vec::new(), pace: Pace::new(lua) };
     values.iter().try_for_each(|value| writer.value(value, 0))?;
