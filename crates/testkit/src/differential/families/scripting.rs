@@ -110,11 +110,13 @@ const COMMANDS: &[&str] = &[
     "",
 ];
 
+const FIRST_LINES: &[&str] = &["#!lua\n", "#!lua flags=no-writes\n", "#!lua flags=allow-oom\n", "#!lua flags=x\n"];
+
 /// A script.
 pub(crate) fn script(rng: &mut Rng) -> Vec<u8> {
     let mut text = String::new();
     if rng.one_in(12) {
-        text.push_str(rng.pick(&["#!lua\n", "#!lua flags=no-writes\n", "#!lua flags=allow-oom\n", "#!lua flags=x\n"]));
+        text.push_str(*rng.pick(FIRST_LINES));
     }
     if rng.one_in(3) {
         text.push_str("redis.setresp(3) ");
