@@ -110,6 +110,25 @@ const COMMANDS: &[&str] = &[
     "",
 ];
 
+/// What is raised. Of a table without a text Redis 8.0.2 dies.
+const RAISED: &[&str] = &[
+    "'text'",
+    "'text', 0",
+    "'text', 2",
+    "12",
+    "1.5",
+    "nil",
+    "false",
+    "",
+    "{err='CODE text'}",
+    "{err='word'}",
+    "{err=12}",
+    "redis.error_reply('My Err')",
+    "redis.pcall('NOSUCH')",
+    "redis.pcall('INCR',KEYS[1],1)",
+    "ARGV[1]",
+];
+
 const FIRST_LINES: &[&str] = &["#!lua\n", "#!lua flags=no-writes\n", "#!lua flags=allow-oom\n", "#!lua flags=x\n"];
 
 /// A script.
@@ -125,7 +144,7 @@ pub(crate) fn script(rng: &mut Rng) -> Vec<u8> {
         text.push_str(&format!("local v = {} ", expression(rng, 2)));
     }
     match rng.below(10) {
-        0 => text.push_str(&format!("error({})", expression(rng, 1))),
+        0 => text.push_str(&format!("error({})", rng.pick(RAISED))),
         1 => text.push_str(&format!("local ok, e = pcall(function() return {} end) return e", expression(rng, 2))),
         2 => text.push_str(&format!("for i = 1, 3 do redis.call({}) end return 'done'", rng.pick(COMMANDS))),
         3 => text.push_str(&format!("local r = {} return {{type(r), r}}", expression(rng, 1))),
