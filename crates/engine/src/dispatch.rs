@@ -264,11 +264,16 @@ impl Engine {
         }
         let mask = entry.as_ref().map_or(0, |entry| self.mask_of(session, entry, argv));
         let mut effects = std::mem::take(&mut worker.effects);
-        let mut ran = match &entry {
-            Ok(entry) => self.run_on_loan(worker, session, entry, argv, &mut effects, out, now_ms),
-            Err(_) => false,
-        };
-        while !ran && let Some(keyspace) = self.lock_for(session, mask, &mut effects, now_ms) {
+        let mut ran;
+        loop {
+            ran = match &entry {
+                Ok(entry) => self.run_on_loan(worker, session, entry, argv, &mut effects, out, now_ms),
+                Err(_) => false,
+            };
+            if ran {
+                break;
+            }
+            let Some(keyspace) = self.lock_for(session, mask, &mut effects, now_ms) else { break };
             let mut turn = Turn::open(self, worker, session, keyspace, out, true);
             ran = !turn.gives_back(&entry, argv);
             if ran {

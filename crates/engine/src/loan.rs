@@ -6,7 +6,8 @@
 //! are handed over: for everybody else the command happened at that moment.
 //!
 //! Invariants: whoever names a lent key waits until it is back; whoever wants all shards waits until nothing is lent, and
-//! while somebody does (or a snapshot is running in a shard) nothing is lent; a lent key keeps its entry, with an empty
+//! while somebody does (or a snapshot is running in a shard) nothing is lent; commands that waited for a key come before
+//! the next that would borrow it; a lent key keeps its entry, with an empty
 //! collection in it that only those see who look at entries without naming them (SCAN, the expiry and eviction rounds,
 //! which may remove it: it comes back all the same).
 //!
@@ -40,6 +41,9 @@ const REFUSED_FOR_MS: i64 = 100;
 /// Those who wait look again after this at the latest.
 const WAIT: Duration = Duration::from_millis(10);
 
+/// So long a long command lets others go first that waited for what an earlier one had lent: they try every millisecond.
+const LEFT_TO_OTHERS: Duration = Duration::from_millis(2);
+
 /// What is out on loan.
 #[derive(Default)]
 pub(crate) struct Loans {
@@ -48,6 +52,8 @@ pub(crate) struct Loans {
     /// Threads that wait for all shards.
     waiting_for_all: AtomicUsize,
     refused_until_ms: AtomicI64,
+    /// A short command has found its key lent.
+    contended: AtomicBool,
     gate: Mutex<()>,
     returned: Condvar,
     /// Keys, as database and name, whose waiters could not be served because the command names a lent key.
@@ -119,6 +125,9 @@ impl Engine {
         if !session.borrows || self.loans.are_refused(now_ms) || !names_its_keys(entry, argv) {
             return None;
         }
+        if self.loans.contended.swap(false, Relaxed) {
+            std::thread::sleep(LEFT_TO_OTHERS);
+        }
         // What a reader may cache is noted in the shards that hold it.
         if tracking::remembers(&session.shared) {
             return None;
@@ -148,7 +157,11 @@ impl Engine {
     /// Whether a command names a key that is lent.
     #[inline]
     pub(crate) fn names_lent(&self, ks: &Keyspace<'_>, session: &Session, entry: &Entry, argv: Argv<'_>) -> bool {
-        self.loans.any() && names_lent(ks, session, entry, argv)
+        let waits = self.loans.any() && names_lent(ks, session, entry, argv);
+        if waits && !session.borrows {
+            self.loans.contended.store(true, Relaxed);
+        }
+        waits
     }
 }
 

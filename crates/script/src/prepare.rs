@@ -27,29 +27,21 @@ pub(crate) fn rights(ctx: &Ctx<'_>, flags: ScriptFlags) -> Result<Rights, Comman
         };
     }
     if stale && !flags.allow_stale {
-        return Err(CommandError::text(
-            "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is not \
-             set on the script.",
-        ));
+        return Err(CommandError::MasterDown);
     }
-    if !flags.no_writes {
-        if replica && config.replica_read_only() && !obeys {
-            return Err(CommandError::text("READONLY Can not run script with write flag on readonly replica."));
+    if !flags.no_writes && !obeys {
+        if replica && config.replica_read_only() {
+            return Err(CommandError::ReadOnly);
         }
-        if state.save_failed.load(Relaxed) && config.stop_writes_on_bgsave_error() && !obeys {
-            return Err(CommandError::text(
-                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
-                 Writable scripts are blocked. Use 'no-writes' flag for read only scripts.",
-            ));
+        if state.save_failed.load(Relaxed) && config.stop_writes_on_bgsave_error() {
+            return Err(CommandError::MisConf);
         }
-        if reads_only {
-            return Err(CommandError::text("ERR Can not execute a script with write flag using *_ro command."));
-        }
+    }
+    if !flags.no_writes && reads_only {
+        return Err(CommandError::text("ERR Can not execute a script with write flag using *_ro command."));
     }
     if state.over_memory.load(Relaxed) && !flags.allow_oom && !flags.no_writes && !obeys {
-        return Err(CommandError::text(
-            "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
-        ));
+        return Err(CommandError::OutOfMemory);
     }
     Ok(Rights { read_only: reads_only || flags.no_writes, allow_oom: flags.allow_oom })
 }

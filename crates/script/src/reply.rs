@@ -60,6 +60,17 @@ impl Names {
         })
     }
 
+    /// The error a table that was raised stands for; its text may be a number.
+    pub(crate) fn raised_by(&self, lua: &Lua, value: &Value) -> mlua::Result<Option<ErrorTable>> {
+        if let Value::Table(table) = value
+            && let number @ (Value::Integer(_) | Value::Number(_)) = table.raw_get(&self.err)?
+        {
+            let text = lua.coerce_string(number)?;
+            return Ok(text.map(|text| ErrorTable::new(&*text.as_bytes())));
+        }
+        self.error_of(value)
+    }
+
     /// The error a table stands for.
     pub(crate) fn error_of(&self, value: &Value) -> mlua::Result<Option<ErrorTable>> {
         let Value::Table(table) = value else { return Ok(None) };

@@ -267,7 +267,10 @@ impl Vm {
             };
             return Ok(Ended::Failed(ErrorTable::new([b"ERR ", text.as_slice()].concat()), None));
         };
-        let raised = self.names.error_of(error)?.unwrap_or_else(|| ErrorTable::new("ERR unknown error"));
+        let mut raised =
+            self.names.raised_by(&self.lua, error)?.unwrap_or_else(|| ErrorTable::new("ERR unknown error"));
+        // As far as a string of C goes.
+        raised.text.truncate(raised.text.iter().position(|byte| *byte == 0).unwrap_or(usize::MAX));
         let position = match (table.raw_get::<Value>("source")?, table.raw_get::<Value>("line")?) {
             (Value::String(source), Value::Integer(line)) => {
                 Some(crate::current::Position { source: source.to_string_lossy(), line: i64::from(line) })

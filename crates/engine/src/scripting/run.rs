@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use quiver_resp::{Argv, Protocol};
 
 use super::{Running, Scripts};
+use crate::acl::User;
 use crate::acl::check::Denied;
 use crate::acl::log::Context;
 use crate::command::Flags;
@@ -185,7 +186,7 @@ impl<'e> ScriptRun<'e> {
         }
         if !obeys && !ctx.session.user.is_unrestricted() {
             let checked = engine.check_permissions(ctx.session, entry, argv, Context::Script, ctx.ks.now_ms);
-            checked.map_err(in_script)?;
+            checked.map_err(|denied| in_script(denied, &ctx.session.user, entry))?;
         }
         if self.rights.read_only && (flags.has(Flags::WRITE) || reaches_replicas(entry)) {
             return Err(CommandError::text("ERR Write commands are not allowed from read-only scripts."));
@@ -297,15 +298,9 @@ fn reaches_replicas(entry: &Entry) -> bool {
     matches!(entry.full_name, "publish" | "spublish" | "pfcount")
 }
 
-/// The error of a command a script may not run.
-fn in_script(denied: Denied) -> CommandError {
-    CommandError::text(match denied {
-        Denied::Command => "NOPERM The user executing the script can't run this command or subcommand",
-        Denied::Key(_) => {
-            "NOPERM The user executing the script can't access at least one of the keys mentioned in the command arguments"
-        }
-        Denied::Channel(_) => {
-            "NOPERM The user executing the script can't publish to the channel mentioned in the command"
-        }
-    })
+/// The error of a command the user may not run.
+fn in_script(denied: Denied, user: &User, entry: &Entry) -> CommandError {
+    let text = denied.error(user, entry).to_string();
+    let reason = text.strip_prefix("NOPERM ").unwrap_or(&text);
+    CommandError::owned(format!("ERR ACL failure in script: {reason}"))
 }
