@@ -23,6 +23,7 @@ const WHOLE: &[&str] = &[
     "array",
     "generic",
     "transactions",
+    "scripting",
     "pubsub",
     "connection",
     "server",

@@ -122,15 +122,21 @@ impl NodeHost {
 fn script_info(engine: &Engine, out: &mut String) {
     let facts = engine.scripts.facts();
     let (vm, cached) = (facts.interpreter_bytes as u64, facts.cache_bytes as u64);
+    let set = engine.functions.set();
+    let functions = set.libraries().map(|library| library.code.len() as u64).sum::<u64>();
     let _ = write!(
         out,
         "used_memory_vm_eval:{vm}\r\nused_memory_lua:{vm}\r\nused_memory_lua_human:{}\r\n\
          used_memory_scripts_eval:{cached}\r\nnumber_of_cached_scripts:{}\r\nused_memory_vm_total:{vm}\r\n\
-         used_memory_vm_total_human:{}\r\nused_memory_scripts:{cached}\r\nused_memory_scripts_human:{}\r\n",
+         used_memory_vm_total_human:{}\r\nnumber_of_functions:{}\r\nnumber_of_libraries:{}\r\nused_memory_functions:{functions}\r\n\
+         used_memory_scripts:{}\r\nused_memory_scripts_human:{}\r\n",
         human(vm),
         facts.scripts,
         human(vm),
-        human(cached),
+        set.functions_len(),
+        set.libraries().len(),
+        cached + functions,
+        human(cached + functions),
     );
 }
 
