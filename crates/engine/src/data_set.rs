@@ -35,13 +35,7 @@ impl DataSet {
     /// Nothing yet; keys that come in count as touched at `now_ms`.
     pub fn new(now_ms: i64) -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self {
-            shards,
-            keys: 0,
-            clock: Stamps::seconds_at(now_ms),
-            sources: Vec::new(),
-            functions: Arc::default(),
-        }
+        Self { shards, keys: 0, clock: Stamps::seconds_at(now_ms), sources: Vec::new(), functions: Arc::default() }
     }
 
     /// Adds the source of a function library, for [`Engine::compile`] to make one of.

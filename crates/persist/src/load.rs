@@ -7,9 +7,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use quiver_engine::{CommandError, Engine};
 use quiver_engine::codec;
 use quiver_engine::data_set::DataSet;
+use quiver_engine::{CommandError, Engine};
 use quiver_rdb::frame::Properties;
 use quiver_rdb::{Reader, code, walk};
 use thiserror::Error;

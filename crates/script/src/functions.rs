@@ -39,8 +39,6 @@ struct Registering(RefCell<Option<Vec<(FunctionEntry, Function)>>>);
 struct Loaded {
     id: u64,
     functions: HashMap<Box<str>, Function>,
-    /// What it chose while it was loaded.
-    json: JsonSettings,
 }
 
 /// The libraries of an interpreter, and what it takes to run their functions.
@@ -70,7 +68,8 @@ impl Shelf {
     pub(crate) fn new(lua: &Lua, tables: (Table, Table, Table), json: SharedSettings) -> mlua::Result<Self> {
         lua.set_app_data(Registering::default());
         let (env, while_loading, afterwards) = tables;
-        let lookup = env.metatable().ok_or_else(|| mlua::Error::runtime("the globals of functions have no metatable"))?;
+        let lookup =
+            env.metatable().ok_or_else(|| mlua::Error::runtime("the globals of functions have no metatable"))?;
         let source = "local f, keys, args \
                       return function(...) f, keys, args = ... end, function() return f(keys, args) end";
         let (prepare, call) = lua.load(source).set_name("=[C]").call(())?;
@@ -132,7 +131,9 @@ impl Vm {
         let failed = |what: &str, why: &str| CommandError::owned(format!("ERR Error {what}: {why}"));
         let chunk = crate::vm::compile(&self.lua, &self.shelf.env, body, CHUNK);
         let chunk = chunk.map_err(|error| failed("compiling function", &raise::text_of(&error)))?;
-        self.shelf.look_in(&self.shelf.while_loading).map_err(|error| failed("registering functions", &raise::text_of(&error)))?;
+        self.shelf
+            .look_in(&self.shelf.while_loading)
+            .map_err(|error| failed("registering functions", &raise::text_of(&error)))?;
         self.registering(|slot| *slot = Some(Vec::new()));
         let mut host = Loading { deadline: Instant::now() + Duration::from_millis(LOAD_MS_MAX), late: false };
         let ended = lend(&mut host, || self.run(&chunk));
@@ -144,9 +145,7 @@ impl Vm {
         }
         match ended {
             Ended::Value(_) => Ok(registered),
-            Ended::Failed(error, _) => {
-                Err(failed("registering functions", &String::from_utf8_lossy(&error.text)))
-            }
+            Ended::Failed(error, _) => Err(failed("registering functions", &String::from_utf8_lossy(&error.text))),
             Ended::Broken(error) => {
                 self.spoil();
                 Err(failed("registering functions", &raise::text_of(&error)))
@@ -172,20 +171,17 @@ impl Vm {
     ) -> Result<Function, CommandError> {
         let known = self.shelf.libraries.get(&library.name).filter(|known| known.id == library.id);
         if let Some(known) = known {
-            self.shelf.json.set(known.json);
             return known.functions.get(name).cloned().ok_or(NOT_FOUND);
         }
         if self.shelf.version != version {
             self.shelf.libraries.retain(|name, known| set.contains_id(name, known.id));
             self.shelf.version = version;
         }
-        self.shelf.reset_settings();
         let body_at = library.code.iter().position(|byte| *byte == b'\n').unwrap_or(0);
         let registered = self.load_library(&library.code[body_at..])?;
         let functions: HashMap<_, _> = registered.into_iter().map(|(entry, run)| (entry.name, run)).collect();
         let function = functions.get(name).cloned();
-        let loaded = Loaded { id: library.id, functions, json: self.shelf.json.get() };
-        self.shelf.libraries.insert(library.name.clone(), loaded);
+        self.shelf.libraries.insert(library.name.clone(), Loaded { id: library.id, functions });
         function.ok_or(NOT_FOUND)
     }
 
@@ -199,6 +195,7 @@ impl Vm {
         keys: impl ExactSizeIterator<Item = &'w [u8]>,
         args: impl ExactSizeIterator<Item = &'w [u8]>,
     ) -> mlua::Result<Function> {
+        self.shelf.reset_settings();
         self.shelf.prepare.call::<()>((function, self.list(keys)?, self.list(args)?))?;
         Ok(self.shelf.call.clone())
     }
@@ -277,7 +274,9 @@ fn read_named(named: &Table) -> Result<Named, Wrong> {
             }
             b"flags" => {
                 let Value::Table(given) = value else {
-                    return Err("flags argument to redis.register_function must be a table representing function flags");
+                    return Err(
+                        "flags argument to redis.register_function must be a table representing function flags",
+                    );
                 };
                 flags = read_flags(&given)?;
             }

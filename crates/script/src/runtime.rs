@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use mlua::Function;
 use quiver_engine::command::CommandResult;
-use quiver_engine::scripting::{Propagation, Rights, ScriptFacts, ScriptRun, ScriptRuntime, Task, Tick};
 use quiver_engine::functions::{FunctionEntry, Metadata};
+use quiver_engine::scripting::{Propagation, Rights, ScriptFacts, ScriptRun, ScriptRuntime, Task, Tick};
 use quiver_engine::{CommandError, Ctx, Engine};
 use quiver_resp::{Argv, Protocol, parse_i64};
 
@@ -32,7 +32,12 @@ pub struct LuaRuntime {
 impl Default for LuaRuntime {
     fn default() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { id: NEXT.fetch_add(1, Relaxed), cache: Cache::default(), memory: vm::Footprint::default(), scores: Scores::default() }
+        Self {
+            id: NEXT.fetch_add(1, Relaxed),
+            cache: Cache::default(),
+            memory: vm::Footprint::default(),
+            scores: Scores::default(),
+        }
     }
 }
 

@@ -23,8 +23,7 @@ const ALL_SHARDS: &[&str] = &["request_policy:all_shards", "response_policy:all_
 const FUNCTION_SUB: Command = Command { since: "7.0.0", ..SUB };
 
 /// A subcommand that changes the libraries, which all threads see at once.
-const CHANGES: Command =
-    Command { flags: WRITES, tips: ALL_SHARDS, locks: crate::command::Locks::All, ..FUNCTION_SUB };
+const CHANGES: Command = Command { flags: WRITES, tips: ALL_SHARDS, locks: crate::command::Locks::All, ..FUNCTION_SUB };
 
 const fn arguments() -> [Arg; 4] {
     [
@@ -298,8 +297,9 @@ fn function_list(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         at += 1;
     }
     let set = ctx.engine.functions.set();
-    let wanted =
-        |library: &&Arc<Library>| pattern.is_none_or(|pattern| glob::matches_ignore_case(pattern, library.name.as_bytes()));
+    let wanted = |library: &&Arc<Library>| {
+        pattern.is_none_or(|pattern| glob::matches_ignore_case(pattern, library.name.as_bytes()))
+    };
     ctx.reply.array(set.libraries().filter(wanted).count());
     for library in set.libraries().filter(wanted) {
         show(ctx, library, with_code);

@@ -44,7 +44,8 @@ pub(super) const RUN: Command = Command {
     ..Command::NEW
 };
 
-pub(super) const RUN_READING: Command = Command { since: "7.0.0", flags: RUNS.with(Flags::READONLY), keys: &[keys(RO)], ..RUN };
+pub(super) const RUN_READING: Command =
+    Command { since: "7.0.0", flags: RUNS.with(Flags::READONLY), keys: &[keys(RO)], ..RUN };
 
 pub(super) const SUB: Command =
     Command { since: "2.6.0", group: Group::Scripting, flags: Flags::NOSCRIPT, acl: Acl::SCRIPTING, ..Command::NEW };

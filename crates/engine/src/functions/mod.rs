@@ -144,7 +144,8 @@ impl LibrarySet {
         let lower = |function: &FunctionEntry| function.name.to_ascii_lowercase().into_boxed_str();
         let known = |name: Box<str>| self.functions.get(&name).is_some_and(|(owner, _)| owner.name != library.name);
         let mut seen = BTreeSet::new();
-        let mut taken = library.functions.iter().filter(|function| known(lower(function)) || !seen.insert(lower(function)));
+        let mut taken =
+            library.functions.iter().filter(|function| known(lower(function)) || !seen.insert(lower(function)));
         if let Some(taken) = taken.next() {
             return Err(CommandError::owned(format!("ERR Function {} already exists", taken.name)));
         }

@@ -158,7 +158,11 @@ fn pack(lua: &Lua, values: MultiValue) -> Result<Value> {
                 arg += 1;
             }
             b'c' | b's' => {
-                let text = if args.get(arg).is_some() { args.string(arg)? } else { return Err(missing(&args, arg, "string")) };
+                let text = if args.get(arg).is_some() {
+                    args.string(arg)?
+                } else {
+                    return Err(missing(&args, arg, "string"));
+                };
                 let text = text.as_bytes();
                 arg += 1;
                 if bytes == 0 {

@@ -83,7 +83,16 @@ impl<'s, 'p, 'g> Matcher<'s, 'p> {
     pub(crate) fn new(lua: &'s Lua, subject: &'s [u8], pattern: &'p [u8]) -> Self {
         let none = Capture { start: 0, extent: Extent::Unfinished };
         let pattern = visible(pattern);
-        Self { lua, subject, pattern, pace: Pace::new(lua), captures: [none; CAPTURES_MAX], level: 0, depth: 0, callers: 0 }
+        Self {
+            lua,
+            subject,
+            pattern,
+            pace: Pace::new(lua),
+            captures: [none; CAPTURES_MAX],
+            level: 0,
+            depth: 0,
+            callers: 0,
+        }
     }
 
     /// Tells how many functions of a library stand between the running one and the script.
@@ -113,7 +122,12 @@ impl<'s, 'p, 'g> Matcher<'s, 'p> {
     ///
     /// # Errors
     /// One of them is unfinished.
-    pub(crate) fn push_captures(&self, (start, end): (usize, usize), or_whole: bool, out: &mut Vec<Value>) -> Result<()> {
+    pub(crate) fn push_captures(
+        &self,
+        (start, end): (usize, usize),
+        or_whole: bool,
+        out: &mut Vec<Value>,
+    ) -> Result<()> {
         let count = if self.level == 0 && or_whole { 1 } else { self.level };
         (0..count).try_for_each(|index| {
             out.push(self.captured(index, start, end)?.into_value(self.lua)?);
@@ -128,12 +142,7 @@ impl<'s, 'p, 'g> Matcher<'s, 'p> {
     }
 
     /// One capture of the last match, which spans `start..end`.
-    pub(crate) fn captured(
-        &self,
-        index: usize,
-        start: usize,
-        end: usize,
-    ) -> Result<Captured<'s>> {
+    pub(crate) fn captured(&self, index: usize, start: usize, end: usize) -> Result<Captured<'s>> {
         if index >= self.level {
             return match index {
                 0 => Ok(Captured::Text(&self.subject[start..end])),

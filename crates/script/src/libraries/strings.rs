@@ -206,12 +206,7 @@ fn replace(
 }
 
 /// Appends a replacement text with the captures it names.
-fn expand(
-    matcher: &Matcher<'_, '_>,
-    text: &[u8],
-    (start, end): (usize, usize),
-    out: &mut Vec<u8>,
-) -> Result<()> {
+fn expand(matcher: &Matcher<'_, '_>, text: &[u8], (start, end): (usize, usize), out: &mut Vec<u8>) -> Result<()> {
     let mut at = 0;
     while at < text.len() {
         let plain = text[at..].iter().position(|byte| *byte == b'%').unwrap_or(text.len() - at);
@@ -250,4 +245,3 @@ fn rep(args: &Args<'_>) -> Result<LuaString> {
     within_memory(bytes.len().saturating_mul(count))?;
     args.lua.create_string(bytes.repeat(count))
 }
-

@@ -114,7 +114,11 @@ impl Reader<'_> {
             loop {
                 let Some(container) = open.last_mut() else {
                     let (next, at) = self.token();
-                    return if matches!(next, Token::End) { Ok(done) } else { Err(self.unexpected("the end", &next, at)) };
+                    return if matches!(next, Token::End) {
+                        Ok(done)
+                    } else {
+                        Err(self.unexpected("the end", &next, at))
+                    };
                 };
                 let (next, at) = self.token();
                 match (container, next) {
@@ -151,7 +155,10 @@ impl Reader<'_> {
     fn descend(&self, depth: usize) -> Result<Table> {
         let depth = depth as i32 + 1;
         if depth > self.settings.decode_depth.min(DEPTH_LIMIT) {
-            return Err(raise::error(self.lua, format!("Found too many nested data structures ({depth}) at character {}", self.at)));
+            return Err(raise::error(
+                self.lua,
+                format!("Found too many nested data structures ({depth}) at character {}", self.at),
+            ));
         }
         self.lua.create_table()
     }
@@ -303,8 +310,8 @@ fn is_invalid_number(text: &[u8]) -> bool {
     match byte(at) {
         b'0' => byte(at + 1) | 0x20 == b'x' || byte(at + 1).is_ascii_digit(),
         first if first <= b'9' => false,
-        _ => [&b"inf"[..], b"nan"].iter().any(|word| {
-            text.len() >= at + 3 && text[at..at + 3].eq_ignore_ascii_case(word)
-        }),
+        _ => {
+            [&b"inf"[..], b"nan"].iter().any(|word| text.len() >= at + 3 && text[at..at + 3].eq_ignore_ascii_case(word))
+        }
     }
 }

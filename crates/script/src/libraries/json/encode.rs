@@ -280,9 +280,16 @@ const RECURSION_MAX: i32 = 16;
 
 /// A table that is being written.
 enum Open {
-    Array { table: Table, index: i32, length: i32 },
+    Array {
+        table: Table,
+        index: i32,
+        length: i32,
+    },
     /// With the key of the last value.
-    Object { table: Table, key: Value },
+    Object {
+        table: Table,
+        key: Value,
+    },
 }
 
 /// A field's value. The binding rounds what is next to nothing to an integer: only the number itself tells.

@@ -4,8 +4,7 @@
 //! userdata.
 //!
 //! What is different: no nesting deeper than [`DEPTH_LIMIT`] is read or written whatever the settings say; what is
-//! written ends at the memory limit of scripts; and settings hold until the end of the script, or for all functions of
-//! the library that made them when it was loaded.
+//! written ends at the memory limit of scripts; and settings of the global table hold until the end of the script.
 
 mod decode;
 mod encode;
