@@ -100,9 +100,9 @@ impl<'a> Meter<'a> {
         ended.session.shared.last_command.store(entry.id as u64, Relaxed);
         let Some(measures) = self.0.as_mut() else { return };
         measures.stats.processed.add(1);
-        if ended.error.is_some_and(|error| !error.was_counted()) {
+        if let Some(error) = ended.error {
             measures.stats.commands[entry.id].failed.add(1);
-            measures.stats.errors.add(1);
+            measures.stats.errors.add(u64::from(!error.was_counted()));
         }
         match ended.begun_ns {
             None => measures.sharing.push(entry.id),

@@ -140,7 +140,7 @@ fn words_of(args: &[Value]) -> Result<OwnedArgv, ErrorTable> {
                 }
                 words.push(&text);
             }
-            Value::Integer(number) => words.push(IntText::new(i64::from(*number)).as_bytes()),
+            Value::Integer(number) => words.push(IntText::new(*number).as_bytes()),
             Value::Number(number) if truncate(*number) as f64 == *number => {
                 words.push(IntText::new(truncate(*number)).as_bytes());
             }

@@ -312,5 +312,5 @@ fn number_of(value: &Value) -> Option<f64> {
 /// A number without its fraction, as the conversion of the processor has it: what does not fit is the smallest integer.
 pub(crate) fn truncate(number: f64) -> i64 {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if number >= -LIMIT && number < LIMIT { number as i64 } else { i64::MIN }
+    if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
 }

@@ -44,15 +44,27 @@ pub(crate) fn digest_again(text: &[u8]) -> Sha {
 pub(crate) fn parse_digest(hex: &[u8]) -> Option<Sha> {
     let hex: &[u8; 40] = hex.try_into().ok()?;
     let mut sha = [0; 20];
+    let mut all = 0;
     for (byte, pair) in sha.iter_mut().zip(hex.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        let (high, low) = (DIGITS[usize::from(pair[0])], DIGITS[usize::from(pair[1])]);
+        all |= high | low;
+        *byte = high << 4 | low & 15;
     }
-    Some(sha)
+    (all < 16).then_some(sha)
 }
 
-fn digit(hex: u8) -> Option<u8> {
-    char::from(hex).to_digit(16).map(|digit| digit as u8)
-}
+/// What each byte is as a hexadecimal digit; 255 for none.
+const DIGITS: [u8; 256] = {
+    let mut digits = [255; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        let lower = b"0123456789abcdef"[digit];
+        digits[lower as usize] = digit as u8;
+        digits[lower.to_ascii_uppercase() as usize] = digit as u8;
+        digit += 1;
+    }
+    digits
+};
 
 /// A digest in lower-case hexadecimal digits.
 pub(crate) fn hex(sha: &[u8]) -> String {

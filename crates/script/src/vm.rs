@@ -273,7 +273,7 @@ impl Vm {
         raised.text.truncate(raised.text.iter().position(|byte| *byte == 0).unwrap_or(usize::MAX));
         let position = match (table.raw_get::<Value>("source")?, table.raw_get::<Value>("line")?) {
             (Value::String(source), Value::Integer(line)) => {
-                Some(crate::current::Position { source: source.to_string_lossy(), line: i64::from(line) })
+                Some(crate::current::Position { source: source.to_string_lossy(), line })
             }
             _ => None,
         };

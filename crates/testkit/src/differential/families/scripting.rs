@@ -134,7 +134,7 @@ const FIRST_LINES: &[&str] = &["#!lua\n", "#!lua flags=no-writes\n", "#!lua flag
 pub(crate) fn script(rng: &mut Rng) -> Vec<u8> {
     let mut text = String::new();
     if rng.one_in(12) {
-        text.push_str(*rng.pick(FIRST_LINES));
+        text.push_str(rng.pick::<&str>(FIRST_LINES));
     }
     if rng.one_in(3) {
         text.push_str("redis.setresp(3) ");
