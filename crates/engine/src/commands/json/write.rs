@@ -207,7 +207,9 @@ pub(super) fn del(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         ctx.ks.delete(key);
     } else if removed > 0 {
         let json = ctx.ks.value_mut::<Json>(key)?.expect("the document was just read");
-        places.iter().rev().for_each(|place| drop(json.0.remove(place)));
+        for place in places.iter().rev() {
+            json.0.remove(place);
+        }
         ctx.ks.changed(&key);
     }
     if removed > 0 {
