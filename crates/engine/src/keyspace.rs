@@ -77,9 +77,18 @@ impl KeyHasher {
     /// The keyed hash of any bytes.
     #[inline]
     pub fn hash(self, bytes: &[u8]) -> u64 {
-        let mut hasher = HASH_STATE.get_or_init(|| Self::state(1)).build_hasher();
+        let mut hasher = self.build_hasher();
         hasher.write(bytes);
         hasher.finish()
+    }
+}
+
+impl BuildHasher for KeyHasher {
+    type Hasher = ahash::AHasher;
+
+    #[inline]
+    fn build_hasher(&self) -> Self::Hasher {
+        HASH_STATE.get_or_init(|| Self::state(1)).build_hasher()
     }
 }
 

@@ -16,6 +16,7 @@ use crate::keyspace::KeyEntry;
 use crate::prefetch::Reach;
 use crate::types::array::Array;
 use crate::types::hash::Hash;
+use crate::types::json::value::Json;
 use crate::types::list::List;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
@@ -43,6 +44,9 @@ pub trait Collection: Sized + Debug {
     fn duplicate(&self) -> Self;
     /// Digest of the content, independent of encoding and order of insertion.
     fn digest(&self) -> Digest;
+    /// The id of the module value it is saved as, if it is.
+    const MODULE_ID: Option<u64> = None;
+
     /// The RDB type byte [`Self::write`] writes after.
     fn rdb_kind(&self) -> u8;
     /// Writes the value without its type byte.
@@ -91,6 +95,7 @@ pub(crate) use in_object;
 
 impl Collection for SharedVectorSet {
     const TYPE_NAME: &'static str = "vectorset";
+    const MODULE_ID: Option<u64> = Some(quiver_rdb::vectorset::MODULE_ID);
 
     fn encoding(&self) -> &'static str {
         "raw"
@@ -191,7 +196,8 @@ macro_rules! objects {
             /// # Errors
             /// The type is not known, or the bytes are no such value.
             pub fn read(reader: &mut Reader<'_>, kind: u8) -> codec::Result<Self> {
-                $(if <$type as Collection>::reads(kind) {
+                let module = if kind == code::MODULE_2 { Some(reader.peek_length()?) } else { None };
+                $(if <$type as Collection>::reads(kind) && <$type as Collection>::MODULE_ID == module {
                     return Ok(Self::$variant(<$type as Collection>::read(reader, kind)?));
                 })+
                 Err(reader.invalid("value of a type that is not supported"))
@@ -205,6 +211,8 @@ objects! {
     Array(Array);
     /// Field-value map.
     Hash(Hash);
+    /// JSON document.
+    Json(Json);
     /// Elements in order.
     List(List);
     /// Members in the order of their scores.

@@ -20,6 +20,8 @@ pub struct Reader<'a> {
     summed: usize,
     /// Offset in the input of the first byte of `buffer`.
     base: u64,
+    /// A length that was read ahead.
+    peeked: Option<u64>,
     sum: Checksum,
     /// Where a compressed string waits to be unpacked; kept for its capacity.
     packed: Vec<u8>,
@@ -112,8 +114,21 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Reason::Length`] if it is a special string form or none at all.
     pub fn length(&mut self) -> Result<u64, Error> {
+        if let Some(known) = self.peeked.take() {
+            return Ok(known);
+        }
         let first = self.byte()?;
         self.length_after(first)
+    }
+
+    /// The length that comes next, which is still to be read: the id that says whose a module value is.
+    ///
+    /// # Errors
+    /// See [`Reader::length`].
+    pub fn peek_length(&mut self) -> Result<u64, Error> {
+        let length = self.length()?;
+        self.peeked = Some(length);
+        Ok(length)
     }
 
     /// A length that must fit `max`.
@@ -263,7 +278,7 @@ impl<'a> Reader<'a> {
 
     fn over(source: Source<'a>) -> Self {
         let sum = Checksum::new();
-        Self { source, buffer: Vec::new(), at: 0, summed: 0, base: 0, sum, packed: Vec::new() }
+        Self { source, buffer: Vec::new(), at: 0, summed: 0, base: 0, peeked: None, sum, packed: Vec::new() }
     }
 
     /// Replaces the consumed buffer by the next bytes of the source; false at its end.

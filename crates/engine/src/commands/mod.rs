@@ -21,6 +21,7 @@ pub(crate) mod help;
 pub mod hotkeys;
 pub mod hyperloglog;
 pub mod info;
+pub mod json;
 pub(crate) mod keysizes;
 pub mod latency;
 pub mod list;
@@ -68,6 +69,7 @@ pub const TABLES: &[&[Command]] = &[
     hash::himport::COMMANDS,
     hotkeys::COMMANDS,
     info::COMMANDS,
+    json::COMMANDS,
     list::COMMANDS,
     latency::COMMANDS,
     memory::COMMANDS,
