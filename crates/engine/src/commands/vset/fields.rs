@@ -84,8 +84,10 @@ pub(super) fn vsim_with_fields(
     with_warm(|warm| {
         let whole = ctx.ks.in_transaction;
         for last in (0..=TRIES).map(|tries| tries == TRIES || whole) {
-            if !whole {
-                ctx.ks.relock(if last { ALL_SHARDS } else { 0 });
+            if !whole && last {
+                lock(ctx, ALL_SHARDS);
+            } else if !whole {
+                ctx.ks.relock(0);
             }
             let set = shared.read();
             let (query, next) = parse_query(&set, argv, 2, as_of, &mut warm.vector)?;
@@ -99,22 +101,26 @@ pub(super) fn vsim_with_fields(
             // Whoever holds a shard may wait for the set: so it is given back before shards are taken.
             drop(set);
             if !last {
-                ctx.ks.relock(mask);
+                lock(ctx, mask);
             }
-            // A lent hash looks empty. Whoever has everything locked has waited for that.
-            while !whole && ctx.engine.loans.any() {
-                ctx.ks.relock(0);
-                ctx.engine.loans.wait();
-                ctx.ks.relock(if last { ALL_SHARDS } else { mask });
-            }
-            if is_still(ctx, argv, shared, version) {
+            if last || is_still(ctx, argv, shared, version) {
                 let set = shared.read();
                 write_answer(ctx, &set, found, &options, outcome);
                 return Ok(());
             }
         }
-        Err(CommandError::text("ERR the vector set does not stand still"))
+        unreachable!("the last try has everything locked");
     })
+}
+
+/// Locks shards when nothing is lent: a lent hash looks empty.
+fn lock(ctx: &mut Ctx<'_>, mask: u64) {
+    ctx.ks.relock(mask);
+    while ctx.engine.loans.any() {
+        ctx.ks.relock(0);
+        ctx.engine.loans.wait();
+        ctx.ks.relock(mask);
+    }
 }
 
 /// Whether the set under the key is still this one, in this version.
