@@ -104,7 +104,8 @@ pub(super) fn vsim_with_fields(
                 lock(ctx, mask);
             }
             if last || is_still(ctx, argv, shared, version) {
-                let set = shared.read();
+                // Not behind a change that waits for others' searches: shards are locked.
+                let set = shared.read_recursive();
                 write_answer(ctx, &set, found, &options, outcome);
                 return Ok(());
             }
@@ -126,5 +127,5 @@ fn lock(ctx: &mut Ctx<'_>, mask: u64) {
 /// Whether the set under the key is still this one, in this version.
 fn is_still(ctx: &Ctx<'_>, argv: Argv<'_>, shared: &SharedVectorSet, version: u64) -> bool {
     let now = ctx.ks.seen::<SharedVectorSet>(&ctx.first_key(argv));
-    now.is_some_and(|set| Arc::ptr_eq(set, shared)) && shared.read().version() == version
+    now.is_some_and(|set| Arc::ptr_eq(set, shared)) && shared.read_recursive().version() == version
 }
