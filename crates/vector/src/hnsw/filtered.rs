@@ -278,13 +278,12 @@ impl Hnsw {
                 out.extend(found.map(|&e| Neighbor { slot: entry_slot(e), distance: entry_distance(e) }));
                 return plan;
             }
-            Plan::Hop => {
-                self.hop(query.probe(), ef, walk, asked, filter);
+            Plan::Hop if self.hop(query.probe(), (ef, share), walk, asked, filter) => {
                 let nearest = walk.pool.iter().take(reranked(k)).map(|(_, slot)| slot);
                 rerank(&self.space, query, nearest, k, out);
                 return plan;
             }
-            Plan::Walk | Plan::Near => {}
+            Plan::Walk | Plan::Near | Plan::Hop => {}
         }
         let mut last = Plan::Near;
         if plan == Plan::Walk {
@@ -342,9 +341,10 @@ impl Hnsw {
 /// Codes measured at a time.
 const BATCH: usize = 64;
 
-/// Accepted elements that end a search for `k`: codes are near the truth but not it, so a few more are measured again.
+/// Accepted elements that end a search for `k`: codes are near the truth but not it, so more are measured again. Among
+/// elements that are all far away, where distances differ by little, one and a half times as many were too few.
 fn wanted(k: usize) -> usize {
-    k + k / 2 + 4
+    k.saturating_mul(2).saturating_add(16)
 }
 
 impl Asked {
