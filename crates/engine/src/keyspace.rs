@@ -321,6 +321,18 @@ impl<'a> Keyspace<'a> {
         }
     }
 
+    /// Does something with no lock held, before anything was changed, and takes the same locks again. Does it with the
+    /// locks inside a transaction.
+    pub fn unlocked(&mut self, work: impl FnOnce()) {
+        if self.in_transaction {
+            return work();
+        }
+        let mask = self.locked();
+        self.shards = self.stripes.lock(0);
+        work();
+        self.shards = self.stripes.lock(mask);
+    }
+
     /// Locks one shard in the place of those locked so far, of which nothing may have been changed: effects would leave
     /// their shards' locks behind. Does nothing inside a transaction, which has all that its commands need.
     pub fn lock_only(&mut self, shard: usize) {

@@ -24,6 +24,7 @@ pub mod expire;
 pub mod extended;
 pub mod field_expiry;
 pub mod functions;
+pub mod filter;
 pub mod geo;
 pub mod glob;
 pub mod hint;

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use quiver_rdb::{Reader, Writer, code};
+use quiver_rdb::{Reader, Reason, Writer, code};
 use quiver_structures::ValueRef;
 
 use crate::codec;
@@ -113,16 +113,23 @@ impl Collection for SharedVectorSet {
         RwLock::read(self).digest()
     }
     fn rdb_kind(&self) -> u8 {
-        code::MODULE_2
+        if RwLock::read(self).earliest().is_some() { code::QUIVER_VECTOR_SET } else { code::MODULE_2 }
     }
     fn write(&self, writer: &mut Writer<'_>) {
-        RwLock::read(self).write(writer);
+        let set = RwLock::read(self);
+        if set.earliest().is_some() {
+            set.write_expiries(writer);
+        }
+        set.write(writer);
     }
     fn reads(kind: u8) -> bool {
-        kind == code::MODULE_2
+        [code::MODULE_2, code::QUIVER_VECTOR_SET].contains(&kind)
     }
-    fn read(reader: &mut Reader<'_>, _: u8) -> codec::Result<Self> {
-        Ok(VectorSet::read(reader)?.into_shared())
+    fn read(reader: &mut Reader<'_>, kind: u8) -> codec::Result<Self> {
+        let expiries = if kind == code::MODULE_2 { Vec::new() } else { VectorSet::read_expiries(reader)? };
+        let mut set = VectorSet::read(reader)?;
+        set.restore_expiries(&expiries).map_err(|reason| reader.error(Reason::Corrupt(reason)))?;
+        Ok(set.into_shared())
     }
     in_object!(VectorSet);
 }

@@ -129,6 +129,11 @@ fn page() -> String {
             let _ = writeln!(page, "{gap}Not there yet: {}.", list.join(", "));
         }
     }
+    page.push_str("\n## Quiver's own\n\nWhat Redis does not have.\n\n| command | cost | |\n|---|---|---|\n");
+    for (name, command) in ours.iter().filter(|(name, _)| !facts.contains_key(*name)) {
+        let (cost, summary) = (cell(command.complexity), cell(command.summary));
+        let _ = writeln!(page, "| `{}` | {cost} | {summary} |", name.to_uppercase());
+    }
     page
 }
 

@@ -308,6 +308,7 @@ fn kind_name(kind_byte: u8) -> &'static str {
         code::STREAM_LISTPACKS_4 | code::STREAM_LISTPACKS_5 => "stream",
         code::MODULE_2 => "module value",
         code::QUIVER_ARRAY => "array",
+        code::QUIVER_VECTOR_SET => "vector set with expiring elements",
         _ => "value of an unknown type",
     }
 }

@@ -73,3 +73,5 @@ pub const STREAM_LISTPACKS_4: u8 = 26;
 pub const STREAM_LISTPACKS_5: u8 = 27;
 /// Array: cursor, count, then (distance, element). Quiver's own, far from the numbers that Redis gives out.
 pub const QUIVER_ARRAY: u8 = 200;
+/// Vector set with elements that expire: their number, (name, unix ms) of each, then the module value. Quiver's own.
+pub const QUIVER_VECTOR_SET: u8 = 201;

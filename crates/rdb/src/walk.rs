@@ -137,6 +137,13 @@ pub fn skip_value(reader: &mut Reader<'_>, kind: u8) -> Result<(), Error> {
                 reader.skip_string()
             })
         }
+        code::QUIVER_VECTOR_SET => {
+            repeat(reader, |reader| {
+                reader.skip_string()?;
+                reader.skip(8)
+            })?;
+            skip_value(reader, code::MODULE_2)
+        }
         other => Err(reader.error(Reason::ValueType(other))),
     }
 }

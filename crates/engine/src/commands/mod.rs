@@ -93,6 +93,8 @@ pub const TABLES: &[&[Command]] = &[
     string::COMMANDS,
     transactions::COMMANDS,
     vset::COMMANDS,
+    vset::expire::COMMANDS,
+    vset::many::COMMANDS,
     wait::COMMANDS,
     zset::COMMANDS,
     zset::combine::COMMANDS,
