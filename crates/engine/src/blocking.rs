@@ -28,6 +28,7 @@ use quiver_resp::{Encoder, OwnedArgv};
 use crate::context::Ctx;
 use crate::effects::Effects;
 use crate::engine::Engine;
+use crate::dispatch::note_error;
 use crate::error::CommandError;
 use crate::keyspace::{KeyHasher, Keyspace};
 use crate::number::{parse_f64, parse_i64};
@@ -267,6 +268,16 @@ impl Keyspace<'_> {
         names.iter().for_each(|name| self.mark_ready(shard, db, name));
     }
 
+    /// Number of keys in the locked shards whose absence would end somebody's wait: those of consumer groups.
+    pub(crate) fn waited_keys_of_groups(&mut self) -> usize {
+        let of_group = |waiter: &Arc<Waiter>| matches!(&waiter.want, Want::Keys(wait) if wait.entry.full_name == "xreadgroup");
+        let shards = self.locked_shards();
+        let keys = shards.map(|shard| {
+            self.shard_mut(shard).waiting.values().filter(|waiters| waiters.iter().any(of_group)).count()
+        });
+        keys.sum()
+    }
+
     /// Number of keys somebody waits for in the locked shards.
     pub(crate) fn waited_keys(&mut self) -> usize {
         self.locked_shards().map(|shard| self.shard_mut(shard).waiting.len()).sum()
@@ -301,10 +312,28 @@ impl Engine {
         if waiter.silent {
             out.truncate(start);
         }
+        self.count_ended_wait(session, waiter.state.load(Ordering::Acquire), (out.len() - start) as u64);
         session.blocked = None;
         session.shared.last_active_ms.store(now_ms, Ordering::Relaxed);
         self.give_up_wait(&session.shared);
         true
+    }
+
+    /// Counts a command that begins and ends with its wait; one that was served counted when it was run again.
+    fn count_ended_wait(&self, session: &Session, state: u8, reply_bytes: u64) {
+        let shared = &session.shared;
+        shared.commands.fetch_add(1, Ordering::Relaxed);
+        shared.net_out_bytes.fetch_add(reply_bytes, Ordering::Relaxed);
+        let failed = matches!(state, UNBLOCKED | ROLE_CHANGED);
+        if state != SERVED
+            && let Ok(id) = usize::try_from(shared.last_command.load(Ordering::Relaxed))
+            && id < self.registry.entries().len()
+        {
+            self.stats.note_ended_wait(id, failed);
+        }
+        if failed {
+            note_error(self, &CommandError::text("UNBLOCKED"));
+        }
     }
 
     /// Takes down what is left of a client's wait, if there is one: it is over, or the client is gone. No shard may be
@@ -337,10 +366,13 @@ impl Engine {
 ///
 /// # Errors
 /// The text is no such time, in Redis' words.
-pub fn deadline(seconds: &[u8], now_ms: i64) -> Result<Option<i64>, CommandError> {
+pub fn deadline(text: &[u8], now_ms: i64) -> Result<Option<i64>, CommandError> {
     const OUT_OF_RANGE: CommandError = CommandError::text("ERR timeout is out of range");
-    let seconds = parse_f64(seconds).ok_or(CommandError::text("ERR timeout is not a float or out of range"))?;
-    let ms = (seconds * 1000.0).ceil();
+    let seconds = parse_f64(text).ok_or(CommandError::text("ERR timeout is not a float or out of range"))?;
+    let digits = text.iter().take_while(|byte| !matches!(byte, b'e' | b'E'));
+    // Too short for a float to tell from nothing, which would mean for ever.
+    let is_tiny = seconds == 0.0 && digits.into_iter().any(|byte| matches!(byte, b'1'..=b'9'));
+    let ms = if is_tiny { 1.0 } else { (seconds * 1000.0).ceil() };
     if ms >= i64::MAX as f64 {
         return Err(OUT_OF_RANGE);
     }

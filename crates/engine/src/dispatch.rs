@@ -75,7 +75,9 @@ impl Engine {
                 break;
             }
         }
-        session.shared.commands.fetch_add((next - first) as u64, Relaxed);
+        // A command that waits counts when its wait is over.
+        let ran = (next - first).saturating_sub(usize::from(session.blocked.is_some()));
+        session.shared.commands.fetch_add(ran as u64, Relaxed);
         session.shared.last_active_ms.store(now_ms, Relaxed);
         next
     }
@@ -453,9 +455,11 @@ impl<'a> Turn<'a, 'a> {
                 call(&mut self.ctx, entry, argv);
             }
             Err(error) => {
-                if let Some(entry) = self.ctx.engine.registry.named(argv) {
+                let entry = self.ctx.engine.registry.named(argv);
+                if let Some(entry) = entry {
                     self.stats.commands[entry.id].rejected.add(1);
                 }
+                tracking::end_caching(&mut self.ctx, entry);
                 let error = note_refusal(self.ctx.session, argv, error);
                 self.stats.errors.add(1);
                 note_error(self.ctx.engine, &error);
@@ -463,6 +467,7 @@ impl<'a> Turn<'a, 'a> {
             }
         }
         self.ctx.ks.effects.end_unit();
+        self.ctx.ks.now_ms += std::mem::take(&mut self.ctx.ks.slept_ms);
         if !self.ctx.ks.ready.is_empty() {
             serve_ready(&mut self.ctx);
         }
@@ -530,7 +535,7 @@ pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> 
         // Behind the command, which may have found the key's time to be over and told its readers so.
         tracking::remember(ctx, entry, argv);
     }
-    tracking::end_caching(ctx, entry);
+    tracking::end_caching(ctx, Some(entry));
     if !ctx.ks.events.is_empty() || !ctx.ks.stale.is_empty() {
         let from = ctx.sender();
         ctx.engine.announce(&mut ctx.ks, from);
@@ -550,6 +555,8 @@ pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> 
             now_ms: ctx.ks.now_ms,
         };
         ctx.meter.end(ended, entry, argv);
+    } else if ctx.session.rerun == Rerun::No {
+        ctx.session.shared.last_command.store(entry.id as u64, Relaxed);
     }
     result.is_ok()
 }
@@ -591,7 +598,7 @@ fn refuse_while_limited(session: &Session, entry: &Entry) -> Result<(), CommandE
     Ok(())
 }
 
-fn note_error(engine: &Engine, error: &CommandError) {
+pub(crate) fn note_error(engine: &Engine, error: &CommandError) {
     let mut codes = engine.stats.errors_by_code.lock();
     // The first words are few, but a handler may quote a client: the bound keeps the map small.
     if codes.len() < 128 {

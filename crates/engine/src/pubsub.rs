@@ -67,6 +67,12 @@ impl Subscriptions {
         if kind == Kind::Shard { shard } else { channels + patterns }
     }
 
+    /// Whether `holds` is true of every name, with whether it is a pattern.
+    pub(crate) fn all(&self, holds: impl Fn(&[u8], bool) -> bool) -> bool {
+        self.channels.iter().chain(&self.shard).all(|name| holds(name, false))
+            && self.patterns.iter().all(|name| holds(name, true))
+    }
+
     /// What the client listens to, in the order of the names.
     pub(crate) fn names(&self, kind: Kind) -> Vec<Box<[u8]>> {
         self.of(kind).iter().cloned().collect()

@@ -203,12 +203,12 @@ pub(crate) fn remembers(client: &ClientInfo) -> bool {
     client.tracking_mode().remembers()
 }
 
-/// CLIENT CACHING holds for one command, or for the transaction it stands in.
+/// CLIENT CACHING holds for one command, known or not, or for the transaction it stands in.
 #[inline]
-pub(crate) fn end_caching(ctx: &mut Ctx<'_>, entry: &Entry) {
+pub(crate) fn end_caching(ctx: &mut Ctx<'_>, entry: Option<&Entry>) {
     let client = &ctx.session.shared;
     let over = ctx.session.multi.is_none() && !ctx.ks.in_transaction;
-    if client.tracking_mode().has(Mode::CACHING) && over && !entry.full_name.starts_with("client|") {
+    if client.tracking_mode().has(Mode::CACHING) && over && !entry.is_some_and(|entry| entry.full_name.starts_with("client|")) {
         client.tracking.fetch_and(!Mode::CACHING.0, Relaxed);
     }
 }
@@ -307,16 +307,14 @@ impl Engine {
     fn broadcast(&self, keys: &[StaleKey], from: Sender) {
         let mut messages: Vec<(u64, Vec<&[u8]>)> = Vec::new();
         for (prefix, ids) in self.tracking.prefixes.lock().iter() {
-            let mut below: Vec<(&[u8], bool)> =
+            // What happened to a key last decides whose change it is.
+            let below: BTreeMap<&[u8], bool> =
                 keys.iter().filter(|k| k.key.starts_with(prefix)).map(|k| (&*k.key, k.by_command)).collect();
-            // A key that expired and was then written by the command counts as written.
-            below.sort_unstable_by_key(|(key, by_command)| (*key, !by_command));
-            below.dedup_by_key(|(key, _)| *key);
-            let all: Vec<&[u8]> = below.iter().map(|(key, _)| *key).collect();
+            let all: Vec<&[u8]> = below.keys().copied().collect();
             for id in ids {
                 let quiet = *id == from.id
                     && self.tracking.client(*id).is_some_and(|client| client.tracking_mode().has(Mode::NOLOOP));
-                let others = || below.iter().filter(|(_, own)| !own).map(|(key, _)| *key).collect();
+                let others = || below.iter().filter(|(_, own)| !**own).map(|(key, _)| *key).collect();
                 messages.push((*id, if quiet { others() } else { all.clone() }));
             }
         }

@@ -24,6 +24,7 @@ pub(crate) mod keysizes;
 pub mod latency;
 pub mod list;
 pub mod memory;
+pub mod module;
 pub mod monitor;
 pub mod pubsub;
 pub mod replication;
@@ -54,6 +55,7 @@ pub const TABLES: &[&[Command]] = &[
     generic::COMMANDS,
     generic::dump::COMMANDS,
     generic::expire::COMMANDS,
+    generic::migrate::COMMANDS,
     generic::object::COMMANDS,
     generic::scan::COMMANDS,
     generic::transfer::COMMANDS,
@@ -68,6 +70,7 @@ pub const TABLES: &[&[Command]] = &[
     list::COMMANDS,
     latency::COMMANDS,
     memory::COMMANDS,
+    module::COMMANDS,
     monitor::COMMANDS,
     pubsub::COMMANDS,
     replication::COMMANDS,
