@@ -124,6 +124,7 @@ impl PubSub {
     pub(crate) fn subscribe(&self, client: &Arc<ClientInfo>, kind: Kind, name: &[u8]) -> usize {
         let mut mine = client.subscriptions.lock();
         if mine.of_mut(kind).insert(name.into()) {
+            client.held_bytes.fetch_add(ClientInfo::bytes_of_name(name), Relaxed);
             self.receivers(kind, name, |receivers| receivers.insert(client.id, Arc::clone(client)));
             self.note(client, &mine);
         }
@@ -134,6 +135,7 @@ impl PubSub {
     pub(crate) fn unsubscribe(&self, client: &ClientInfo, kind: Kind, name: &[u8]) -> usize {
         let mut mine = client.subscriptions.lock();
         if mine.of_mut(kind).remove(name) {
+            client.held_bytes.fetch_sub(ClientInfo::bytes_of_name(name), Relaxed);
             self.receivers(kind, name, |receivers| receivers.remove(&client.id));
             self.note(client, &mine);
         }
@@ -148,6 +150,7 @@ impl PubSub {
         let mut mine = client.subscriptions.lock();
         for kind in [Kind::Channel, Kind::Pattern, Kind::Shard] {
             for name in std::mem::take(mine.of_mut(kind)) {
+                client.held_bytes.fetch_sub(ClientInfo::bytes_of_name(&name), Relaxed);
                 self.receivers(kind, &name, |receivers| receivers.remove(&client.id));
             }
         }

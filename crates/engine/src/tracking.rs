@@ -135,7 +135,9 @@ impl Tracking {
         let mut table = self.prefixes.lock();
         let mut mine = client.prefixes.lock();
         for prefix in prefixes {
-            mine.insert(prefix.clone());
+            if mine.insert(prefix.clone()) {
+                client.held_bytes.fetch_add(ClientInfo::bytes_of_name(prefix), Relaxed);
+            }
             table.entry(prefix.clone()).or_default().insert(client.id);
         }
         self.prefix_count.store(table.len(), Relaxed);
@@ -154,6 +156,7 @@ impl Tracking {
         client.redirect.store(0, Relaxed);
         let mut table = self.prefixes.lock();
         for prefix in std::mem::take(&mut *client.prefixes.lock()) {
+            client.held_bytes.fetch_sub(ClientInfo::bytes_of_name(&prefix), Relaxed);
             if let Some(ids) = table.get_mut(&prefix) {
                 ids.remove(&client.id);
                 if ids.is_empty() {

@@ -45,7 +45,8 @@ impl Conn {
     pub(crate) fn note_buffers(&mut self, engine: &Engine) {
         let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
         let unsent = self.session.shared.output_bytes.load(Relaxed);
-        let bytes = (self.pending.len() + queued) as u64 + unsent;
+        let held = self.session.shared.held_bytes.load(Relaxed);
+        let bytes = (self.pending.len() + queued) as u64 + unsent + held;
         if bytes != self.noted_bytes {
             self.noted_bytes = bytes;
             engine.note_client_buffers(&self.session.shared, bytes);
