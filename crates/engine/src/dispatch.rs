@@ -109,7 +109,7 @@ impl Engine {
         let mut mask = 0;
         let plain = session.multi.is_none() && session.reply_mode == ReplyMode::On;
         let paused = self.is_paused(session, now_ms);
-        let room = self.room(worker, now_ms);
+        let room = self.room_for(worker, session, out, now_ms);
         let mut names = Names::default();
         for index in first..requests.len().min(first + GROUP_MAX) {
             let argv = requests.argv(index, buf);
@@ -184,6 +184,20 @@ impl Engine {
     #[inline]
     fn room(&self, worker: &mut Worker, now_ms: i64) -> Room {
         if self.state.over_memory.load(Relaxed) { self.make_room(worker, now_ms) } else { Room::Enough }
+    }
+
+    /// As [`Self::room`], with the word of evicted keys before the replies.
+    #[inline]
+    fn room_for(&self, worker: &mut Worker, session: &Session, out: &mut Vec<u8>, now_ms: i64) -> Room {
+        if !self.state.over_memory.load(Relaxed) {
+            return Room::Enough;
+        }
+        let room = self.make_room(worker, now_ms);
+        let client = &session.shared;
+        if client.mailbox.is_waiting() && session.reply_mode == ReplyMode::On {
+            client.mailbox.drain(|bytes| out.extend_from_slice(bytes));
+        }
+        room
     }
 
     /// Runs one command under locks of its own; `false` when it was given back instead.
