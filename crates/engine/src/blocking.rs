@@ -26,9 +26,9 @@ use parking_lot::Mutex;
 use quiver_resp::{Encoder, OwnedArgv};
 
 use crate::context::Ctx;
+use crate::dispatch::note_error;
 use crate::effects::Effects;
 use crate::engine::Engine;
-use crate::dispatch::note_error;
 use crate::error::CommandError;
 use crate::keyspace::{KeyHasher, Keyspace};
 use crate::number::{parse_f64, parse_i64};
@@ -270,11 +270,11 @@ impl Keyspace<'_> {
 
     /// Number of keys in the locked shards whose absence would end somebody's wait: those of consumer groups.
     pub(crate) fn waited_keys_of_groups(&mut self) -> usize {
-        let of_group = |waiter: &Arc<Waiter>| matches!(&waiter.want, Want::Keys(wait) if wait.entry.full_name == "xreadgroup");
+        let of_group =
+            |waiter: &Arc<Waiter>| matches!(&waiter.want, Want::Keys(wait) if wait.entry.full_name == "xreadgroup");
         let shards = self.locked_shards();
-        let keys = shards.map(|shard| {
-            self.shard_mut(shard).waiting.values().filter(|waiters| waiters.iter().any(of_group)).count()
-        });
+        let keys = shards
+            .map(|shard| self.shard_mut(shard).waiting.values().filter(|waiters| waiters.iter().any(of_group)).count());
         keys.sum()
     }
 

@@ -448,7 +448,9 @@ pub fn is_protected(name: &str) -> bool {
 pub fn takes_several_words(name: &str) -> bool {
     const TEXTS: &[&str] = &["bind", "replicaof"];
     find(name).is_some_and(|index| match PARAMETERS[index].kind {
-        Kind::SavePoints | Kind::OutputLimits | Kind::Percentiles | Kind::Events | Kind::Scores | Kind::Words(_) => true,
+        Kind::SavePoints | Kind::OutputLimits | Kind::Percentiles | Kind::Events | Kind::Scores | Kind::Words(_) => {
+            true
+        }
         _ => TEXTS.contains(&PARAMETERS[index].name),
     })
 }

@@ -1,7 +1,7 @@
 //! Counters. Each I/O thread owns its [`ThreadStats`] and writes them without locked instructions; INFO adds them up.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -172,7 +172,9 @@ impl Stats {
                 command.latency.reset();
             }
             let all = [&thread.processed, &thread.hits, &thread.misses, &thread.expired, &thread.net_in_bytes];
-            for counter in all.into_iter().chain([&thread.net_out_bytes, &thread.errors, &thread.evicted, &thread.expired_fields]) {
+            for counter in
+                all.into_iter().chain([&thread.net_out_bytes, &thread.errors, &thread.evicted, &thread.expired_fields])
+            {
                 counter.reset();
             }
         }

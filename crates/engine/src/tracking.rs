@@ -211,7 +211,10 @@ pub(crate) fn remembers(client: &ClientInfo) -> bool {
 pub(crate) fn end_caching(ctx: &mut Ctx<'_>, entry: Option<&Entry>) {
     let client = &ctx.session.shared;
     let over = ctx.session.multi.is_none() && !ctx.ks.in_transaction;
-    if client.tracking_mode().has(Mode::CACHING) && over && !entry.is_some_and(|entry| entry.full_name.starts_with("client|")) {
+    if client.tracking_mode().has(Mode::CACHING)
+        && over
+        && !entry.is_some_and(|entry| entry.full_name.starts_with("client|"))
+    {
         client.tracking.fetch_and(!Mode::CACHING.0, Relaxed);
     }
 }

@@ -150,12 +150,7 @@ impl Shared {
     }
 
     /// Reads into the shared buffer, or behind what the connection already holds.
-    fn poll_read(
-        &mut self,
-        index: usize,
-        half: &mut ReadHalf,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::io::Result<Input>> {
+    fn poll_read(&mut self, index: usize, half: &mut ReadHalf, cx: &mut Context<'_>) -> Poll<std::io::Result<Input>> {
         if self.input.len() - self.input_used < INPUT_STEP {
             self.run_waiting();
         }

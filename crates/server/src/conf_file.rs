@@ -158,7 +158,9 @@ impl Reader<'_> {
                 }
                 self.save_given = true;
             }
-            ("replicaof" | "slaveof", [_, port]) if port.parse::<u16>().is_err() && !port.eq_ignore_ascii_case("one") => {
+            ("replicaof" | "slaveof", [_, port])
+                if port.parse::<u16>().is_err() && !port.eq_ignore_ascii_case("one") =>
+            {
                 bail!("Invalid master port")
             }
             ("replicaof" | "slaveof", [host, port]) => {

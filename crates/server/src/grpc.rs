@@ -107,8 +107,7 @@ impl Service {
 
     /// Serves on a thread of its own until the sender is dropped.
     fn serve(&self, address: &str) -> Result<oneshot::Sender<()>> {
-        let listener =
-            StdTcpListener::bind(address).with_context(|| format!("listening on {address} (grpc-port)"))?;
+        let listener = StdTcpListener::bind(address).with_context(|| format!("listening on {address} (grpc-port)"))?;
         listener.set_nonblocking(true)?;
         info!("gRPC on {address}");
         let executor = NodeExecutor(self.node.handle());

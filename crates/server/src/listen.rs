@@ -17,7 +17,6 @@ use tracing::warn;
 
 use crate::grpc;
 
-
 const PROTECTED: &[u8] =
     b"-DENIED Redis is running in protected mode because protected mode is enabled and no password \
 is set for the default user. In this mode connections are only accepted from the loopback interface. Set a password \

@@ -462,8 +462,7 @@ impl Filter {
     }
 
     fn fits(&self, client: &ClientInfo, me: u64, now_ms: i64) -> bool {
-        !(self.skip_me && client.id == me)
-            && !is_leaving(client)
+        !(is_leaving(client) || self.skip_me && client.id == me)
             && self.id.is_none_or(|id| id == client.id)
             && self.kind.is_none_or(|kind| kind == ClientType::of(client))
             && self.user.as_ref().is_none_or(|user| *user == client.texts.lock().user)

@@ -10,8 +10,13 @@ use crate::commands::help::help;
 use crate::context::Ctx;
 use crate::error::CommandError;
 
-const SUBCOMMAND: Command =
-    Command { since: "4.0.0", group: Group::Server, arity: 2, flags: Flags::ADMIN.with(Flags::NOSCRIPT), ..Command::NEW };
+const SUBCOMMAND: Command = Command {
+    since: "4.0.0",
+    group: Group::Server,
+    arity: 2,
+    flags: Flags::ADMIN.with(Flags::NOSCRIPT),
+    ..Command::NEW
+};
 
 /// The flags of what changes the modules.
 const CHANGE: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::NO_ASYNC_LOADING);
@@ -80,8 +85,7 @@ pub const COMMANDS: &[Command] = &[Command {
     ..Command::NEW
 }];
 
-const CANNOT_LOAD: CommandError =
-    CommandError::text("ERR Error loading the extension. Please check the server logs.");
+const CANNOT_LOAD: CommandError = CommandError::text("ERR Error loading the extension. Please check the server logs.");
 
 /// Whether the configuration lets this client try.
 fn check_allowed(ctx: &Ctx<'_>) -> CommandResult {

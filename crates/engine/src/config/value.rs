@@ -78,7 +78,7 @@ pub(super) fn normalise(kind: Kind, text: &str) -> Result<String, String> {
             Some(word) => Ok((*word).to_owned()),
             None => Err(format!("argument(s) must be one of the following: {}", words.join(", "))),
         },
-        Kind::Title => match text.split('{').skip(1).all(|rest| is_variable(rest)) {
+        Kind::Title => match text.split('{').skip(1).all(is_variable) {
             true => Ok(text.to_owned()),
             false => Err("template format is invalid or contains unknown variables".to_owned()),
         },
@@ -101,9 +101,7 @@ pub(super) fn normalise(kind: Kind, text: &str) -> Result<String, String> {
                 [_, _, _] if numbers.iter().all(|n| n.is_some_and(|n| (-2000..=2000).contains(&n))) => {
                     Ok(text.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
                 }
-                [_, _, _] => {
-                    Err("Invalid oom-score-adj-values, elements must be between -2000 and 2000.".to_owned())
-                }
+                [_, _, _] => Err("Invalid oom-score-adj-values, elements must be between -2000 and 2000.".to_owned()),
                 _ => Err("wrong number of arguments".to_owned()),
             }
         }
@@ -137,8 +135,7 @@ pub(super) fn normalise(kind: Kind, text: &str) -> Result<String, String> {
 
 /// Whether a text begins with the name of a variable of the title and a closing brace.
 fn is_variable(text: &str) -> bool {
-    const NAMES: &[&str] =
-        &["title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"];
+    const NAMES: &[&str] = &["title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"];
     text.split_once('}').is_some_and(|(name, _)| NAMES.contains(&name))
 }
 

@@ -87,7 +87,8 @@ fn keys_move_to_another_server_with_their_time_to_live() {
     assert_eq!(run(&mut a, &format!("MIGRATE {target} none 0 1000")), Value::Simple(b"NOKEY".to_vec()));
     assert_eq!(run(&mut a, &format!("MIGRATE {target} h 3 1000")), Value::Simple(b"OK".to_vec()));
     assert_eq!(run(&mut a, "EXISTS h"), Value::Integer(0));
-    let all = ["MIGRATE", "127.0.0.1", &to.addr().port().to_string(), "", "0", "1000", "COPY", "KEYS", "s", "l", "none"];
+    let all =
+        ["MIGRATE", "127.0.0.1", &to.addr().port().to_string(), "", "0", "1000", "COPY", "KEYS", "s", "l", "none"];
     assert_eq!(a.call(&all).expect("a reply").value, Value::Simple(b"OK".to_vec()));
     assert_eq!(run(&mut a, "EXISTS s l"), Value::Integer(2), "copies leave them there");
     run(&mut b, "SELECT 3");
