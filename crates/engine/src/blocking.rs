@@ -142,7 +142,7 @@ impl Waiter {
 
     /// Ends the wait unless it is over already; whether this did it. The client is told; its own connection does the
     /// rest, so no locks are needed.
-    pub fn unblock(&self, how: Unblock) -> bool {
+    fn unblock(&self, how: Unblock) -> bool {
         let ended = self.settle(match how {
             Unblock::Timeout => TIMED_OUT,
             Unblock::Error => UNBLOCKED,
@@ -289,8 +289,8 @@ impl Engine {
     /// by the caller.
     pub fn end_wait(&self, session: &mut Session, out: &mut Vec<u8>, now_ms: i64) -> bool {
         let Some(waiter) = session.blocked.clone() else { return true };
-        if waiter.deadline_ms.is_some_and(|at| at <= now_ms) {
-            waiter.settle(TIMED_OUT);
+        if waiter.deadline_ms.is_some_and(|at| at <= now_ms) && waiter.settle(TIMED_OUT) {
+            self.count_ended_wait(&waiter, false);
         }
         let start = out.len();
         let mut reply = Encoder::new(out, session.protocol);
@@ -312,28 +312,32 @@ impl Engine {
         if waiter.silent {
             out.truncate(start);
         }
-        self.count_ended_wait(session, waiter.state.load(Ordering::Acquire), (out.len() - start) as u64);
+        session.shared.commands.fetch_add(1, Ordering::Relaxed);
+        session.shared.net_out_bytes.fetch_add((out.len() - start) as u64, Ordering::Relaxed);
         session.blocked = None;
         session.shared.last_active_ms.store(now_ms, Ordering::Relaxed);
         self.give_up_wait(&session.shared);
         true
     }
 
-    /// Counts a command that begins and ends with its wait; one that was served counted when it was run again.
-    fn count_ended_wait(&self, session: &Session, state: u8, reply_bytes: u64) {
-        let shared = &session.shared;
-        shared.commands.fetch_add(1, Ordering::Relaxed);
-        shared.net_out_bytes.fetch_add(reply_bytes, Ordering::Relaxed);
-        let failed = matches!(state, UNBLOCKED | ROLE_CHANGED);
-        if state != SERVED
-            && let Ok(id) = usize::try_from(shared.last_command.load(Ordering::Relaxed))
-            && id < self.registry.entries().len()
-        {
-            self.stats.note_ended_wait(id, failed);
+    /// Counts a command that begins and ends with its wait; one that is served counts when it is run again.
+    fn count_ended_wait(&self, waiter: &Waiter, failed: bool) {
+        let last = usize::try_from(waiter.client.last_command.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        if last < self.registry.entries().len() {
+            self.stats.note_ended_wait(last, failed);
         }
         if failed {
             note_error(self, &CommandError::text("UNBLOCKED"));
         }
+    }
+
+    /// Ends a client's wait unless it is over already; whether this did it.
+    pub(crate) fn unblock(&self, waiter: &Waiter, how: Unblock) -> bool {
+        let ended = waiter.unblock(how);
+        if ended {
+            self.count_ended_wait(waiter, !matches!(how, Unblock::Timeout));
+        }
+        ended
     }
 
     /// Takes down what is left of a client's wait, if there is one: it is over, or the client is gone. No shard may be
@@ -356,7 +360,7 @@ impl Engine {
     pub fn unblock_all(&self) {
         for client in self.clients.lock().values() {
             if let Some(waiter) = client.waiter.lock().as_ref() {
-                waiter.unblock(Unblock::RoleChange);
+                self.unblock(waiter, Unblock::RoleChange);
             }
         }
     }
