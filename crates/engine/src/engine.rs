@@ -90,6 +90,8 @@ pub struct State {
     pub save_failed: AtomicBool,
     /// The last snapshot before the end is being written: a write that is answered now would not be in it.
     pub ending: AtomicBool,
+    /// FLUSHALL has emptied everything: the snapshot on disk is to follow soon.
+    pub flushed: AtomicBool,
     /// Memory is over the limit.
     pub over_memory: AtomicBool,
     /// Unix time of the start, ms.
@@ -104,6 +106,8 @@ pub struct State {
     pub paused_until_ms: AtomicI64,
     /// It holds all of them back, not only those that write.
     pub paused_all: AtomicBool,
+    /// RESTORE takes payloads whatever their checksum (DEBUG SET-SKIP-CHECKSUM-VALIDATION).
+    pub skip_checksums: AtomicBool,
     /// Periodic work rests (DEBUG PAUSE-CRON).
     pub cron_paused: AtomicBool,
 }

@@ -236,6 +236,8 @@ pub struct Keyspace<'a> {
     pub events: Vec<Event>,
     /// Keys changed by the running unit that somebody waits for, as database and name, in order.
     pub(crate) ready: VecDeque<(usize, Box<[u8]>)>,
+    /// Time DEBUG SLEEP took, which the turn sees when its command is over, ms.
+    pub(crate) slept_ms: i64,
     /// Waiters served under this hold, to be woken after it.
     pub(crate) served: Vec<Arc<Waiter>>,
     /// Somebody wants to hear which fields of a key an event is about.
@@ -309,6 +311,7 @@ impl<'a> Keyspace<'a> {
             events: Vec::new(),
             ready: VecDeque::new(),
             served: Vec::new(),
+            slept_ms: 0,
             notify_subkeys: false,
             stale: Stale::default(),
         }
@@ -782,7 +785,7 @@ impl<'a> Keyspace<'a> {
         for index in self.shard_indices().collect::<Vec<_>>() {
             self.mark_all_ready(index, db);
             let shard = self.shards.get_mut(index);
-            shard.tell_watchers_of_db(db, db);
+            shard.tell_watchers_of_db(db, db, self.now_ms);
             if self.stale.active {
                 self.stale.note_flush(&mut shard.tracked);
             }
@@ -801,16 +804,34 @@ impl<'a> Keyspace<'a> {
 
     /// Exchanges two databases; all shards must be locked. A change.
     pub fn swap_dbs(&mut self, a: usize, b: usize) {
+        self.expire_watched(a, b);
         for index in self.shard_indices().collect::<Vec<_>>() {
             self.mark_all_ready(index, a);
             self.mark_all_ready(index, b);
             let shard = self.shards.get_mut(index);
-            shard.tell_watchers_of_db(a, b);
-            shard.tell_watchers_of_db(b, a);
+            shard.tell_watchers_of_db(a, b, self.now_ms);
+            shard.tell_watchers_of_db(b, a, self.now_ms);
             shard.db_mut(a.max(b));
             shard.dbs.swap(a, b);
         }
         self.dirty += 1;
+    }
+
+    /// Takes keys that somebody watches in either database out of both where their time is over: none of them may come
+    /// to a watcher as news.
+    fn expire_watched(&mut self, a: usize, b: usize) {
+        let shards = self.shard_indices().collect::<Vec<_>>();
+        let watched = shards.into_iter().flat_map(|index| self.shards.get(index).watched.keys());
+        let names: Vec<Box<[u8]>> =
+            watched.filter(|(db, _)| *db == a || *db == b).map(|(_, name)| name.clone()).collect();
+        let selected = self.db;
+        for name in &names {
+            for db in [a, b] {
+                self.db = db;
+                self.contains(KeyHasher.key(name));
+            }
+        }
+        self.db = selected;
     }
 
     /// Starts a snapshot of everything locked (all shards).
@@ -901,10 +922,11 @@ impl Shard {
         }
     }
 
-    /// Tells the watchers of keys that are in `db`, or are about to come in from `other`.
-    fn tell_watchers_of_db(&self, db: usize, other: usize) {
+    /// Tells the watchers of keys that are in `db`, or are about to come in from `other`, and whose time is not over.
+    fn tell_watchers_of_db(&self, db: usize, other: usize, now_ms: i64) {
         let there = |db: usize, name: &[u8]| {
-            self.dbs.get(db).is_some_and(|db| db.table.get(KeyHasher.hash(name), name).is_some())
+            let entry = self.dbs.get(db).and_then(|db| db.table.get(KeyHasher.hash(name), name));
+            entry.is_some_and(|entry| entry.expire_at().is_none_or(|at| at > now_ms))
         };
         let touched = self
             .watched

@@ -35,12 +35,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("backup", "comes with the append-only file"),
     ("bgrewriteaof", "comes with the append-only file"),
     ("failover", "comes with failover between primary and replica"),
-    ("module load", "loadable modules are not planned"),
-    ("module loadex", "loadable modules are not planned"),
-    ("module unload", "loadable modules are not planned"),
-    ("migrate", "comes with cluster mode"),
-    ("restore-asking", "comes with cluster mode"),
-    ("trimslots", "comes with cluster mode"),
 ];
 
 type Facts = BTreeMap<String, Map<String, Value>>;

@@ -1,7 +1,7 @@
 //! One running instance: the engine with a clock, a disk, I/O threads, background work and replica links around it.
 //!
 //! - `io.rs`: the I/O threads, each a `current_thread` runtime that executes the commands of its connections inline.
-//! - `conn.rs`: one connection: bytes in, batches of commands, one write.
+//! - `conn.rs`: one connection: bytes in, batches of commands, one write; `socket.rs`: over TCP or a socket file.
 //! - `host.rs`: what the engine asks of its surroundings.
 //! - `cron.rs`: everything periodic: active expiry, memory figures, save points, idle clients.
 //! - `helpers.rs`: threads for commands that take long; `freer.rs`: one that frees what is large.
@@ -18,6 +18,7 @@
 mod clock;
 mod conn;
 mod cron;
+mod elsewhere;
 mod feed;
 mod files;
 mod freer;
@@ -27,8 +28,10 @@ mod host;
 mod io;
 mod link;
 mod memory;
+mod oom_score;
 mod outbox;
 mod saver;
+mod socket;
 mod stream;
 mod turns;
 
@@ -42,13 +45,13 @@ use quiver_engine::session::Takeover;
 use quiver_engine::{Engine, Session};
 use quiver_persist::SaveOptions;
 use quiver_script::LuaRuntime;
-use tokio::net::TcpStream;
 
 pub use clock::{now_ms, now_ns};
 pub use handle::{Handle, HandleSession};
-pub use host::Exit;
+pub use host::{Exit, Rebind};
 pub use io::IoThreads;
 pub use quiver_engine::REDIS_VERSION;
+pub use socket::Accepted;
 
 /// The allocator of the server: its counters answer INFO memory.
 #[global_allocator]
@@ -87,6 +90,11 @@ impl Node {
     /// What is wrong with the file, with its name and the offset; the keyspace is empty then and must not be served.
     pub fn load(&self) -> Result<(), String> {
         self.host.load(&self.engine)
+    }
+
+    /// Puts the parameters into effect that concern the process as a whole.
+    pub fn configure_process(&self) {
+        self.host.configure_process(&self.engine);
     }
 
     /// Starts the periodic work on a thread of its own.
@@ -128,7 +136,7 @@ impl Node {
     }
 
     /// A connection leaves the command loop.
-    pub(crate) async fn take_over(&self, stream: TcpStream, session: Session, takeover: Takeover) {
+    pub(crate) async fn take_over(&self, stream: socket::Socket, session: Session, takeover: Takeover) {
         feed::feed(self, stream, session, takeover).await;
     }
 
@@ -137,17 +145,24 @@ impl Node {
         Handle::new(Arc::clone(&self.engine))
     }
 
+    /// What opens the listeners anew when CONFIG SET changes where to listen.
+    pub fn on_rebind(&self, rebind: Box<Rebind>) {
+        self.host.on_rebind(rebind);
+    }
+
     /// Waits until somebody asked for the end of the process; gives how.
     pub async fn ended(&self) -> Exit {
         self.host.ended().await
     }
 
-    /// Ends as SHUTDOWN does.
+    /// Ends as SHUTDOWN does with these words: `save` or `nosave` and `force`; `default` says nothing.
     ///
     /// # Errors
     /// The last snapshot could not be written; the instance goes on.
-    pub fn shutdown(&self) -> Result<(), String> {
-        self.host.shut_down(&self.engine, None, false).map_err(|error| error.to_string())
+    pub fn shutdown(&self, words: &str) -> Result<(), String> {
+        let says = |wanted: &str| words.split_ascii_whitespace().any(|word| word == wanted);
+        let save = if says("save") { Some(true) } else { says("nosave").then_some(false) };
+        self.host.shut_down(&self.engine, save, says("force")).map_err(|error| error.to_string())
     }
 }
 

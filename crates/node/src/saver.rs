@@ -120,6 +120,12 @@ impl Saver {
     /// Starts a snapshot when a save point is reached.
     pub(crate) fn at_save_points(host: &NodeHost, engine: &Arc<Engine>) {
         let saver = &host.saver;
+        if engine.state.flushed.swap(false, Relaxed) && !engine.config.save_points().is_empty() {
+            // What was deleted must not come back with the old snapshot.
+            saver.give_up_background();
+            let _ = Self::start(host.clone(), Arc::clone(engine), false);
+            return;
+        }
         let now_s = now_ms() / 1000;
         let retry = !saver.failed.load(Relaxed) || now_s - saver.last_try_s.load(Relaxed) > RETRY_S;
         if saver.is_running() || !retry {

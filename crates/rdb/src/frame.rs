@@ -6,7 +6,7 @@
 use crate::{Checksum, Error, Reader, Reason, VERSION, Writer, code, crc64};
 
 /// Version and checksum at the end of a sealed payload.
-const SEAL_LEN: usize = 10;
+pub const SEAL_LEN: usize = 10;
 
 /// The properties every file carries, and those of a file that starts a replica.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

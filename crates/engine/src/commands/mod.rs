@@ -26,6 +26,7 @@ pub(crate) mod keysizes;
 pub mod latency;
 pub mod list;
 pub mod memory;
+pub mod module;
 pub mod monitor;
 pub mod pubsub;
 pub mod replication;
@@ -58,6 +59,7 @@ pub const TABLES: &[&[Command]] = &[
     generic::COMMANDS,
     generic::dump::COMMANDS,
     generic::expire::COMMANDS,
+    generic::migrate::COMMANDS,
     generic::object::COMMANDS,
     generic::scan::COMMANDS,
     generic::transfer::COMMANDS,
@@ -73,6 +75,7 @@ pub const TABLES: &[&[Command]] = &[
     list::COMMANDS,
     latency::COMMANDS,
     memory::COMMANDS,
+    module::COMMANDS,
     monitor::COMMANDS,
     pubsub::COMMANDS,
     replication::COMMANDS,

@@ -60,6 +60,14 @@ impl List {
         }
     }
 
+    /// Listpacks and elements that stand alone.
+    pub fn node_count(&self) -> usize {
+        match &self.0 {
+            Content::Small(_) => 1,
+            Content::Large(list) => list.nodes().len(),
+        }
+    }
+
     /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -5,6 +5,7 @@
 
 mod blocking;
 mod clients;
+mod compatibility;
 mod grpc;
 mod memory;
 mod persistence;
