@@ -45,8 +45,14 @@ pub trait Collection: Sized + Debug {
     fn digest(&self) -> Digest;
     /// The RDB type byte [`Self::write`] writes after.
     fn rdb_kind(&self) -> u8;
+    /// Writes the next part of the value without its type byte, until `writer` holds about `room` bytes; `true` when all
+    /// of it is out. `at` says how far the parts before have come, 0 for nowhere, and the value does not change between
+    /// parts. What is short comes in one part.
+    fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool;
     /// Writes the value without its type byte.
-    fn write(&self, writer: &mut Writer<'_>);
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.write_part(writer, &mut 0, usize::MAX);
+    }
     /// Whether [`Self::read`] takes values of this RDB type.
     fn reads(kind: u8) -> bool;
     /// Reads a value of an RDB type that [`Self::reads`] takes.
@@ -110,8 +116,8 @@ impl Collection for SharedVectorSet {
     fn rdb_kind(&self) -> u8 {
         code::MODULE_2
     }
-    fn write(&self, writer: &mut Writer<'_>) {
-        RwLock::read(self).write(writer);
+    fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
+        RwLock::read(self).write_part(writer, at, room)
     }
     fn reads(kind: u8) -> bool {
         kind == code::MODULE_2
@@ -179,6 +185,11 @@ macro_rules! objects {
             /// Writes the value without its type byte.
             pub fn write(&self, writer: &mut Writer<'_>) {
                 match self { $(Self::$variant(value) => Collection::write(value, writer),)+ }
+            }
+
+            /// Writes the next part of the value; see [`Collection::write_part`].
+            pub fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
+                match self { $(Self::$variant(value) => Collection::write_part(value, writer, at, room),)+ }
             }
 
             /// Whether [`Self::read`] knows an RDB type.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use quiver_engine::Engine;
 use quiver_engine::keyspace::Keyspace;
-use quiver_engine::snapshot::Snapshot;
+use quiver_engine::snapshot::{CutOptions, Snapshot};
 use quiver_rdb::frame::{self, Properties, ReplicationPoint};
 use quiver_rdb::{Checksum, Writer, code};
 
@@ -26,6 +26,9 @@ pub struct SaveOptions {
     pub sync_every_bytes: Option<u64>,
     /// How long to wait for another snapshot to end.
     pub wait: Duration,
+    /// Ask writers to wait a moment where keeping old content for the snapshot would take long or much memory. For
+    /// snapshots whose pieces are drawn swiftly.
+    pub hold_writers: bool,
 }
 
 impl SaveOptions {
@@ -39,6 +42,7 @@ impl SaveOptions {
             checksum: true,
             sync_every_bytes: Some(4 << 20),
             wait: Duration::from_secs(10),
+            hold_writers: true,
         }
     }
 }
@@ -77,7 +81,12 @@ impl<E: Deref<Target = Engine> + Clone> SnapshotStream<E> {
         let since = Instant::now();
         loop {
             let note = |keyspace: &Keyspace<'_>| (at_cut.take().expect("runs once"))(keyspace);
-            if let Some((snapshot, point)) = Snapshot::begin(engine.clone(), options.now_ms, options.compress, note) {
+            let cut = CutOptions {
+                now_ms: options.now_ms,
+                compress: options.compress,
+                hold_writers: options.hold_writers,
+            };
+            if let Some((snapshot, point)) = Snapshot::begin(engine.clone(), cut, note) {
                 let head = head(&snapshot, options, point);
                 let sum = options.checksum.then(Checksum::new);
                 return Some(Self { snapshot, stage: Stage::Head(head), sum, bytes: 0 });
@@ -122,14 +131,24 @@ impl<E: Deref<Target = Engine>> SnapshotStream<E> {
         self.snapshot.keys_total()
     }
 
+    /// Keys serialised so far.
+    pub fn keys_done(&self) -> u64 {
+        self.snapshot.keys_done()
+    }
+
+    /// Bytes that writers have copied and that were not drawn yet, and the most there ever were.
+    pub fn copied_bytes(&self) -> (usize, usize) {
+        self.snapshot.copied_bytes()
+    }
+
     /// Bytes drawn so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Share that is done, 0 to 1.
+    /// Share of the keys that is done, 0 to 1.
     pub fn progress(&self) -> f64 {
-        self.snapshot.progress()
+        self.keys_done() as f64 / self.keys_total().max(1) as f64
     }
 }
 

@@ -138,13 +138,14 @@ const FREQUENCY_RANGE: CommandError = CommandError::text("ERR Invalid FREQ value
 
 /// The value inside a payload, which must be all that is inside.
 fn unseal(sealed: &[u8]) -> Result<Value<'static, Object>, CommandError> {
-    let payload = frame::open(sealed).map_err(|_| CommandError::DumpChecksum)?;
+    let (version, payload) = frame::open(sealed).map_err(|_| CommandError::DumpChecksum)?;
     // Files may do without a checksum by writing 0, payloads of strangers may not.
     let (body, sum) = sealed.split_last_chunk::<8>().ok_or(CommandError::DumpChecksum)?;
     if u64::from_le_bytes(*sum) != crc64(body) {
         return Err(CommandError::DumpChecksum);
     }
     let mut reader = Reader::from_slice(payload);
+    reader.set_version(version);
     let kind = reader.byte().map_err(|_| CommandError::BadData)?;
     let value = codec::read_value(&mut reader, kind).map_err(|_| CommandError::BadData)?;
     let whole = reader.is_at_end().is_ok_and(|at_end| at_end);
