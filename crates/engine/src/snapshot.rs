@@ -329,11 +329,7 @@ pub struct Snapshot<E: Deref<Target = Engine>> {
 impl<E: Deref<Target = Engine>> Snapshot<E> {
     /// Cuts. `at_cut` runs while every shard is locked: what it notes (the stream's offset) belongs to the cut exactly.
     /// It sees the keyspace, too. `None`, without calling it, when another cut is running.
-    pub fn begin<T>(
-        engine: E,
-        options: CutOptions,
-        at_cut: impl FnOnce(&Keyspace<'_>) -> T,
-    ) -> Option<(Self, T)> {
+    pub fn begin<T>(engine: E, options: CutOptions, at_cut: impl FnOnce(&Keyspace<'_>) -> T) -> Option<(Self, T)> {
         if !engine.claim_cut() {
             return None;
         }

@@ -135,7 +135,9 @@ impl Saver {
         loop {
             match self.save_claimed(engine) {
                 Ok(()) => info!("Background saving terminated with success"),
-                Err(SaveError::Busy(_)) if self.scheduled.load(Relaxed) && !self.running.swap(true, Relaxed) => continue,
+                Err(SaveError::Busy(_)) if self.scheduled.load(Relaxed) && !self.running.swap(true, Relaxed) => {
+                    continue;
+                }
                 Err(error) => warn!("Background saving error: {error}"),
             }
             break;

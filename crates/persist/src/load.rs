@@ -3,7 +3,7 @@
 //! The records go into a [`DataSet`] of their own, which takes the engine's place only after the checksum was found
 //! right and nothing follows it. Memory grows with the bytes that have arrived, never with what a length claims.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
@@ -154,7 +154,10 @@ pub fn load_file(
     let fail = |source| LoadFileError { path: path.to_path_buf(), source };
     let mut file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A link to nowhere is a file that was there.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {
+            return Ok(None);
+        }
         Err(error) => return Err(fail(LoadFileReason::Open(error))),
     };
     load(engine, &mut file, options, progress).map(Some).map_err(|error| fail(error.into()))
@@ -282,33 +285,34 @@ impl Loader<'_> {
     }
 
     fn key(&mut self) -> Result<(), LoadError> {
-        let Records { reader, name, db, kind, .. } = &mut self.records;
-        let expire_at_ms = self.records.expire_at_ms;
-        if self.options.discard_expired && expire_at_ms.is_some_and(|at| at <= self.options.now_ms) {
-            let skipped = walk::skip_value(reader, *kind);
-            skipped.map_err(|source| self.records.in_value(source))?;
-            self.loaded.expired += 1;
-            return Ok(());
-        }
-        let value = if *kind == code::STRING {
+        let Records { reader, name, db, kind, expire_at_ms, last_use, .. } = &mut self.records;
+        let (db, kind, expire_at_ms) = (*db, *kind, *expire_at_ms);
+        let is_over = self.options.discard_expired && expire_at_ms.is_some_and(|at| at <= self.options.now_ms);
+        let value = if is_over {
+            walk::skip_value(reader, kind).map(|()| None)
+        } else if kind == code::STRING {
             self.text.clear();
-            reader.string_into(&mut self.text).map(|()| string_value(&self.text))
+            reader.string_into(&mut self.text).map(|()| Some(string_value(&self.text)))
         } else {
-            codec::read_value(reader, *kind)
+            codec::read_value(reader, kind).map(Some)
         };
-        match value {
-            Ok(value) => {
-                let access = self.options.clock.and_then(|clock| self.records.last_use.stamp(clock));
-                self.batch.push(*db, name, value, expire_at_ms, access, reader.offset());
+        let error = match value {
+            Ok(None) => {
+                self.loaded.expired += 1;
+                return Ok(());
+            }
+            Ok(Some(value)) => {
+                let access = self.options.clock.and_then(|clock| last_use.stamp(clock));
+                self.batch.push(db, name, value, expire_at_ms, access, reader.offset());
                 self.loaded.keys += 1;
+                return Ok(());
             }
-            Err(quiver_rdb::Error { reason: Reason::Empty(what), .. }) => {
-                self.loaded.empty += 1;
-                let text = format!("key '{}' of database {db} was left out: {what}", quoted(name));
-                self.warn(&text);
-            }
-            Err(source) => return Err(self.records.in_value(source)),
-        }
+            Err(error) => error,
+        };
+        let Reason::Empty(what) = error.reason else { return Err(self.records.in_value(error)) };
+        let text = format!("key '{}' of database {db} was left out: {what}", quoted(&self.records.name));
+        self.loaded.empty += 1;
+        self.warn(&text);
         Ok(())
     }
 

@@ -81,11 +81,8 @@ impl<E: Deref<Target = Engine> + Clone> SnapshotStream<E> {
         let since = Instant::now();
         loop {
             let note = |keyspace: &Keyspace<'_>| (at_cut.take().expect("runs once"))(keyspace);
-            let cut = CutOptions {
-                now_ms: options.now_ms,
-                compress: options.compress,
-                hold_writers: options.hold_writers,
-            };
+            let cut =
+                CutOptions { now_ms: options.now_ms, compress: options.compress, hold_writers: options.hold_writers };
             if let Some((snapshot, point)) = Snapshot::begin(engine.clone(), cut, note) {
                 let head = head(&snapshot, options, point);
                 let sum = options.checksum.then(Checksum::new);

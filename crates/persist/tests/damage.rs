@@ -190,6 +190,16 @@ fn an_error_of_a_file_names_it() {
     assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
 }
 
+#[test]
+#[cfg(unix)]
+fn a_link_to_a_file_that_is_gone_is_no_empty_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dump.rdb");
+    std::os::unix::fs::symlink(folder.path().join("unmounted/dump.rdb"), &path).unwrap();
+    let loaded = quiver_persist::load_file(&Engine::standalone(), &path, &load_options(), &mut |_| ());
+    assert!(loaded.unwrap_err().to_string().contains("dump.rdb"));
+}
+
 /// Only what was there before is in the folder.
 fn names(folder: &Path) -> Vec<String> {
     let files = fs::read_dir(folder).expect("the folder is there");

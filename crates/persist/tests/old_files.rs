@@ -151,11 +151,8 @@ fn ziplists_hold_numbers_of_every_width_and_strings_of_every_length_form() {
         key(writer, code::HASH_ZIPLIST, "hash");
         writer.raw_string(&ziplist(&[b"\x01f", b"\x01v", b"\x01n", b"\xc0\xe8\x03"]));
     });
-    let expected = format!(
-        "a 0 12 -128 -32768 -8388608 -2147483648 -9223372036854775808 {} {}",
-        "m".repeat(66),
-        "l".repeat(70)
-    );
+    let expected =
+        format!("a 0 12 -128 -32768 -8388608 -2147483648 -9223372036854775808 {} {}", "m".repeat(66), "l".repeat(70));
     expect(
         &mut loaded(&bytes),
         &[
@@ -229,7 +226,8 @@ fn intsets_of_every_width_and_listpacks_of_redis_7_come_out() {
 #[test]
 fn fields_with_expiries_come_out_of_every_layout_there_was() {
     let at = NOW_MS + 5000;
-    let with_expiry = |writer: &mut Writer<'_>| writer.raw_string(listpack(&["a", "1", &at.to_string(), "b", "2", "0"]).as_bytes());
+    let with_expiry =
+        |writer: &mut Writer<'_>| writer.raw_string(listpack(&["a", "1", &at.to_string(), "b", "2", "0"]).as_bytes());
     let bytes = file("REDIS0012", |writer| {
         key(writer, code::HASH_METADATA, "table");
         writer.i64(at);
@@ -258,10 +256,7 @@ fn fields_with_expiries_come_out_of_every_layout_there_was() {
     for name in ["table", "listpack", "old:table", "old:listpack"] {
         expect(
             &mut local,
-            &[
-                (&format!("HPEXPIRETIME {name} FIELDS 2 a b"), expected.as_str()),
-                (&format!("HMGET {name} a b"), "1 2"),
-            ],
+            &[(&format!("HPEXPIRETIME {name} FIELDS 2 a b"), expected.as_str()), (&format!("HMGET {name} a b"), "1 2")],
         );
     }
 }
@@ -298,11 +293,9 @@ fn block(writer: &mut Writer<'_>) {
 #[test]
 fn streams_of_redis_5_7_and_7_2_come_out() {
     let bytes = file("REDIS0011", |writer| {
-        for (kind, name) in [
-            (code::STREAM_LISTPACKS, "five"),
-            (code::STREAM_LISTPACKS_2, "seven"),
-            (code::STREAM_LISTPACKS_3, "later"),
-        ] {
+        for (kind, name) in
+            [(code::STREAM_LISTPACKS, "five"), (code::STREAM_LISTPACKS_2, "seven"), (code::STREAM_LISTPACKS_3, "later")]
+        {
             key(writer, kind, name);
             writer.length(1);
             block(writer);
@@ -372,7 +365,10 @@ fn idle_times_and_frequencies_are_kept_where_the_policy_goes_by_them() {
         ("noeviction", "OBJECT IDLETIME key", "0"),
     ] {
         let mut writer = Local::new();
-        expect(&mut writer, &[(&format!("CONFIG SET maxmemory-policy {policy}"), "OK"), ("SET key v", "OK"), ("DUMP none", "Null")]);
+        expect(
+            &mut writer,
+            &[(&format!("CONFIG SET maxmemory-policy {policy}"), "OK"), ("SET key v", "OK"), ("DUMP none", "Null")],
+        );
         let Ok(Value::Bulk(payload)) = writer.call(&["DUMP", "key"]) else { panic!("DUMP answers a payload") };
         let hint = match policy {
             "allkeys-lru" => Some(["IDLETIME", "1234"]),
@@ -401,7 +397,9 @@ fn what_no_release_reads_or_is_too_new_is_refused_by_name() {
     assert!(text.contains("release candidate of Redis 7.0"), "{text}");
     let (text, _) = refused("REDIS0013", |writer| writer.byte(code::KEY_META));
     assert!(text.contains("not supported"), "{text}");
-    for (kind, name) in [(6, "release candidate of Redis 4.0"), (28, "array of Redis 8.8"), (31, "template of Redis 8.10")] {
+    for (kind, name) in
+        [(6, "release candidate of Redis 4.0"), (28, "array of Redis 8.8"), (31, "template of Redis 8.10")]
+    {
         let bytes = file("REDIS0015", |writer| key(writer, kind, "name"));
         let error = Local::new().load(&bytes).expect_err("it cannot be read");
         assert!(matches!(&error, LoadError::Unsupported { key, .. } if key == "name"), "{error}");

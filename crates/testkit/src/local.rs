@@ -71,7 +71,12 @@ impl Local {
     /// # Errors
     /// What is wrong with it; nothing has changed then.
     pub fn load(&self, mut bytes: &[u8]) -> Result<Loaded, LoadError> {
-        let options = LoadOptions { databases: 16, now_ms: NOW_MS, discard_expired: true, clock: Some(Stamps::new(NOW_MS, &self.engine.config)) };
+        let options = LoadOptions {
+            databases: 16,
+            now_ms: NOW_MS,
+            discard_expired: true,
+            clock: Some(Stamps::new(NOW_MS, &self.engine.config)),
+        };
         quiver_persist::load(&self.engine, &mut bytes, &options, &mut |_| ())
     }
 }

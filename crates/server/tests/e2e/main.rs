@@ -11,5 +11,6 @@ mod persistence;
 mod protocol;
 mod pubsub;
 mod replication;
+mod snapshots;
 mod support;
 mod users;

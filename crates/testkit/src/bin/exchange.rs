@@ -94,7 +94,8 @@ fn carry(from: &Path, to: &Path) -> Result<()> {
 
 fn keep(name: &Path, file: &Path, content: &Dump) -> Result<()> {
     std::fs::copy(file, name.with_extension("rdb"))?;
-    let lines: Vec<String> = content.iter().map(|(key, text)| format!("{key}\t{}\n", text.replace('\n', " // "))).collect();
+    let lines: Vec<String> =
+        content.iter().map(|(key, text)| format!("{key}\t{}\n", text.replace('\n', " // "))).collect();
     Ok(std::fs::write(name.with_extension("txt"), lines.concat())?)
 }
 

@@ -48,7 +48,13 @@ fn main() -> Result<ExitCode> {
         if !arguments.input.is_empty() {
             for path in &arguments.input {
                 let accepted = (target.run)(&std::fs::read(path)?);
-                writeln!(out, "{}: {} {}", target.name, path.display(), if accepted { "was let in" } else { "was refused" })?;
+                writeln!(
+                    out,
+                    "{}: {} {}",
+                    target.name,
+                    path.display(),
+                    if accepted { "was let in" } else { "was refused" }
+                )?;
             }
             continue;
         }

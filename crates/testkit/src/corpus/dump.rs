@@ -40,7 +40,9 @@ pub fn differences(ours: &Dump, theirs: &Dump) -> Vec<String> {
     let keys: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
     let shown = |text: Option<&String>| text.map_or("(none)".to_owned(), |text| text.chars().take(SHOWN).collect());
     let differing = keys.into_iter().filter(|key| ours.get(*key) != theirs.get(*key));
-    differing.map(|key| format!("{key}\n  ours:   {}\n  theirs: {}", shown(ours.get(key)), shown(theirs.get(key)))).collect()
+    differing
+        .map(|key| format!("{key}\n  ours:   {}\n  theirs: {}", shown(ours.get(key)), shown(theirs.get(key))))
+        .collect()
 }
 
 type Ask<'a> = &'a mut dyn FnMut(&[&[u8]]) -> Result<Value>;
@@ -83,9 +85,11 @@ fn stream(ask: Ask<'_>, key: &[u8]) -> Result<String> {
         bail!("XINFO STREAM answers an array")
     };
     // How the radix tree looks is each server's own affair, and the entries were read above.
-    let kept = ["length", "last-generated-id", "max-deleted-entry-id", "entries-added", "recorded-first-entry-id", "groups"];
+    let kept =
+        ["length", "last-generated-id", "max-deleted-entry-id", "entries-added", "recorded-first-entry-id", "groups"];
     let facts = facts.chunks(2).filter(|fact| kept.contains(&text(&fact[0]).as_str()));
-    let facts: Vec<String> = facts.map(|fact| format!("{}={}", text(&fact[0]), fact.get(1).map_or(String::new(), text))).collect();
+    let facts: Vec<String> =
+        facts.map(|fact| format!("{}={}", text(&fact[0]), fact.get(1).map_or(String::new(), text))).collect();
     Ok(format!("{entries} {}", facts.join(" ")))
 }
 
@@ -93,7 +97,8 @@ fn vectors(ask: Ask<'_>, key: &[u8]) -> Result<String> {
     let Value::Array(facts) = ask(&[b"VINFO", key])? else { bail!("VINFO answers an array") };
     let kept = ["quant-type", "vector-dim", "size", "projection-input-dim", "attributes-count", "hnsw-m"];
     let facts = facts.chunks(2).filter(|fact| kept.contains(&text(&fact[0]).as_str()));
-    let mut parts: Vec<String> = facts.map(|fact| format!("{}={}", text(&fact[0]), fact.get(1).map_or(String::new(), text))).collect();
+    let mut parts: Vec<String> =
+        facts.map(|fact| format!("{}={}", text(&fact[0]), fact.get(1).map_or(String::new(), text))).collect();
     let mut names = bulks(ask(&[b"VRANDMEMBER", key, VECTORS_MAX.to_string().as_bytes()])?)?;
     names.sort();
     for name in names {
@@ -109,17 +114,21 @@ fn vectors(ask: Ask<'_>, key: &[u8]) -> Result<String> {
 /// The elements in groups of `step`, in order.
 fn sorted(reply: Value, step: usize) -> Result<String> {
     let elements = bulks(reply)?;
-    let mut groups: Vec<String> = elements.chunks(step).map(|group| group.concat().escape_ascii().to_string()).collect();
+    let mut groups: Vec<String> =
+        elements.chunks(step).map(|group| group.concat().escape_ascii().to_string()).collect();
     groups.sort();
     Ok(groups.join(" "))
 }
 
 fn bulks(reply: Value) -> Result<Vec<Vec<u8>>> {
     let Value::Array(elements) = reply else { bail!("an array was expected, not {reply:?}") };
-    elements.into_iter().map(|element| match element {
-        Value::Bulk(bytes) | Value::Simple(bytes) => Ok(bytes),
-        other => bail!("a string was expected, not {other:?}"),
-    }).collect()
+    elements
+        .into_iter()
+        .map(|element| match element {
+            Value::Bulk(bytes) | Value::Simple(bytes) => Ok(bytes),
+            other => bail!("a string was expected, not {other:?}"),
+        })
+        .collect()
 }
 
 /// A reply as text; a long string by its length and a sum, so that dumps stay readable.
@@ -127,7 +136,9 @@ fn text(value: &Value) -> String {
     const LONG: usize = 200;
     match value {
         Value::Bulk(bytes) | Value::Simple(bytes) if bytes.len() > LONG => {
-            let sum = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
+            let sum = bytes
+                .iter()
+                .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
             format!("({} bytes, {sum:016x})", bytes.len())
         }
         Value::Bulk(bytes) | Value::Simple(bytes) => bytes.escape_ascii().to_string(),

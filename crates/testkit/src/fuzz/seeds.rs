@@ -27,12 +27,15 @@ pub(super) fn snapshots() -> Vec<Vec<u8>> {
 
 /// Whole snapshots with their checksums: a large one, and one for every key.
 pub(super) fn files() -> Vec<Vec<u8>> {
-    snapshots().into_iter().map(|mut file| {
-        let end = file.len() - 8;
-        let sum = quiver_rdb::crc64(&file[..end]);
-        file[end..].copy_from_slice(&sum.to_le_bytes());
-        file
-    }).collect()
+    snapshots()
+        .into_iter()
+        .map(|mut file| {
+            let end = file.len() - 8;
+            let sum = quiver_rdb::crc64(&file[..end]);
+            file[end..].copy_from_slice(&sum.to_le_bytes());
+            file
+        })
+        .collect()
 }
 
 fn without_checksum(mut file: Vec<u8>) -> Vec<u8> {
@@ -74,11 +77,14 @@ fn dumped(local: &mut Local) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 /// Pipelines of requests, and inline commands.
 pub(super) fn requests() -> Vec<Vec<u8>> {
-    let mut pipelines: Vec<Vec<u8>> = corpus::commands(Size::Small).chunks(4).map(|commands| {
-        let mut bytes = Vec::new();
-        commands.iter().for_each(|words| write_command(&mut bytes, words));
-        bytes
-    }).collect();
+    let mut pipelines: Vec<Vec<u8>> = corpus::commands(Size::Small)
+        .chunks(4)
+        .map(|commands| {
+            let mut bytes = Vec::new();
+            commands.iter().for_each(|words| write_command(&mut bytes, words));
+            bytes
+        })
+        .collect();
     pipelines.push(b"PING\r\nSET a \"b c\\x00\"\r\n\r\nGET 'it\\'s'\n*0\r\n*1\r\n$4\r\nPING\r\n".to_vec());
     pipelines.push(b"*-1\r\n*1\r\n$0\r\n\r\n*2\r\n$1\r\na\r\n$-1\r\n".to_vec());
     pipelines
@@ -113,8 +119,10 @@ pub(super) fn rules() -> Vec<Vec<u8>> {
 /// Lines of a configuration file: every parameter with its default.
 pub(super) fn parameters() -> Vec<Vec<u8>> {
     let all = Config::default().all();
-    all.chunks(6).map(|chunk| {
-        let lines: Vec<String> = chunk.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        lines.join("\n").into_bytes()
-    }).collect()
+    all.chunks(6)
+        .map(|chunk| {
+            let lines: Vec<String> = chunk.iter().map(|(name, value)| format!("{name} {value}")).collect();
+            lines.join("\n").into_bytes()
+        })
+        .collect()
 }

@@ -33,7 +33,12 @@ pub const TARGETS: &[Target] = &[
         run: damaged,
     },
     Target { name: "glob", promise: "it matches what a plain matcher matches", seeds: seeds::patterns, run: globs },
-    Target { name: "inline", promise: "a quoted line reads as the words it was made of", seeds: seeds::lines, run: inline },
+    Target {
+        name: "inline",
+        promise: "a quoted line reads as the words it was made of",
+        seeds: seeds::lines,
+        run: inline,
+    },
     Target {
         name: "rdb",
         promise: "what loads is sound, can be worked with, and saves and loads as the same",
@@ -217,12 +222,69 @@ fn dumps_as_the_same(local: &mut Local) {
 /// Runs commands that touch all parts of a value, whatever they answer.
 fn work_with(local: &mut Local, key: &[u8]) {
     const COMMANDS: &[(&str, &[&str])] = &[
-        ("string", &["GET", "STRLEN", "APPEND x", "SETRANGE 3 y", "INCR", "BITCOUNT", "PFCOUNT", "PFADD z", "GETRANGE 0 -1"]),
-        ("list", &["LRANGE 0 -1", "LPUSH x", "RPUSH 7", "LINDEX -1", "LINSERT BEFORE x y", "LREM 1 x", "LSET 0 z", "LPOP", "RPOP", "LTRIM 1 -1"]),
+        (
+            "string",
+            &["GET", "STRLEN", "APPEND x", "SETRANGE 3 y", "INCR", "BITCOUNT", "PFCOUNT", "PFADD z", "GETRANGE 0 -1"],
+        ),
+        (
+            "list",
+            &[
+                "LRANGE 0 -1",
+                "LPUSH x",
+                "RPUSH 7",
+                "LINDEX -1",
+                "LINSERT BEFORE x y",
+                "LREM 1 x",
+                "LSET 0 z",
+                "LPOP",
+                "RPOP",
+                "LTRIM 1 -1",
+            ],
+        ),
         ("set", &["SMEMBERS", "SADD x 12345678901", "SISMEMBER x", "SRANDMEMBER 3", "SREM x", "SPOP", "SSCAN 0"]),
-        ("zset", &["ZRANGE 0 -1 WITHSCORES", "ZADD 1.5 x", "ZINCRBY 2 x", "ZRANK x", "ZRANGEBYSCORE -inf +inf", "ZRANGEBYLEX - +", "ZPOPMIN", "ZREMRANGEBYRANK 0 0", "ZSCAN 0"]),
-        ("hash", &["HGETALL", "HSET x y", "HINCRBY n 5", "HPEXPIRE 100000 FIELDS 1 x", "HPTTL FIELDS 1 x", "HRANDFIELD 2", "HDEL n", "HSCAN 0"]),
-        ("stream", &["XRANGE - +", "XREVRANGE + -", "XINFO_STREAM FULL", "XADD * f v", "XLEN", "XPENDING g", "XREADGROUP g", "XAUTOCLAIM g c 0 0", "XTRIM MAXLEN 2", "XDEL 1-1", "XINFO_GROUPS"]),
+        (
+            "zset",
+            &[
+                "ZRANGE 0 -1 WITHSCORES",
+                "ZADD 1.5 x",
+                "ZINCRBY 2 x",
+                "ZRANK x",
+                "ZRANGEBYSCORE -inf +inf",
+                "ZRANGEBYLEX - +",
+                "ZPOPMIN",
+                "ZREMRANGEBYRANK 0 0",
+                "ZSCAN 0",
+            ],
+        ),
+        (
+            "hash",
+            &[
+                "HGETALL",
+                "HSET x y",
+                "HINCRBY n 5",
+                "HPEXPIRE 100000 FIELDS 1 x",
+                "HPTTL FIELDS 1 x",
+                "HRANDFIELD 2",
+                "HDEL n",
+                "HSCAN 0",
+            ],
+        ),
+        (
+            "stream",
+            &[
+                "XRANGE - +",
+                "XREVRANGE + -",
+                "XINFO_STREAM FULL",
+                "XADD * f v",
+                "XLEN",
+                "XPENDING g",
+                "XREADGROUP g",
+                "XAUTOCLAIM g c 0 0",
+                "XTRIM MAXLEN 2",
+                "XDEL 1-1",
+                "XINFO_GROUPS",
+            ],
+        ),
         ("vectorset", &["VCARD", "VDIM", "VINFO", "VRANDMEMBER 5", "VSIM_FIRST", "VREM_FIRST"]),
         ("array", &["ARLEN", "ARCOUNT", "ARSCAN 0 100", "ARINSERT x"]),
     ];
