@@ -324,6 +324,7 @@ pub struct Snapshot<E: Deref<Target = Engine>> {
     /// Copies on their way out.
     copied: VecDeque<Vec<u8>>,
     sizes: Vec<DbSize>,
+    field_expiries: bool,
 }
 
 impl<E: Deref<Target = Engine>> Snapshot<E> {
@@ -334,17 +335,24 @@ impl<E: Deref<Target = Engine>> Snapshot<E> {
             return None;
         }
         let cut = Arc::new(Cut::new(&engine, options));
-        let (sizes, noted) = {
+        let (sizes, field_expiries, noted) = {
             let mut effects = Effects::default();
             let mut keyspace = engine.lock(ALL_SHARDS, &mut effects, options.now_ms);
             keyspace.begin_cut(&cut);
-            let sizes = (0..keyspace.dbs_in_use()).filter_map(|db| {
+            let dbs = 0..keyspace.dbs_in_use();
+            let field_expiries = dbs.clone().any(|db| keyspace.locked_dbs(db).any(|db| db.field_expiries.len() > 0));
+            let sizes = dbs.filter_map(|db| {
                 let (keys, volatile) = keyspace.db_len(db);
                 (keys > 0).then_some(DbSize { db, keys, volatile })
             });
-            (sizes.collect(), at_cut(&keyspace))
+            (sizes.collect(), field_expiries, at_cut(&keyspace))
         };
-        Some((Self { engine, cut, shard: 0, open: None, copied: VecDeque::new(), sizes }, noted))
+        Some((Self { engine, cut, shard: 0, open: None, copied: VecDeque::new(), sizes, field_expiries }, noted))
+    }
+
+    /// Whether fields of hashes expired at the cut, which servers before Redis 7.4 cannot read.
+    pub fn has_field_expiries(&self) -> bool {
+        self.field_expiries
     }
 
     /// The databases that had keys at the cut.

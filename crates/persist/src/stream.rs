@@ -7,7 +7,7 @@ use quiver_engine::Engine;
 use quiver_engine::keyspace::Keyspace;
 use quiver_engine::snapshot::{CutOptions, Snapshot};
 use quiver_rdb::frame::{self, Properties, ReplicationPoint};
-use quiver_rdb::{Checksum, Writer, code};
+use quiver_rdb::{Checksum, Version, Writer, code};
 
 /// How a snapshot is written.
 #[derive(Clone, Debug)]
@@ -162,9 +162,11 @@ fn head<E: Deref<Target = Engine>>(
         replication,
         is_aof_base: false,
     };
+    // The lowest version that has all there is, so that more servers read the file: Redis 7.2, Valkey 7.2 to 8.1.
+    let version = if snapshot.has_field_expiries() { Version::WRITTEN } else { Version::WITHOUT_FIELD_EXPIRIES };
     let mut bytes = Vec::new();
     let mut writer = Writer::new(&mut bytes);
-    properties.write(&mut writer);
+    properties.write(&mut writer, version);
     for size in snapshot.sizes() {
         writer.select_db(size.db as u64, size.keys as u64, size.volatile as u64);
     }

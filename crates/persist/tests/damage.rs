@@ -26,7 +26,7 @@ fn small_engine() -> Engine {
 fn file_of(records: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = Writer::new(&mut bytes);
-    Properties::default().write(&mut writer);
+    Properties::default().write(&mut writer, quiver_rdb::Version::WRITTEN);
     records(&mut writer);
     finish(Checksum::new(), &mut bytes);
     bytes

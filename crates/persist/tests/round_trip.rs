@@ -160,3 +160,14 @@ fn a_snapshot_waits_for_another_to_end() {
     ends.join().unwrap();
     assert_eq!(loaded(&common::rest_of(&mut second)).1.keys, 1);
 }
+
+#[test]
+fn a_file_has_the_lowest_version_that_can_say_what_it_holds() {
+    let version = |lines: &[&str]| {
+        let mut local = quiver_testkit::local::Local::new();
+        lines.iter().for_each(|line| drop(local.call(&line.split(' ').collect::<Vec<_>>()).unwrap()));
+        String::from_utf8_lossy(&local.save()[..9]).into_owned()
+    };
+    assert_eq!(version(&["HSET h f v"]), "REDIS0011");
+    assert_eq!(version(&["HSET h f v", "HEXPIRE h 100 FIELDS 1 f"]), "REDIS0012");
+}

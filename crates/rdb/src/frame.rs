@@ -36,8 +36,8 @@ pub struct ReplicationPoint {
 
 impl Properties {
     /// Appends the header and the properties, in the order of Redis.
-    pub fn write(&self, writer: &mut Writer<'_>) {
-        writer.raw(format!("REDIS{VERSION:04}").as_bytes());
+    pub fn write(&self, writer: &mut Writer<'_>, version: Version) {
+        writer.raw(format!("REDIS{:04}", version.number()).as_bytes());
         property(writer, "redis-ver", self.server_version.as_bytes());
         property(writer, "redis-bits", b"64");
         property(writer, "ctime", self.created_unix_s.to_string().as_bytes());
@@ -136,7 +136,7 @@ mod tests {
         let no_db = Some(ReplicationPoint { stream_db: None, ..point });
         for properties in [full.clone(), Properties { replication: no_db, ..full.clone() }, Properties::default()] {
             let mut bytes = Vec::new();
-            properties.write(&mut Writer::new(&mut bytes));
+            properties.write(&mut Writer::new(&mut bytes), Version::WRITTEN);
             finish(Checksum::new(), &mut bytes);
             let mut reader = Reader::from_slice(&bytes);
             assert_eq!(reader.header().unwrap(), Version::WRITTEN);

@@ -14,8 +14,11 @@ const VALKEY: std::ops::RangeInclusive<u16> = 80..=80;
 pub struct Version(u16);
 
 impl Version {
-    /// The version that is written: Redis 7.4 to 8.2.
+    /// The version of what is written: Redis 7.4 to 8.2.
     pub const WRITTEN: Self = Self(12);
+
+    /// The one before it, which has all but fields that expire: Redis 7.2, Valkey up to 8.1.
+    pub const WITHOUT_FIELD_EXPIRIES: Self = Self(11);
 
     /// The version of a number, if it is one that is read.
     pub fn new(number: u16) -> Option<Self> {
