@@ -90,7 +90,8 @@ fn stream(ask: Ask<'_>, key: &[u8]) -> Result<String> {
     let facts = facts.chunks(2).filter(|fact| kept.contains(&text(&fact[0]).as_str()));
     let facts: Vec<String> =
         facts.map(|fact| format!("{}={}", text(&fact[0]), fact.get(1).map_or(String::new(), text))).collect();
-    Ok(format!("{entries} {}", facts.join(" ")))
+    // What later releases say of a group besides.
+    Ok(format!("{entries} {}", facts.join(" ").replace("nacked-count, 0, ", "")))
 }
 
 fn vectors(ask: Ask<'_>, key: &[u8]) -> Result<String> {
