@@ -65,6 +65,11 @@ fn acl(input: &[u8]) -> bool {
         rules.iter().try_for_each(|rule| user.apply(rule, false)).ok().map(|()| user)
     };
     let lines: Vec<&[u8]> = input.split(|byte| *byte == b'\n').collect();
+    // The syntax has no way to say that a pattern in parentheses ends with one.
+    let closes_early = |line: &[u8]| line.split_last().is_some_and(|(_, inner)| inner.contains(&b')'));
+    if lines.iter().any(|line| line.first() == Some(&b'(') && closes_early(line)) {
+        return false;
+    }
     let Some(user) = read(&lines) else { return false };
     let printed = user.describe();
     let words: Vec<&[u8]> = printed.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).collect();
