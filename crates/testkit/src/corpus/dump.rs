@@ -54,7 +54,7 @@ fn describe(ask: Ask<'_>, key: &[u8]) -> Result<String> {
         "string" => text(&ask(&[b"GET", key])?),
         "list" => text(&ask(&[b"LRANGE", key, b"0", b"-1"])?),
         "set" => sorted(ask(&[b"SMEMBERS", key])?, 1)?,
-        "zset" => text(&ask(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"])?),
+        "zset" => scored(ask(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"])?)?,
         "hash" => hash(ask, key)?,
         "stream" => stream(ask, key)?,
         "vectorset" => vectors(ask, key)?,
@@ -90,8 +90,38 @@ fn stream(ask: Ask<'_>, key: &[u8]) -> Result<String> {
     let facts = facts.chunks(2).filter(|fact| kept.contains(&text(&fact[0]).as_str()));
     let facts: Vec<String> =
         facts.map(|fact| format!("{}={}", text(&fact[0]), fact.get(1).map_or(String::new(), text))).collect();
-    // What later releases say of a group besides.
-    Ok(format!("{entries} {}", facts.join(" ").replace("nacked-count, 0, ", "")))
+    Ok(format!("{entries} {}", without_novelties(&facts.join(" "))))
+}
+
+/// What later releases say of a group besides is left out where it says nothing new.
+fn without_novelties(text: &str) -> String {
+    let words: Vec<&str> = text.split(", ").collect();
+    let mut kept: Vec<&str> = Vec::new();
+    let mut at = 0;
+    while at < words.len() {
+        let says_nothing = match words[at] {
+            "nacked-count" => words.get(at + 1) == Some(&"0"),
+            "active-time" => at > 0 && words.get(at + 1) == Some(&words[at - 1]),
+            _ => false,
+        };
+        if says_nothing {
+            at += 2;
+        } else {
+            kept.push(words[at]);
+            at += 1;
+        }
+    }
+    kept.join(", ")
+}
+
+/// Members and scores; these as numbers, which not all releases print in the shortest form.
+fn scored(reply: Value) -> Result<String> {
+    let parts = bulks(reply)?;
+    let pairs = parts.chunks(2).map(|pair| {
+        let score = pair.get(1).and_then(|score| std::str::from_utf8(score).ok()?.parse::<f64>().ok());
+        format!("{}={}", pair[0].escape_ascii(), score.map_or("?".to_owned(), |score| score.to_string()))
+    });
+    Ok(pairs.collect::<Vec<_>>().join(" "))
 }
 
 fn vectors(ask: Ask<'_>, key: &[u8]) -> Result<String> {
