@@ -35,15 +35,15 @@ fn holds_what_its_writer_said(name: &str, keys: usize) {
 
 #[test]
 fn a_file_of_redis_8_holds_what_redis_said() {
-    holds_what_its_writer_said("redis-8.0.2", 55);
+    holds_what_its_writer_said("redis-8.0", 55);
 }
 
 #[test]
 fn a_file_of_redis_7_holds_what_redis_said() {
-    holds_what_its_writer_said("redis-7.0.15", 51);
+    holds_what_its_writer_said("redis-7.0", 51);
 }
 
 #[test]
 fn a_file_of_valkey_8_holds_what_valkey_said() {
-    holds_what_its_writer_said("valkey-8.1.1", 51);
+    holds_what_its_writer_said("valkey-8.1", 51);
 }

@@ -93,10 +93,11 @@ fn carry(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn keep(name: &Path, file: &Path, content: &Dump) -> Result<()> {
-    std::fs::copy(file, name.with_extension("rdb"))?;
+    let with = |extension| PathBuf::from(format!("{}.{extension}", name.display()));
+    std::fs::copy(file, with("rdb"))?;
     let lines: Vec<String> =
         content.iter().map(|(key, text)| format!("{key}\t{}\n", text.replace('\n', " // "))).collect();
-    Ok(std::fs::write(name.with_extension("txt"), lines.concat())?)
+    Ok(std::fs::write(with("txt"), lines.concat())?)
 }
 
 fn report(out: &mut impl Write, what: &str, ours: &Dump, theirs: &Dump) -> Result<usize> {
