@@ -187,7 +187,7 @@ impl Corpus {
     fn other_databases(&mut self) {
         self.line("SELECT 3");
         self.line("SET in:3 three");
-        self.line(&format!("SADD in:3:set x y z"));
+        self.line("SADD in:3:set x y z");
         self.line(&format!("PEXPIREAT in:3:set {FAR_MS}"));
         self.line("SELECT 15");
         self.line("HSET in:15 f v");
