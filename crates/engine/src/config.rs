@@ -307,6 +307,8 @@ accessors! {
     rdbcompression: "rdbcompression" as bool;
     /// Write a checksum.
     rdbchecksum: "rdbchecksum" as bool;
+    /// Bring a snapshot to the disk piece by piece while it is written.
+    rdb_save_incremental_fsync: "rdb-save-incremental-fsync" as bool;
     /// Most fields of a compact hash.
     hash_max_listpack_entries: "hash-max-listpack-entries" as usize;
     /// Longest field or value of a compact hash.

@@ -6,6 +6,7 @@
 //! turn: it yields no effects, and whoever adopts must restart whatever follows the stream.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use quiver_structures::Value;
@@ -17,7 +18,7 @@ use crate::error::CommandError;
 use crate::eviction::Stamps;
 use crate::field_expiry;
 use crate::functions::{LibrarySet, Metadata};
-use crate::keyspace::{ALL_SHARDS, KeyHasher, Keyspace, SHARDS, Shard};
+use crate::keyspace::{ALL_SHARDS, Key, KeyHasher, Keyspace, SHARDS, Shard};
 use crate::mailbox::Sender;
 use crate::object::Object;
 use crate::tracking::Stale;
@@ -47,13 +48,50 @@ impl DataSet {
     /// brings no empty objects.
     #[must_use]
     pub fn insert(&mut self, db: usize, name: &[u8], value: Value<'_, Object>, expire_at_ms: Option<i64>) -> bool {
-        let key = KeyHasher.key(name);
+        self.insert_at(db, KeyHasher.key(name), value, expire_at_ms, None)
+    }
+
+    /// Adds what was collected, which is then empty again. Much faster than one by one: places are fetched ahead.
+    ///
+    /// # Errors
+    /// The first key that is there already; those before it have been added.
+    pub fn insert_all(&mut self, batch: &mut Batch) -> Result<(), Duplicate> {
+        let Batch { bytes, entries } = batch;
+        let mut keys = Vec::with_capacity(entries.len());
+        for entry in entries.iter() {
+            let key = KeyHasher.key(&bytes[entry.name.clone()]);
+            self.shards[key.shard].db_mut(entry.db).table.prefetch_bucket(key.hash);
+            keys.push(key);
+        }
+        for (entry, key) in entries.drain(..).zip(keys) {
+            let value = match entry.value {
+                Carried::Int(number) => Value::Int(number),
+                Carried::Bytes(range) => Value::Bytes(&bytes[range]),
+                Carried::Owned(bytes) => Value::Owned(bytes),
+                Carried::Object(object) => Value::Object(object),
+            };
+            if !self.insert_at(entry.db, key, value, entry.expire_at_ms, entry.access) {
+                return Err(Duplicate { db: entry.db, name: key.name.to_vec(), offset: entry.offset });
+            }
+        }
+        bytes.clear();
+        Ok(())
+    }
+
+    fn insert_at(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        value: Value<'_, Object>,
+        expire_at_ms: Option<i64>,
+        access: Option<u32>,
+    ) -> bool {
         let (db, fields_at) = (self.shards[key.shard].db_mut(db), field_expiry::earliest_in(&value));
-        match db.table.entry(key.hash, name) {
+        match db.table.entry(key.hash, key.name) {
             Lookup::Found(_) => false,
             Lookup::Vacant(place) => {
-                db.field_expiries.insert(fields_at, name);
-                place.insert(value, expire_at_ms, self.clock);
+                db.field_expiries.insert(fields_at, key.name);
+                place.insert(value, expire_at_ms, access.unwrap_or(self.clock));
                 self.keys += 1;
                 true
             }
@@ -68,6 +106,90 @@ impl DataSet {
     /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.keys == 0
+    }
+}
+
+/// Keys collected to be added to a data set, possibly by another thread than the one that reads them. Short strings
+/// stand one behind the other in one buffer.
+#[derive(Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    db: usize,
+    name: Range<usize>,
+    value: Carried,
+    expire_at_ms: Option<i64>,
+    access: Option<u32>,
+    offset: u64,
+}
+
+enum Carried {
+    Int(i64),
+    Bytes(Range<usize>),
+    Owned(Vec<u8>),
+    Object(Box<Object>),
+}
+
+/// A key that a data set has already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Duplicate {
+    /// Its database.
+    pub db: usize,
+    /// Its name.
+    pub name: Vec<u8>,
+    /// What was said of its place.
+    pub offset: u64,
+}
+
+impl Batch {
+    /// Keys that are worth a hand-over.
+    const KEYS: usize = 256;
+    /// Bytes that are.
+    const BYTES: usize = 64 * 1024;
+
+    /// Adds a key; see [`DataSet::insert`]. `access` is its stamp if it does not count as touched now, `offset` its place
+    /// in whatever it comes from.
+    pub fn push(
+        &mut self,
+        db: usize,
+        name: &[u8],
+        value: Value<'_, Object>,
+        expire_at_ms: Option<i64>,
+        access: Option<u32>,
+        offset: u64,
+    ) {
+        let mut put = |text: &[u8]| {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(text);
+            start..self.bytes.len()
+        };
+        let name = put(name);
+        let value = match value {
+            Value::Int(number) => Carried::Int(number),
+            Value::Bytes(text) => Carried::Bytes(put(text)),
+            Value::Owned(text) => Carried::Owned(text),
+            Value::Object(object) => Carried::Object(object),
+        };
+        self.entries.push(Entry { db, name, value, expire_at_ms, access, offset });
+    }
+
+    /// Whether it is time to add what was collected.
+    pub fn is_full(&self) -> bool {
+        self.entries.len() >= Self::KEYS || self.bytes.len() >= Self::BYTES
+    }
+
+    /// Whether nothing was collected.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("keys", &self.entries.len()).finish_non_exhaustive()
     }
 }
 

@@ -376,7 +376,11 @@ impl Engine {
             if state.ending.load(Relaxed) {
                 return Err(CommandError::text("ERR The server is shutting down"));
             }
-            if state.save_failed.load(Relaxed) && self.config.stop_writes_on_bgsave_error() {
+            // Where no snapshots are wanted, one that failed is nobody's loss.
+            if state.save_failed.load(Relaxed)
+                && self.config.stop_writes_on_bgsave_error()
+                && !self.config.save_points().is_empty()
+            {
                 return Err(CommandError::MisConf);
             }
         }
@@ -515,6 +519,8 @@ impl<'a> Turn<'a, 'a> {
             session.pause = Some(Pause::Locked);
         } else if session.yields && long::is_long_by_keys(ks, entry, argv) {
             session.pause = Some(Pause::Long);
+        } else if session.yields && engine.cut_running() && long::waits_for_snapshot(ks, entry, argv) {
+            session.pause = Some(Pause::Locked);
         }
         session.pause.is_some()
     }

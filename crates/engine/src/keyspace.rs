@@ -455,6 +455,15 @@ impl<'a> Keyspace<'a> {
         self.shards.get(shard).dbs.iter().map(|db| &db.table).enumerate()
     }
 
+    /// Whether a change of a key is better tried again in a moment, when the running snapshot has what it needs of it.
+    pub(crate) fn snapshot_defers(&self, key: &Key<'_>) -> bool {
+        if self.locked() & key.shard_set() == 0 {
+            return false;
+        }
+        let Some(db) = self.shards.get(key.shard).dbs.get(self.db) else { return false };
+        db.cut.as_ref().is_some_and(|cut| cut.defers(&db.table, key.shard, key.hash, self.now_ms))
+    }
+
     /// The entry of a live key, for reading: counts a hit or miss and marks the access.
     #[inline]
     pub fn get(&mut self, key: Key<'_>) -> Option<KeyEntry<'_>> {

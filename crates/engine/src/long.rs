@@ -189,6 +189,12 @@ pub(crate) fn is_long_by_keys(ks: &Keyspace<'_>, entry: &Entry, argv: Argv<'_>) 
     }
 }
 
+/// Whether a command is about to change what the running snapshot has not seen yet and is not to be copied in passing.
+pub(crate) fn waits_for_snapshot(ks: &Keyspace<'_>, entry: &Entry, argv: Argv<'_>) -> bool {
+    entry.command.flags.has(Flags::WRITE)
+        && entry.key_positions(argv).filter_map(|at| argv.get(at)).any(|name| ks.snapshot_defers(&KeyHasher.key(name)))
+}
+
 fn elements(ks: &Keyspace<'_>, entry: &Entry, argv: Argv<'_>, cost: Cost) -> usize {
     let sizes = || entry.key_positions(argv).filter_map(|at| argv.get(at)).map(|name| size(ks, name));
     match cost {

@@ -49,8 +49,14 @@ pub trait Collection: Sized + Debug {
 
     /// The RDB type byte [`Self::write`] writes after.
     fn rdb_kind(&self) -> u8;
+    /// Writes the next part of the value without its type byte, until `writer` holds about `room` bytes; `true` when all
+    /// of it is out. `at` says how far the parts before have come, 0 for nowhere, and the value does not change between
+    /// parts. What is short comes in one part.
+    fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool;
     /// Writes the value without its type byte.
-    fn write(&self, writer: &mut Writer<'_>);
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.write_part(writer, &mut 0, usize::MAX);
+    }
     /// Whether [`Self::read`] takes values of this RDB type.
     fn reads(kind: u8) -> bool;
     /// Reads a value of an RDB type that [`Self::reads`] takes.
@@ -115,12 +121,12 @@ impl Collection for SharedVectorSet {
     fn rdb_kind(&self) -> u8 {
         if RwLock::read(self).earliest().is_some() { code::QUIVER_VECTOR_SET } else { code::MODULE_2 }
     }
-    fn write(&self, writer: &mut Writer<'_>) {
+    fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
         let set = RwLock::read(self);
-        if set.earliest().is_some() {
+        if *at == 0 && set.earliest().is_some() {
             set.write_expiries(writer);
         }
-        set.write(writer);
+        set.write_part(writer, at, room)
     }
     fn reads(kind: u8) -> bool {
         [code::MODULE_2, code::QUIVER_VECTOR_SET].contains(&kind)
@@ -193,6 +199,11 @@ macro_rules! objects {
                 match self { $(Self::$variant(value) => Collection::write(value, writer),)+ }
             }
 
+            /// Writes the next part of the value; see [`Collection::write_part`].
+            pub fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
+                match self { $(Self::$variant(value) => Collection::write_part(value, writer, at, room),)+ }
+            }
+
             /// Whether [`Self::read`] knows an RDB type.
             pub fn reads(kind: u8) -> bool {
                 $(<$type as Collection>::reads(kind))||+
@@ -204,7 +215,7 @@ macro_rules! objects {
             /// The type is not known, or the bytes are no such value.
             pub fn read(reader: &mut Reader<'_>, kind: u8) -> codec::Result<Self> {
                 let module = if kind == code::MODULE_2 { Some(reader.peek_length()?) } else { None };
-                $(if <$type as Collection>::reads(kind) && <$type as Collection>::MODULE_ID == module {
+                $(if <$type as Collection>::reads(kind) && (module.is_none() || <$type as Collection>::MODULE_ID == module) {
                     return Ok(Self::$variant(<$type as Collection>::read(reader, kind)?));
                 })+
                 Err(reader.invalid("value of a type that is not supported"))

@@ -110,6 +110,8 @@ async fn full_sync(
     let (engine, stream) = (Arc::clone(node.engine()), Arc::clone(source));
     let mut options = crate::save_options(&engine);
     options.wait = SNAPSHOT_WAIT;
+    // A slow replica must not slow the writers down.
+    options.hold_writers = false;
     tokio::task::spawn_blocking(move || {
         let mut cut = None;
         let snapshot = SnapshotStream::begin(&*engine, &options, |_| {

@@ -6,6 +6,7 @@
 //! - `cron.rs`: everything periodic: active expiry, memory figures, save points, idle clients.
 //! - `helpers.rs`: threads for commands that take long; `freer.rs`: one that frees what is large.
 //! - `memory.rs`: the allocator's figures.
+//! - `progress.rs`: how far loading and saving are.
 //! - `saver.rs`: snapshots, in the foreground and the background.
 //! - `stream.rs`, `feed.rs`, `link.rs`: the ordered stream, the replicas that read it, the primary this one follows.
 //! - `handle.rs`: commands from inside the process (gRPC).
@@ -30,6 +31,7 @@ mod link;
 mod memory;
 mod oom_score;
 mod outbox;
+mod progress;
 mod saver;
 mod socket;
 mod stream;
@@ -166,12 +168,28 @@ impl Node {
     }
 }
 
+/// More databases than any server is configured for: a file is checked for itself.
+const DATABASES_MAX: usize = 1 << 20;
+
+/// What a snapshot file holds and what is wrong with it.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn check_snapshot(path: &std::path::Path, now_ms: i64) -> Result<quiver_persist::Report, String> {
+    let checked = quiver_persist::check_file(path, DATABASES_MAX, now_ms, &mut |_| ());
+    checked.map_err(|error| error.to_string())
+}
+
+/// Bytes of a snapshot after which they are brought to the disk (Redis: REDIS_AUTOSYNC_BYTES).
+const SYNC_EVERY_BYTES: u64 = 4 << 20;
+
 /// How snapshots are written, by the configuration.
 pub(crate) fn save_options(engine: &Engine) -> SaveOptions {
     SaveOptions {
         used_memory_bytes: engine.host().allocated_bytes(),
         compress: engine.config.rdbcompression(),
         checksum: engine.config.rdbchecksum(),
+        sync_every_bytes: engine.config.rdb_save_incremental_fsync().then_some(SYNC_EVERY_BYTES),
         ..SaveOptions::new(REDIS_VERSION, now_ms())
     }
 }

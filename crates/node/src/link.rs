@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use quiver_engine::eviction::Stamps;
 use quiver_engine::session::{ClientInfo, Role};
 use quiver_engine::{Engine, Session, Worker};
 use quiver_persist::{LoadOptions, read_data_set};
@@ -203,8 +204,12 @@ impl Follower {
 
     /// Loads a received snapshot beside the running data and exchanges the two.
     fn load(&mut self, spool: Spool) -> io::Result<()> {
-        let options =
-            LoadOptions { databases: self.engine.config.databases(), now_ms: now_ms(), discard_expired: false };
+        let options = LoadOptions {
+            databases: self.engine.config.databases(),
+            now_ms: now_ms(),
+            discard_expired: false,
+            clock: Some(Stamps::new(now_ms(), &self.engine.config)),
+        };
         let mut source = BufReader::new(File::open(&spool.path)?);
         let (mut data_set, loaded) =
             read_data_set(&mut source, &options, &mut |_| {}).map_err(|error| io::Error::other(error.to_string()))?;

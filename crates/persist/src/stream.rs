@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use quiver_engine::Engine;
 use quiver_engine::functions::LibrarySet;
 use quiver_engine::keyspace::Keyspace;
-use quiver_engine::snapshot::Snapshot;
+use quiver_engine::snapshot::{CutOptions, Snapshot};
 use quiver_rdb::frame::{self, Properties, ReplicationPoint};
-use quiver_rdb::{Checksum, Writer, code};
+use quiver_rdb::{Checksum, Version, Writer, code};
 
 /// How a snapshot is written.
 #[derive(Clone, Debug)]
@@ -27,6 +27,9 @@ pub struct SaveOptions {
     pub sync_every_bytes: Option<u64>,
     /// How long to wait for another snapshot to end.
     pub wait: Duration,
+    /// Ask writers to wait a moment where keeping old content for the snapshot would take long or much memory. For
+    /// snapshots whose pieces are drawn swiftly.
+    pub hold_writers: bool,
 }
 
 impl SaveOptions {
@@ -40,6 +43,7 @@ impl SaveOptions {
             checksum: true,
             sync_every_bytes: Some(4 << 20),
             wait: Duration::from_secs(10),
+            hold_writers: true,
         }
     }
 }
@@ -81,8 +85,9 @@ impl<E: Deref<Target = Engine> + Clone> SnapshotStream<E> {
                 // Libraries are exchanged under the locks that are held here, so these belong to the cut.
                 ((at_cut.take().expect("runs once"))(keyspace), engine.functions.set())
             };
-            if let Some((snapshot, noted)) = Snapshot::begin(engine.clone(), options.now_ms, options.compress, note) {
-                let (point, libraries) = noted;
+            let cut =
+                CutOptions { now_ms: options.now_ms, compress: options.compress, hold_writers: options.hold_writers };
+            if let Some((snapshot, (point, libraries))) = Snapshot::begin(engine.clone(), cut, note) {
                 let head = head(&snapshot, options, point, &libraries);
                 let sum = options.checksum.then(Checksum::new);
                 return Some(Self { snapshot, stage: Stage::Head(head), sum, bytes: 0 });
@@ -127,14 +132,24 @@ impl<E: Deref<Target = Engine>> SnapshotStream<E> {
         self.snapshot.keys_total()
     }
 
+    /// Keys serialised so far.
+    pub fn keys_done(&self) -> u64 {
+        self.snapshot.keys_done()
+    }
+
+    /// Bytes that writers have copied and that were not drawn yet, and the most there ever were.
+    pub fn copied_bytes(&self) -> (usize, usize) {
+        self.snapshot.copied_bytes()
+    }
+
     /// Bytes drawn so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Share that is done, 0 to 1.
+    /// Share of the keys that is done, 0 to 1.
     pub fn progress(&self) -> f64 {
-        self.snapshot.progress()
+        self.keys_done() as f64 / self.keys_total().max(1) as f64
     }
 }
 
@@ -153,9 +168,11 @@ fn head<E: Deref<Target = Engine>>(
         replication,
         is_aof_base: false,
     };
+    // The lowest version that has all there is, so that more servers read the file: Redis 7.2, Valkey 7.2 to 8.1.
+    let version = if snapshot.has_field_expiries() { Version::WRITTEN } else { Version::WITHOUT_FIELD_EXPIRIES };
     let mut bytes = Vec::new();
     let mut writer = Writer::new(&mut bytes);
-    properties.write(&mut writer);
+    properties.write(&mut writer, version);
     writer.set_compress(options.compress);
     libraries.write(&mut writer);
     for size in snapshot.sizes() {

@@ -11,6 +11,7 @@ Usage: quiver-server [/path/to/redis.conf] [--parameter value ...]
 
   quiver-server                              port 6379, data in the working folder
   quiver-server --port 7000 --dir /var/data  parameters as in redis.conf
+  quiver-server --check-rdb dump.rdb         what a snapshot holds, and whether it is whole
   quiver-server --check-system               what of this machine makes servers slow
   quiver-server --save \"\"                    no snapshots but on SAVE and BGSAVE
   quiver-server --grpc-port 6380             the gRPC API as well

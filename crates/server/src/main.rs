@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod check_rdb;
 mod conf_file;
 mod grpc;
 mod listen;
@@ -37,6 +38,11 @@ fn main() -> ExitCode {
     }
     if arguments.iter().any(|argument| argument == "--check-system") {
         return system::check();
+    }
+    if let [option, file] = arguments.as_slice()
+        && option == "--check-rdb"
+    {
+        return check_rdb::check(file);
     }
     match run(&arguments) {
         Ok(Exit::Clean) => ExitCode::SUCCESS,

@@ -216,7 +216,8 @@ fn bgsave(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         Some(_) => return Err(CommandError::Syntax),
     };
     let status = ctx.engine.host().bgsave(ctx.engine, schedule)?;
-    ctx.reply.simple(status);
+    // Inside a transaction it cannot have begun: that needs the locks which this holds.
+    ctx.reply.simple(if ctx.ks.in_transaction { "Background saving scheduled" } else { status });
     Ok(())
 }
 

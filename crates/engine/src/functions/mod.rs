@@ -183,7 +183,7 @@ impl LibrarySet {
 /// # Errors
 /// It is damaged, or of another kind.
 pub fn unseal(payload: &[u8]) -> Result<Vec<Vec<u8>>, CommandError> {
-    let records = frame::open(payload).map_err(|_| CommandError::DumpChecksum)?;
+    let (_, records) = frame::open(payload).map_err(|_| CommandError::DumpChecksum)?;
     let mut reader = Reader::from_slice(records);
     let mut sources = Vec::new();
     while !reader.is_at_end().unwrap_or(true) {

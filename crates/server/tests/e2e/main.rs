@@ -13,5 +13,6 @@ mod protocol;
 mod pubsub;
 mod replication;
 mod scripts;
+mod snapshots;
 mod support;
 mod users;

@@ -162,14 +162,18 @@ const FREQUENCY_RANGE: CommandError = CommandError::text("ERR Invalid FREQ value
 
 /// The value inside a payload, which must be all that is inside.
 fn unseal(sealed: &[u8], any_checksum: bool) -> Result<Value<'static, Object>, CommandError> {
-    let payload = if any_checksum {
-        sealed.split_last_chunk::<{ frame::SEAL_LEN }>().map(|(payload, _)| payload)
-    } else {
-        // Files may do without a checksum by writing 0, payloads of strangers may not.
-        let sum = sealed.split_last_chunk::<8>().filter(|(body, sum)| u64::from_le_bytes(**sum) == crc64(body));
-        sum.and_then(|_| frame::open(sealed).ok())
+    // Files may do without a checksum by writing 0, payloads of strangers may not.
+    let sum = sealed.split_last_chunk::<8>().filter(|(body, sum)| u64::from_le_bytes(**sum) == crc64(body));
+    let opened = match sum {
+        _ if any_checksum => sealed.split_last_chunk::<{ frame::SEAL_LEN }>().map(|(payload, _)| (None, payload)),
+        Some(_) => frame::open(sealed).ok().map(|(version, payload)| (Some(version), payload)),
+        None => None,
     };
-    let mut reader = Reader::from_slice(payload.ok_or(CommandError::DumpChecksum)?);
+    let (version, payload) = opened.ok_or(CommandError::DumpChecksum)?;
+    let mut reader = Reader::from_slice(payload);
+    if let Some(version) = version {
+        reader.set_version(version);
+    }
     let kind = reader.byte().map_err(|_| CommandError::BadData)?;
     let value = codec::read_value(&mut reader, kind).map_err(|_| CommandError::BadData)?;
     let whole = reader.is_at_end().is_ok_and(|at_end| at_end);

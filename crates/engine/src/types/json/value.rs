@@ -44,10 +44,11 @@ impl Collection for Json {
     fn rdb_kind(&self) -> u8 {
         code::MODULE_2
     }
-    fn write(&self, writer: &mut Writer<'_>) {
+    fn write_part(&self, writer: &mut Writer<'_>, _: &mut usize, _: usize) -> bool {
         let mut items = ModuleWriter::begin(writer, MODULE_ID);
         items.string(&self.0.to_text());
         items.finish();
+        true
     }
     fn reads(kind: u8) -> bool {
         kind == code::MODULE_2
