@@ -1,7 +1,9 @@
-//! Snapshots: the keyspace at one moment as an RDB file, written, verified and loaded.
+//! Snapshots and the log: the keyspace at one moment as an RDB file, and what is done from then on as a file of commands,
+//! both written, verified and loaded.
 //!
 //! - [`SnapshotStream`]: the bytes of a snapshot piece by piece, for a file or a replica's socket alike.
 //! - [`save`]: those bytes as a file that is either whole or not there.
+//! - [`log`]: the append-only log.
 //! - [`load_file`], [`load`], [`read_data_set`]: a snapshot back into an engine, all of it or nothing.
 //!
 //! Invariants:
@@ -10,10 +12,11 @@
 //! - A loader builds a data set of its own and hands it over when the checksum holds: damaged input never changes an
 //!   engine, and nobody sees half a data set.
 //!
-//! Deliberately absent: when to save (save points), threads, and the append-only log; crate `node` decides those.
+//! Deliberately absent: when to save (save points) and threads; crate `node` decides those.
 #![forbid(unsafe_code)]
 
 mod load;
+pub mod log;
 mod save;
 mod stream;
 
@@ -21,5 +24,5 @@ pub use load::{
     LoadError, LoadFileError, LoadFileReason, LoadOptions, LoadProgress, Loaded, load, load_file, read_data_set,
 };
 pub use quiver_rdb::frame::{Properties, ReplicationPoint};
-pub use save::{SaveError, SaveProgress, Saved, save};
+pub use save::{SaveError, SaveProgress, Saved, save, save_on};
 pub use stream::{SaveOptions, SnapshotStream};
