@@ -59,6 +59,8 @@ pub enum Kind {
     Octal,
     /// Numbers from 0 to 100.
     Percentiles,
+    /// How a signal ends the server: default, or some of save or nosave, now, force.
+    Shutdown,
 }
 
 /// What Redis says where its allocator cannot move what is in use.
@@ -82,7 +84,18 @@ pub const PARAMETERS: &[Parameter] = &[
     live("activedefrag", "no", Kind::No(DEFRAG_REFUSED)),
     live("activerehashing", "yes", Kind::Bool),
     live("always-show-logo", "no", Kind::Bool),
-    live("appendonly", "no", Kind::Word(&["no"])),
+    live("aof-load-corrupt-tail-max-size", "0", Kind::Memory),
+    live("aof-load-truncated", "yes", Kind::Bool),
+    live("aof-rewrite-incremental-fsync", "yes", Kind::Bool),
+    live("aof-timestamp-enabled", "no", Kind::Bool),
+    // A base is a snapshot, always; bases of commands are read.
+    live("aof-use-rdb-preamble", "yes", Kind::Word(&["yes"])),
+    fixed("appenddirname", "appendonlydir", Kind::Text),
+    fixed("appendfilename", "appendonly.aof", Kind::Text),
+    live("appendfsync", "everysec", Kind::Word(&["everysec", "always", "no"])),
+    live("appendonly", "no", Kind::Bool),
+    live("auto-aof-rewrite-min-size", "67108864", Kind::Memory),
+    live("auto-aof-rewrite-percentage", "100", Kind::Int(0, i32::MAX as i64)),
     fixed("bind", "127.0.0.1 -::1", Kind::Text),
     fixed("cluster-enabled", "no", Kind::Word(&["no"])),
     live(
@@ -130,6 +143,7 @@ pub const PARAMETERS: &[Parameter] = &[
     live("maxmemory-eviction-tenacity", "10", Kind::Int(0, 100)),
     live("maxmemory-policy", "noeviction", Kind::Word(policy::NAMES)),
     live("maxmemory-samples", "5", Kind::Int(1, 64)),
+    live("no-appendfsync-on-rewrite", "no", Kind::Bool),
     live("notify-keyspace-events", "", Kind::Events),
     live("oom-score-adj", "no", Kind::Word(&["no"])),
     fixed("pidfile", "", Kind::Text),
@@ -158,6 +172,8 @@ pub const PARAMETERS: &[Parameter] = &[
     live("set-max-listpack-entries", "128", Kind::Int(0, i64::MAX)),
     live("set-max-listpack-value", "64", Kind::Int(0, i64::MAX)),
     fixed("set-proc-title", "yes", Kind::Bool),
+    live("shutdown-on-sigint", "default", Kind::Shutdown),
+    live("shutdown-on-sigterm", "default", Kind::Shutdown),
     live("shutdown-timeout", "10", Kind::Int(0, i32::MAX as i64)),
     live("slowlog-log-slower-than", "10000", Kind::Int(-1, i64::MAX)),
     live("slowlog-max-len", "128", Kind::Int(0, i64::MAX)),
@@ -257,6 +273,22 @@ impl FromNumber for usize {
 }
 
 accessors! {
+    /// Bytes at the end of the log that may be damaged and are done without.
+    aof_load_corrupt_tail_max_size: "aof-load-corrupt-tail-max-size" as usize;
+    /// Do without an incomplete end of the log.
+    aof_load_truncated: "aof-load-truncated" as bool;
+    /// Sync a new base of the log piece by piece.
+    aof_rewrite_incremental_fsync: "aof-rewrite-incremental-fsync" as bool;
+    /// Note the time in the log.
+    aof_timestamp_enabled: "aof-timestamp-enabled" as bool;
+    /// Keep an append-only log.
+    appendonly: "appendonly" as bool;
+    /// Bytes of the log below which it is not rewritten unasked.
+    auto_aof_rewrite_min_size: "auto-aof-rewrite-min-size" as usize;
+    /// Growth of the log in percent at which it is rewritten; 0 for never.
+    auto_aof_rewrite_percentage: "auto-aof-rewrite-percentage" as usize;
+    /// No syncs of the log while a snapshot is written.
+    no_appendfsync_on_rewrite: "no-appendfsync-on-rewrite" as bool;
     /// Most entries of ACL LOG.
     acllog_max_len: "acllog-max-len" as usize;
     /// Events shorter than this are not kept, ms; 0 for none kept.
@@ -518,6 +550,15 @@ fn normalise(kind: Kind, text: &str) -> Result<String, String> {
                 _ => Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".to_owned()),
             }
         }
+        Kind::Shutdown => {
+            let words = text.to_ascii_lowercase();
+            let known = |word: &str| ["save", "nosave", "now", "force"].contains(&word);
+            let both = words.split(' ').any(|word| word == "save") && words.split(' ').any(|word| word == "nosave");
+            if words == "default" || (!both && words.split(' ').all(known)) {
+                return Ok(words);
+            }
+            Err("argument(s) must be one of the following: default, save, nosave, now, force".to_owned())
+        }
         Kind::SavePoints => {
             let numbers: Option<Vec<u64>> = text.split_ascii_whitespace().map(|word| word.parse().ok()).collect();
             match numbers {
@@ -568,7 +609,7 @@ fn number_of(kind: Kind, text: &str) -> i64 {
         },
         Kind::Word(words) => words.iter().position(|word| *word == text).unwrap_or(0) as i64,
         Kind::Events => notify::parse(text).map_or(0, notify::Class::to_number),
-        Kind::Text | Kind::SavePoints | Kind::OutputLimits | Kind::Percentiles | Kind::Octal => 0,
+        Kind::Text | Kind::SavePoints | Kind::OutputLimits | Kind::Percentiles | Kind::Octal | Kind::Shutdown => 0,
     }
 }
 

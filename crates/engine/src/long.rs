@@ -129,7 +129,7 @@ const COSTS: &[(Cost, &[&str])] = &[
         ],
     ),
     (Cost::Count, &["hscan", "lmovem", "lmpop", "scan", "sscan", "xautoclaim", "zmpop", "zscan"]),
-    (Cost::Keyspace, &["debug", "keys", "save"]),
+    (Cost::Keyspace, &["debug", "keys", "save", "shutdown"]),
 ];
 
 impl Cost {

@@ -32,7 +32,6 @@ const WHOLE: &[&str] = &[
 /// What is missing in those groups, and why.
 const NOT_YET: &[(&str, &str)] = &[
     ("backup", "comes with the append-only file"),
-    ("bgrewriteaof", "comes with the append-only file"),
     ("failover", "comes with failover between primary and replica"),
     ("module load", "loadable modules are not planned"),
     ("module loadex", "loadable modules are not planned"),

@@ -209,7 +209,10 @@ impl Follower {
         let (data_set, loaded) =
             read_data_set(&mut source, &options, &mut |_| {}).map_err(|error| io::Error::other(error.to_string()))?;
         let Spool { id, offset, .. } = &spool;
-        let (old, ()) = self.engine.adopt(data_set, |_| self.host.stream.adopt(id.clone(), *offset));
+        let (old, ()) = self.engine.adopt(data_set, |_| {
+            self.host.stream.adopt(id.clone(), *offset);
+            self.host.log.data_exchanged();
+        });
         self.session = primary_session();
         info!("{} keys loaded from the primary", loaded.keys);
         std::thread::spawn(move || drop(old));

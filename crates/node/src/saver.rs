@@ -91,6 +91,11 @@ impl Saver {
         self.giving_up.store(false, Relaxed);
     }
 
+    /// A snapshot is wanted as soon as none of its kind is being written.
+    pub(crate) fn schedule(&self) {
+        self.scheduled.store(true, Relaxed);
+    }
+
     /// Starts a snapshot in the background.
     pub(crate) fn start(host: NodeHost, engine: Arc<Engine>, schedule: bool) -> Result<&'static str, CommandError> {
         if host.saver.is_running() {
@@ -125,6 +130,10 @@ impl Saver {
         if saver.is_running() || !retry {
             return;
         }
+        if !host.log.is_rewriting() && saver.scheduled.swap(false, Relaxed) {
+            let _ = Self::start(host.clone(), Arc::clone(engine), false);
+            return;
+        }
         let changes = Self::changes(engine);
         let since_s = now_s - saver.last_save_s();
         let due = engine.config.save_points().into_iter().find(|(s, n)| since_s > *s as i64 && changes >= *n as i64);
@@ -138,9 +147,14 @@ impl Saver {
         engine.stats.dirty() as i64 - engine.stats.dirty_at_save.load(Relaxed)
     }
 
+    /// What was there at the start counts as saved.
+    pub(crate) fn note_start(&self) {
+        self.last_save_s.store(now_ms() / 1000, Relaxed);
+    }
+
     /// Reads the snapshot file, if there is one.
     pub(crate) fn load(&self, engine: &Engine) -> Result<(), String> {
-        self.last_save_s.store(now_ms() / 1000, Relaxed);
+        self.note_start();
         let path = Self::path(engine);
         let now_ms = now_ms();
         let options = LoadOptions {
@@ -165,10 +179,7 @@ impl Saver {
             out,
             "loading:{}\r\nasync_loading:0\r\nrdb_changes_since_last_save:{}\r\nrdb_bgsave_in_progress:{}\r\n\
              rdb_last_save_time:{}\r\nrdb_last_bgsave_status:{}\r\nrdb_last_bgsave_time_sec:{}\r\n\
-             rdb_current_bgsave_time_sec:{current}\r\nrdb_saves:{}\r\nrdb_last_cow_size:0\r\naof_enabled:0\r\n\
-             aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\naof_last_rewrite_time_sec:-1\r\n\
-             aof_current_rewrite_time_sec:-1\r\n\
-             aof_last_bgrewrite_status:ok\r\naof_last_write_status:ok\r\n",
+             rdb_current_bgsave_time_sec:{current}\r\nrdb_saves:{}\r\nrdb_last_cow_size:0\r\n",
             u8::from(engine.state.loading.load(Relaxed)),
             Self::changes(engine),
             u8::from(running),

@@ -1,10 +1,11 @@
-//! The server binary: `quiver-server [redis.conf] [--port 6379 --dir D --save "" ...]`.
+//! The server binary: `quiver-server [redis.conf] [--port 6379 --dir D --save "" ...]`, and `quiver-server --check-aof`.
 //!
 //! Reads the configuration, starts the I/O threads, loads the data (clients are answered LOADING meanwhile), opens the
 //! listeners, and waits for SHUTDOWN or a signal. Exit code 0 means that everything that was to be saved is on disk.
 
 #![forbid(unsafe_code)]
 
+mod check_aof;
 mod conf_file;
 mod grpc;
 mod listen;
@@ -35,6 +36,9 @@ fn main() -> ExitCode {
     }
     if arguments.iter().any(|argument| argument == "--check-system") {
         return system::check();
+    }
+    if arguments.first().is_some_and(|argument| argument == "--check-aof") {
+        return check_aof::run(&arguments[1..]);
     }
     match run(&arguments) {
         Ok(Exit::Clean) => ExitCode::SUCCESS,
@@ -81,15 +85,29 @@ fn run(arguments: &[String]) -> Result<Exit> {
 async fn wait_for_end(node: &Node) -> Result<Exit> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     loop {
-        tokio::select! {
+        let parameter = tokio::select! {
             exit = node.ended() => return Ok(exit),
-            _ = terminate.recv() => info!("SIGTERM: shutting down"),
-            _ = interrupt.recv() => info!("SIGINT: shutting down"),
-        }
+            _ = terminate.recv() => "shutdown-on-sigterm",
+            _ = interrupt.recv() => "shutdown-on-sigint",
+        };
+        info!("asked by a signal: shutting down");
         let ending = node.clone();
-        match tokio::task::spawn_blocking(move || ending.shutdown()).await? {
-            Ok(()) => return Ok(node.ended().await),
-            Err(reason) => error!("not shutting down: {reason}"),
+        let shut_down = tokio::task::spawn_blocking(move || ending.shutdown(parameter));
+        let again = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        tokio::select! {
+            shut_down = shut_down => match shut_down? {
+                Ok(()) => return Ok(node.ended().await),
+                Err(reason) => error!("not shutting down: {reason}"),
+            },
+            () = again => {
+                error!("asked a second time: ending at once, whatever is not on disk");
+                std::process::exit(1);
+            }
         }
     }
 }

@@ -51,6 +51,7 @@ fn debug(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         }
         (b"digest-value", 2..) => digest_value(ctx, argv),
         (b"error", 3) => ctx.reply.error_bytes(argv.at(2)),
+        (b"loadaof", 2) => return load_log(ctx),
         (b"object", 3) => return object(ctx, argv.at(2)),
         (b"pause-cron", 3) => {
             ctx.engine.state.cron_paused.store(integer(argv.at(2))? != 0, Relaxed);
@@ -104,6 +105,17 @@ fn reload(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     }
     ctx.ks.release();
     ctx.engine.host().reload(ctx.engine, save)?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// Reads the data back from the append-only log, as [`reload`] does from the snapshot.
+fn load_log(ctx: &mut Ctx<'_>) -> CommandResult {
+    if ctx.ks.in_transaction {
+        return Err(CommandError::NotInMulti);
+    }
+    ctx.ks.release();
+    ctx.engine.host().reload_log(ctx.engine)?;
     ctx.reply.ok();
     Ok(())
 }
@@ -244,6 +256,7 @@ fn debug_help(ctx: &mut Ctx<'_>) {
             ("DIGEST", "A digest of the content of every database."),
             ("DIGEST-VALUE <key> [<key> ...]", "Digests of single values."),
             ("ERROR <text>", "Answers the text as an error."),
+            ("LOADAOF", "Reads the append-only log in the place of the data there is."),
             ("OBJECT <key>", "How a value is stored."),
             ("PAUSE-CRON <0|1>", "Whether periodic work rests."),
             ("POPULATE <count> [<prefix>] [<size>]", "Makes keys with values of a size."),
