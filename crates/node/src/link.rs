@@ -133,7 +133,7 @@ impl Follower {
                         return Err(io::Error::new(io::ErrorKind::TimedOut, "the primary is silent"));
                     }
                     if link.is_streaming() && spool.is_none() {
-                        link.acknowledge(self.host.stream.position().1);
+                        link.acknowledge(self.host.stream.position().1, self.host.log.synced_offset());
                     }
                     continue;
                 }
@@ -181,7 +181,7 @@ impl Follower {
                 let spool = spool.take().ok_or_else(|| io::Error::other("a snapshot without an announcement"))?;
                 self.load(spool)?;
                 self.link_is_up();
-                link.acknowledge(self.host.stream.position().1);
+                link.acknowledge(self.host.stream.position().1, self.host.log.synced_offset());
             }
             Event::Continue(id) => {
                 if let Some(id) = id {
@@ -246,7 +246,8 @@ impl Follower {
             self.host.stream.append_raw(&self.pending[..used]);
             self.pending.drain(..used);
             if asked {
-                link.acknowledge(self.host.stream.position().1);
+                self.host.log.sync_soon();
+                link.acknowledge(self.host.stream.position().1, self.host.log.synced_offset());
             }
             if self.requests.len() < BATCH_MAX {
                 return Ok(());

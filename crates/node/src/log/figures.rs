@@ -8,9 +8,8 @@ use super::Log;
 /// Counters and sizes.
 #[derive(Debug)]
 pub(crate) struct Figures {
-    /// Bytes of all files, of the base, and of all files after the last rewrite.
+    /// Bytes of all files, now and after the last rewrite.
     pub(super) current_bytes: AtomicU64,
-    pub(super) base_bytes: AtomicU64,
     pub(super) rewritten_bytes: AtomicU64,
     delayed: AtomicU64,
     held: AtomicU64,
@@ -25,7 +24,6 @@ impl Default for Figures {
     fn default() -> Self {
         Self {
             current_bytes: AtomicU64::new(0),
-            base_bytes: AtomicU64::new(0),
             rewritten_bytes: AtomicU64::new(0),
             delayed: AtomicU64::new(0),
             held: AtomicU64::new(0),
@@ -57,9 +55,8 @@ impl Figures {
         self.write_ok.store(ok, Relaxed);
     }
 
-    pub(super) fn set_sizes(&self, current: u64, base: u64) {
+    pub(super) fn set_size(&self, current: u64) {
         self.current_bytes.store(current, Relaxed);
-        self.base_bytes.store(base, Relaxed);
         self.rewritten_bytes.store(current, Relaxed);
     }
 }

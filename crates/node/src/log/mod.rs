@@ -60,6 +60,8 @@ pub(crate) struct Log {
     syncing_since_ms: AtomicI64,
     /// The last write or sync failed, and was not made good.
     failed: AtomicBool,
+    /// Syncs wait for the end of a snapshot, so nobody waits for them.
+    lenient: AtomicBool,
     /// What is written is no log before there is a new base.
     needs_base: AtomicBool,
     stamped: AtomicBool,
@@ -141,6 +143,7 @@ impl Log {
             unsynced_since_ms: AtomicI64::new(0),
             syncing_since_ms: AtomicI64::new(0),
             failed: AtomicBool::new(false),
+            lenient: AtomicBool::new(false),
             needs_base: AtomicBool::new(false),
             stamped: AtomicBool::new(false),
             news: watch::Sender::new(0),
@@ -255,7 +258,9 @@ impl Log {
 
     /// Whether syncs wait for the end of a snapshot (`no-appendfsync-on-rewrite`).
     fn sync_suspended(&self, engine: &Engine) -> bool {
-        engine.config.no_appendfsync_on_rewrite() && engine.cut_running()
+        let suspended = engine.config.no_appendfsync_on_rewrite() && engine.cut_running();
+        self.lenient.store(suspended, Ordering::Relaxed);
+        suspended
     }
 
     fn is_sound(&self) -> bool {
@@ -290,6 +295,9 @@ impl Log {
     }
 
     fn is_late(&self) -> bool {
+        if self.lenient.load(Ordering::Relaxed) {
+            return false;
+        }
         let times = [&self.unsynced_since_ms, &self.syncing_since_ms].map(|time| time.load(Ordering::Relaxed));
         let oldest = times.into_iter().filter(|time| *time > 0).min();
         oldest.is_some_and(|oldest| now_ms() - oldest > WINDOW_MS)

@@ -154,7 +154,7 @@ impl Log {
             warn!("files of the log that are not needed any more: {error}");
         }
         let (current, of_base) = folder.sizes().map_err(text)?;
-        self.figures.set_sizes(current, of_base);
+        self.figures.set_size(current);
         if is_on {
             self.order(Task::Published(position));
         }

@@ -78,8 +78,8 @@ impl Log {
     }
 
     fn measure(&self, folder: &LogFolder) {
-        if let Ok((current, base)) = folder.sizes() {
-            self.figures.set_sizes(current, base);
+        if let Ok((current, _)) = folder.sizes() {
+            self.figures.set_size(current);
         }
     }
 

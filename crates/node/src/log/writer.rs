@@ -276,14 +276,7 @@ impl Writer {
 
     fn written_up_to(&self, end: u64) {
         self.log.written.store(end, Ordering::Release);
-        if self.health != Health::Good {
-            return;
-        }
         if self.log.promise.load(Ordering::Acquire) != ALWAYS {
-            self.log.tell();
-        } else if self.log.sync_suspended(&self.engine) {
-            // no-appendfsync-on-rewrite: while a snapshot is written `always` promises no more than that.
-            self.log.released.store(end, Ordering::Release);
             self.log.tell();
         }
     }
@@ -296,6 +289,9 @@ impl Writer {
             return true;
         }
         if self.log.sync_suspended(&self.engine) {
+            // While a snapshot is written `always` promises no more than this.
+            self.log.released.store(self.end, Ordering::Release);
+            self.log.tell();
             return false;
         }
         match self.log.promise.load(Ordering::Acquire) {

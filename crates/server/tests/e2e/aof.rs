@@ -277,6 +277,9 @@ fn a_replica_keeps_a_log_of_its_own() {
     eventually("the log", || {
         number(&mut at_replica, "aof_rewrites") >= 1 && number(&mut at_replica, "aof_rewrite_in_progress") == 0
     });
+    run(&mut connection, "SET waited 1");
+    let both = Value::Array(vec![Value::Integer(0), Value::Integer(1)]);
+    assert_eq!(run(&mut connection, "WAITAOF 0 1 9000"), both, "the replica has it on disk");
     let before = fingerprint(&mut connection);
     terminate(&replica);
     assert_eq!(replica.wait().expect("it ends").code(), Some(0));
