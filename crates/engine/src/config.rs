@@ -60,7 +60,18 @@ pub const PARAMETERS: &[Parameter] = &[
     live("active-defrag-threshold-upper", "100", Kind::Int(0, 1000)),
     live("activerehashing", "yes", Kind::Bool),
     live("always-show-logo", "no", Kind::Bool),
-    live("appendonly", "no", Kind::Word(&["no"])),
+    live("aof-load-corrupt-tail-max-size", "0", Kind::Memory),
+    live("aof-load-truncated", "yes", Kind::Bool),
+    live("aof-rewrite-incremental-fsync", "yes", Kind::Bool),
+    live("aof-timestamp-enabled", "no", Kind::Bool),
+    // A base is a snapshot, always; bases of commands are read.
+    live("aof-use-rdb-preamble", "yes", Kind::Word(&["yes"])),
+    fixed("appenddirname", "appendonlydir", Kind::Text),
+    fixed("appendfilename", "appendonly.aof", Kind::Text),
+    live("appendfsync", "everysec", Kind::Word(&["everysec", "always", "no"])),
+    live("appendonly", "no", Kind::Bool),
+    live("auto-aof-rewrite-min-size", "67108864", Kind::Memory),
+    live("auto-aof-rewrite-percentage", "100", Kind::Int(0, i32::MAX as i64)),
     live("bind", "127.0.0.1 -::1", Kind::Text),
     live("busy-reply-threshold", "5000", Kind::Int(0, i64::MAX)),
     fixed("cluster-enabled", "no", Kind::Word(&["no"])),
@@ -112,6 +123,7 @@ pub const PARAMETERS: &[Parameter] = &[
     live("maxmemory-eviction-tenacity", "10", Kind::Int(0, 100)),
     live("maxmemory-policy", "noeviction", Kind::Word(policy::NAMES)),
     live("maxmemory-samples", "5", Kind::Int(1, 64)),
+    live("no-appendfsync-on-rewrite", "no", Kind::Bool),
     live("notify-keyspace-events", "", Kind::Events),
     live("oom-score-adj", "no", Kind::Word(&["no", "yes", "relative", "absolute"])),
     live("oom-score-adj-values", "0 200 800", Kind::Scores),
@@ -255,6 +267,22 @@ impl FromNumber for usize {
 }
 
 accessors! {
+    /// Bytes at the end of the log that may be damaged and are done without.
+    aof_load_corrupt_tail_max_size: "aof-load-corrupt-tail-max-size" as usize;
+    /// Do without an incomplete end of the log.
+    aof_load_truncated: "aof-load-truncated" as bool;
+    /// Sync a new base of the log piece by piece.
+    aof_rewrite_incremental_fsync: "aof-rewrite-incremental-fsync" as bool;
+    /// Note the time in the log.
+    aof_timestamp_enabled: "aof-timestamp-enabled" as bool;
+    /// Keep an append-only log.
+    appendonly: "appendonly" as bool;
+    /// Bytes of the log below which it is not rewritten unasked.
+    auto_aof_rewrite_min_size: "auto-aof-rewrite-min-size" as usize;
+    /// Growth of the log in percent at which it is rewritten; 0 for never.
+    auto_aof_rewrite_percentage: "auto-aof-rewrite-percentage" as usize;
+    /// No syncs of the log while a snapshot is written.
+    no_appendfsync_on_rewrite: "no-appendfsync-on-rewrite" as bool;
     /// Most entries of ACL LOG.
     acllog_max_len: "acllog-max-len" as usize;
     /// Events shorter than this are not kept, ms; 0 for none kept.

@@ -384,6 +384,10 @@ impl Engine {
                 return Err(CommandError::MisConf);
             }
         }
+        // PING tells those who watch over the server.
+        if state.log_failed.load(Relaxed) && (flags.has(Flags::WRITE) || entry.full_name == "ping") {
+            return Err(CommandError::LogMisConf(state.log_failure.lock().clone()));
+        }
         // A transaction that is being queued takes memory whatever it is made of.
         let queued = session.multi.is_some() && !runs_inside_multi(entry);
         if room == Room::None && (flags.has(Flags::DENYOOM) || queued) {

@@ -6,7 +6,7 @@
 //! with [`Effects::replace`]. Units are handed to the [`Sink`] while the turn's locks are held, so the order of the
 //! stream is the order of execution. Without a sink nothing is encoded.
 
-use quiver_resp::Argv;
+use quiver_resp::{Argv, write_command};
 
 /// Where units go, called under the locks of the shards they changed.
 pub trait Sink: Send + Sync {
@@ -57,6 +57,11 @@ impl Effects {
         self.units.is_empty()
     }
 
+    /// Bytes of all commands.
+    pub fn len_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The finished units: each a list of `(db, RESP bytes of one command)`.
     pub fn units(&self) -> impl Iterator<Item = impl ExactSizeIterator<Item = (u32, &[u8])>> {
         self.units.iter().scan(0, move |first, end| {
@@ -67,6 +72,27 @@ impl Effects {
                 (self.ops[i].db, &self.bytes[start..self.ops[i].end])
             }))
         })
+    }
+
+    /// Appends the units as they stand in a stream of commands: SELECT before a command of another database than the one
+    /// before it, and several commands of a unit between MULTI and EXEC. `selected`: the database of the last command.
+    pub fn encode(&self, selected: &mut Option<u32>, out: &mut Vec<u8>) {
+        for unit in self.units() {
+            let several = unit.len() > 1;
+            for (position, (db, command)) in unit.enumerate() {
+                if *selected != Some(db) {
+                    write_command(out, &["SELECT", &db.to_string()]);
+                    *selected = Some(db);
+                }
+                if several && position == 0 {
+                    write_command(out, &["MULTI"]);
+                }
+                out.extend_from_slice(command);
+            }
+            if several {
+                write_command(out, &["EXEC"]);
+            }
+        }
     }
 
     /// Adds one command to the running unit, beside whatever else the turn yields.

@@ -88,6 +88,10 @@ pub struct State {
     pub loading: AtomicBool,
     /// The last background snapshot failed.
     pub save_failed: AtomicBool,
+    /// The append-only log cannot be written.
+    pub log_failed: AtomicBool,
+    /// Why, in the system's words.
+    pub log_failure: Mutex<String>,
     /// The last snapshot before the end is being written: a write that is answered now would not be in it.
     pub ending: AtomicBool,
     /// FLUSHALL has emptied everything: the snapshot on disk is to follow soon.
@@ -288,6 +292,13 @@ impl Engine {
     /// Whether anybody listens to the stream. Stable while any shard is locked.
     pub(crate) fn has_sink(&self) -> bool {
         self.has_sink.load(Ordering::Acquire)
+    }
+
+    /// Refuses writes because the append-only log cannot be written, and says why; `None`: it can.
+    pub fn refuse_writes(&self, why: Option<String>) {
+        let failed = why.is_some();
+        *self.state.log_failure.lock() = why.unwrap_or_default();
+        self.state.log_failed.store(failed, Ordering::Release);
     }
 
     /// Hands finished units to the sink; the caller holds the locks of what they changed.

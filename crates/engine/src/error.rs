@@ -85,6 +85,8 @@ pub enum CommandError {
          RDB error."
     )]
     MisConf,
+    #[error("MISCONF Errors writing to the AOF file: {0}")]
+    LogMisConf(String),
     #[error("OOM command not allowed when used memory > 'maxmemory'.")]
     OutOfMemory,
     #[error("ERR Invalid TTL value, must be >= 0")]

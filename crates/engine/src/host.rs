@@ -19,6 +19,18 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     /// Reads the snapshot file in the place of the data there is, after writing it anew when `save` is set (DEBUG
     /// RELOAD). Meanwhile other clients are refused as while loading.
     fn reload(&self, engine: &Engine, save: bool) -> Result<(), CommandError>;
+    /// Starts writing the append-only log anew in the background.
+    fn rewrite_log(&self, _engine: &Engine) -> Result<&'static str, CommandError> {
+        Err(CommandError::text("ERR this instance has no disk"))
+    }
+    /// Reads the append-only log in the place of the data there is (DEBUG LOADAOF).
+    fn reload_log(&self, _engine: &Engine) -> Result<(), CommandError> {
+        Err(CommandError::text("ERR this instance has no disk"))
+    }
+    /// Place in the stream up to which everything is in the append-only log on disk; `None` without one.
+    fn offset_on_disk(&self) -> Option<u64> {
+        None
+    }
     /// Ends the process after what was asked; `save`: `None` as configured.
     fn shutdown(&self, engine: &Engine, save: Option<bool>, now: bool, force: bool) -> Result<(), CommandError>;
     /// Takes back a shutdown that waits.
@@ -95,7 +107,7 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     fn stream_offset(&self) -> u64 {
         0
     }
-    /// Asks the replicas to acknowledge at once.
+    /// Asks the replicas, and the log on disk, to get at once to where the stream is.
     fn ask_replicas(&self) {}
     /// Frees something large elsewhere.
     fn free_later(&self, garbage: Vec<Garbage>, _: Freeing) {

@@ -85,7 +85,8 @@ impl Drop for Place {
 /// Serves a client until it leaves; gives the socket back when the client became a replica.
 pub(crate) async fn serve(stream: Socket, client: Arc<ClientInfo>) -> Option<(Socket, Session, Takeover)> {
     let (mut read_half, write_half) = stream.into_split();
-    let peer = Arc::new(Peer::new(write_half, Arc::clone(&client)));
+    let log = with_shared(|shared| Arc::clone(&shared.log));
+    let peer = Arc::new(Peer::new(write_half, Arc::clone(&client), log));
     let place = with_shared(|shared| {
         let authenticated = shared.engine.users.is_open();
         let mut session = Session::new(client, authenticated);

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use crate::clock::{now_ms, now_ns};
 use crate::host::NodeHost;
+use crate::log::Log;
 use crate::memory;
 use crate::saver::Saver;
 
@@ -82,6 +83,7 @@ impl Cron {
         self.host.measure_memory(&self.engine);
         self.make_room();
         Saver::at_save_points(&self.host, &self.engine);
+        Log::tend(&self.host, &self.engine);
         self.sample();
         self.close_idle();
         self.host.elsewhere.close_idle();

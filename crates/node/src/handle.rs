@@ -6,23 +6,26 @@ use quiver_engine::{ClientInfo, Engine, Session, Worker};
 use quiver_resp::{OwnedArgv, Protocol};
 
 use crate::clock::now_ms;
+use crate::log::Log;
 
 /// Opens sessions on the engine.
 #[derive(Clone)]
 pub struct Handle {
     engine: Arc<Engine>,
+    log: Arc<Log>,
 }
 
 /// A session without a socket.
 pub struct HandleSession {
     engine: Arc<Engine>,
+    log: Arc<Log>,
     worker: Worker,
     session: Session,
 }
 
 impl Handle {
-    pub(crate) fn new(engine: Arc<Engine>) -> Self {
-        Self { engine }
+    pub(crate) fn new(engine: Arc<Engine>, log: Arc<Log>) -> Self {
+        Self { engine, log }
     }
 
     /// A session, for one thread at a time. It answers in RESP3. `None` when `maxclients` is reached.
@@ -34,11 +37,21 @@ impl Handle {
         // The caller is answered when the call returns.
         session.can_block = false;
         let worker = crate::memory::worker(&self.engine);
-        Some(HandleSession { engine: Arc::clone(&self.engine), worker, session })
+        Some(HandleSession { engine: Arc::clone(&self.engine), log: Arc::clone(&self.log), worker, session })
     }
 }
 
 impl HandleSession {
+    /// Waits until what was executed is as durable as the configuration promises; `false` when the log failed and the
+    /// replies must not be believed.
+    #[must_use]
+    pub async fn settled(&self) -> bool {
+        match self.log.hold(true) {
+            Some(position) => self.log.passed(position).await,
+            None => true,
+        }
+    }
+
     /// Runs one command and appends its reply in RESP3 to `out`.
     pub fn execute(&mut self, argv: &OwnedArgv, out: &mut Vec<u8>) {
         // What this thread did before is no news: the worker may come from another one.

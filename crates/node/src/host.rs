@@ -15,20 +15,13 @@ use tracing::{info, warn};
 
 use crate::clock::{now_ms, random_id};
 use crate::elsewhere::Elsewhere;
+use crate::ending::{Ending, Wanted};
 use crate::freer::Freer;
+use crate::log::Log;
 use crate::memory::Memory;
 use crate::oom_score::OomScore;
 use crate::saver::Saver;
 use crate::stream::{Replica, Stream};
-
-/// How the process ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// Everything that was to be saved is on disk.
-    Clean,
-    /// Asked to end although a save failed.
-    Forced,
-}
 
 /// Listens where the configuration says by now; the reason why that is not possible.
 pub type Rebind = dyn Fn() -> Result<(), &'static str> + Send + Sync;
@@ -55,8 +48,8 @@ pub(crate) struct Inner {
     engine: OnceLock<Weak<Engine>>,
     pub(crate) run_id: String,
     pub(crate) saver: Saver,
-    exit: watch::Sender<Option<Exit>>,
-    shutting_down: AtomicBool,
+    pub(crate) ending: Ending,
+    pub(crate) log: Arc<Log>,
     pub(crate) freer: Freer,
     pub(crate) memory: Memory,
     started_ms: AtomicI64,
@@ -96,16 +89,17 @@ impl std::ops::Deref for NodeHost {
 
 impl NodeHost {
     pub(crate) fn new() -> Self {
+        let log = Arc::new(Log::new());
         Self(Arc::new(Inner {
             engine: OnceLock::new(),
             run_id: random_id(),
             saver: Saver::default(),
-            exit: watch::Sender::new(None),
-            shutting_down: AtomicBool::new(false),
+            ending: Ending::default(),
             freer: Freer::default(),
             memory: Memory::default(),
             started_ms: AtomicI64::new(now_ms()),
-            stream: Arc::new(Stream::new()),
+            stream: Arc::new(Stream::new(Arc::clone(&log))),
+            log,
             following: watch::Sender::new(None),
             link: LinkFacts::default(),
             config_file: OnceLock::new(),
@@ -142,53 +136,24 @@ impl NodeHost {
         self.engine.get()?.upgrade()
     }
 
-    pub(crate) fn load(&self, engine: &Engine) -> Result<(), String> {
+    pub(crate) fn load(&self, engine: &Arc<Engine>) -> Result<(), String> {
         engine.state.loading.store(true, Relaxed);
-        let loaded = self.saver.load(engine);
+        let loaded = self.load_data(engine);
         engine.state.loading.store(false, Relaxed);
         loaded
     }
 
-    pub(crate) async fn ended(&self) -> Exit {
-        let mut exit = self.exit.subscribe();
-        let ended = exit.wait_for(Option::is_some).await;
-        ended.ok().and_then(|exit| *exit).unwrap_or(Exit::Clean)
-    }
-
-    /// Saves as asked and ends the process.
-    pub(crate) fn shut_down(&self, engine: &Engine, save: Option<bool>, force: bool) -> Result<(), CommandError> {
-        let failed = CommandError::text("ERR Errors trying to SHUTDOWN. Check logs.");
-        if self.shutting_down.swap(true, Relaxed) {
-            return Err(failed);
+    /// The log has everything. Where there is none yet, it begins with what the snapshot holds.
+    fn load_data(&self, engine: &Arc<Engine>) -> Result<(), String> {
+        if !engine.config.appendonly() {
+            return self.saver.load(engine);
         }
-        let wanted = save.unwrap_or_else(|| !engine.config.save_points().is_empty());
-        engine.state.ending.store(wanted, Relaxed);
-        let exit = match wanted.then(|| self.save_everything(engine)) {
-            Some(Err(error)) if !force => {
-                warn!("Error trying to save the DB, can't exit: {error}");
-                engine.state.ending.store(false, Relaxed);
-                self.shutting_down.store(false, Relaxed);
-                return Err(failed);
-            }
-            Some(Err(error)) => {
-                warn!("the last snapshot failed, ending all the same: {error}");
-                Exit::Forced
-            }
-            Some(Ok(())) | None => Exit::Clean,
-        };
-        warn!("Quiver is now ready to exit, bye bye...");
-        self.exit.send_replace(Some(exit));
-        Ok(())
-    }
-
-    /// The last snapshot. Writes are refused by now, but one that was let in before may have run behind the cut.
-    fn save_everything(&self, engine: &Engine) -> Result<(), String> {
-        self.saver.give_up_background();
-        self.saver.save(engine)?;
-        if engine.stats.dirty() as i64 != engine.stats.dirty_at_save.load(Relaxed) {
-            self.saver.save(engine)?;
+        self.saver.note_start();
+        if self.log.load(self, engine, &mut |_| ())? {
+            return Ok(());
         }
-        Ok(())
+        self.saver.load(engine)?;
+        self.log.begin(self, engine)
     }
 
     /// The primary to follow, as it changes.
@@ -321,6 +286,16 @@ impl Host for NodeHost {
     }
 
     fn bgsave(&self, _: &Engine, schedule: bool) -> Result<&'static str, CommandError> {
+        if self.log.is_rewriting() {
+            if schedule {
+                self.saver.schedule();
+                return Ok("Background saving scheduled");
+            }
+            return Err(CommandError::text(
+                "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to \
+                 schedule a BGSAVE whenever possible.",
+            ));
+        }
         let Some(engine) = self.engine() else { return Err(CommandError::text("ERR the server is ending")) };
         Saver::start(self.clone(), engine, schedule)
     }
@@ -333,6 +308,7 @@ impl Host for NodeHost {
         engine.state.loading.store(true, Relaxed);
         let saved = if save { self.saver.save(engine) } else { Ok(()) };
         let reloaded = saved.and_then(|()| self.saver.load(engine));
+        self.log.data_exchanged();
         engine.state.loading.store(false, Relaxed);
         reloaded.map_err(|error| {
             warn!("DEBUG RELOAD failed: {error}");
@@ -340,12 +316,32 @@ impl Host for NodeHost {
         })
     }
 
-    fn shutdown(&self, engine: &Engine, save: Option<bool>, _now: bool, force: bool) -> Result<(), CommandError> {
-        self.shut_down(engine, save, force)
+    fn rewrite_log(&self, _: &Engine) -> Result<&'static str, CommandError> {
+        let Some(engine) = self.engine() else { return Err(CommandError::text("ERR the server is ending")) };
+        Log::rewrite_soon(self, &engine)
+    }
+
+    fn reload_log(&self, engine: &Engine) -> Result<(), CommandError> {
+        let Some(shared) = self.engine() else { return Err(CommandError::text("ERR the server is ending")) };
+        engine.state.loading.store(true, Relaxed);
+        let reloaded = self.log.reload(self, &shared);
+        engine.state.loading.store(false, Relaxed);
+        reloaded.map_err(|error| {
+            warn!("DEBUG LOADAOF failed: {error}");
+            CommandError::text("ERR Error trying to load the AOF files, check server logs.")
+        })
+    }
+
+    fn offset_on_disk(&self) -> Option<u64> {
+        self.log.synced_offset()
+    }
+
+    fn shutdown(&self, engine: &Engine, save: Option<bool>, now: bool, force: bool) -> Result<(), CommandError> {
+        self.shut_down(engine, Wanted { save, now, force })
     }
 
     fn abort_shutdown(&self) -> bool {
-        false
+        self.abort_ending()
     }
 
     fn replicate(&self, engine: &Engine, primary: Option<(String, u16)>) -> Result<(), CommandError> {
@@ -413,7 +409,10 @@ impl Host for NodeHost {
                 let _ = write!(out, "migrate_cached_sockets:{}\r\n", self.elsewhere.len());
                 crate::memory::eviction_info(engine, out);
             }
-            "persistence" => self.saver.info(engine, out),
+            "persistence" => {
+                self.saver.info(engine, out);
+                self.log.info(out);
+            }
             "replication" => self.replication_info(engine, out),
             "cpu" => cpu_info(out),
             _ => {}
@@ -422,6 +421,7 @@ impl Host for NodeHost {
 
     fn config_changed(&self, engine: &Engine, name: &str) {
         match name {
+            "appendonly" | "appendfsync" | "aof-timestamp-enabled" => Log::config_changed(self, name),
             "maxmemory" => self.measure_memory(engine),
             "maxmemory-clients" => drop(engine.evict_clients()),
             _ => {}
@@ -503,6 +503,7 @@ impl Host for NodeHost {
 
     fn ask_replicas(&self) {
         self.stream.ask_acks();
+        self.log.sync_soon();
     }
 
     fn free_later(&self, garbage: Vec<Garbage>, freeing: Freeing) {

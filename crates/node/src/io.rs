@@ -56,7 +56,7 @@ impl IoThreads {
 
 async fn run(node: Node, mut receiver: mpsc::UnboundedReceiver<Handover>) {
     let worker = memory::worker(&node.engine);
-    Shared::new(Arc::clone(&node.engine), worker).install();
+    Shared::new(Arc::clone(&node.engine), Arc::clone(&node.host.log), worker).install();
     tokio::spawn(run_turns());
     while let Some((stream, client)) = receiver.recv().await {
         let node = node.clone();

@@ -7,7 +7,7 @@
 //! - `helpers.rs`: threads for commands that take long; `freer.rs`: one that frees what is large.
 //! - `memory.rs`: the allocator's figures.
 //! - `progress.rs`: how far loading and saving are.
-//! - `saver.rs`: snapshots, in the foreground and the background.
+//! - `log/`: the append-only log. `saver.rs`: snapshots, in the foreground and the background. `ending.rs`: the end.
 //! - `stream.rs`, `feed.rs`, `link.rs`: the ordered stream, the replicas that read it, the primary this one follows.
 //! - `handle.rs`: commands from inside the process (gRPC).
 //!
@@ -20,6 +20,7 @@ mod clock;
 mod conn;
 mod cron;
 mod elsewhere;
+mod ending;
 mod feed;
 mod files;
 mod freer;
@@ -28,6 +29,7 @@ mod helpers;
 mod host;
 mod io;
 mod link;
+mod log;
 mod memory;
 mod oom_score;
 mod outbox;
@@ -49,10 +51,12 @@ use quiver_persist::SaveOptions;
 use quiver_script::LuaRuntime;
 
 pub use clock::{now_ms, now_ns};
+pub use ending::Exit;
 pub use handle::{Handle, HandleSession};
-pub use host::{Exit, Rebind};
+pub use host::Rebind;
 pub use io::IoThreads;
 pub use quiver_engine::REDIS_VERSION;
+pub use quiver_persist::log::{CheckOptions as AofCheck, Disk, SystemDisk, check_log as check_aof};
 pub use socket::Accepted;
 
 /// The allocator of the server: its counters answer INFO memory.
@@ -86,10 +90,10 @@ impl Node {
         self.host.use_config_file(path);
     }
 
-    /// Reads the snapshot of the data folder, if there is one.
+    /// Reads the log of the data folder, or the snapshot, if there is one.
     ///
     /// # Errors
-    /// What is wrong with the file, with its name and the offset; the keyspace is empty then and must not be served.
+    /// What is wrong with the file, with its name and the offset; the keyspace must not be served then.
     pub fn load(&self) -> Result<(), String> {
         self.host.load(&self.engine)
     }
@@ -144,7 +148,7 @@ impl Node {
 
     /// A way to run commands from inside the process.
     pub fn handle(&self) -> Handle {
-        Handle::new(Arc::clone(&self.engine))
+        Handle::new(Arc::clone(&self.engine), Arc::clone(&self.host.log))
     }
 
     /// What opens the listeners anew when CONFIG SET changes where to listen.
@@ -157,14 +161,14 @@ impl Node {
         self.host.ended().await
     }
 
-    /// Ends as SHUTDOWN does with these words: `save` or `nosave` and `force`; `default` says nothing.
+    /// Ends as SHUTDOWN does, with the options that a parameter holds (`shutdown-on-sigterm`).
     ///
     /// # Errors
-    /// The last snapshot could not be written; the instance goes on.
-    pub fn shutdown(&self, words: &str) -> Result<(), String> {
-        let says = |wanted: &str| words.split_ascii_whitespace().any(|word| word == wanted);
-        let save = if says("save") { Some(true) } else { says("nosave").then_some(false) };
-        self.host.shut_down(&self.engine, save, says("force")).map_err(|error| error.to_string())
+    /// Not everything could be put on disk; the instance goes on.
+    pub fn shutdown(&self, parameter: &str) -> Result<(), String> {
+        self.host
+            .shut_down(&self.engine, ending::Wanted::parse(&self.engine.config.get(parameter)))
+            .map_err(|error| error.to_string())
     }
 }
 

@@ -134,7 +134,7 @@ impl Follower {
                         return Err(io::Error::new(io::ErrorKind::TimedOut, "the primary is silent"));
                     }
                     if link.is_streaming() && spool.is_none() {
-                        link.acknowledge(self.host.stream.position().1);
+                        link.acknowledge(self.host.stream.position().1, self.host.log.synced_offset());
                     }
                     continue;
                 }
@@ -182,7 +182,7 @@ impl Follower {
                 let spool = spool.take().ok_or_else(|| io::Error::other("a snapshot without an announcement"))?;
                 self.load(spool)?;
                 self.link_is_up();
-                link.acknowledge(self.host.stream.position().1);
+                link.acknowledge(self.host.stream.position().1, self.host.log.synced_offset());
             }
             Event::Continue(id) => {
                 if let Some(id) = id {
@@ -215,7 +215,10 @@ impl Follower {
             read_data_set(&mut source, &options, &mut |_| {}).map_err(|error| io::Error::other(error.to_string()))?;
         self.engine.compile(&mut data_set).map_err(|error| io::Error::other(error.to_string()))?;
         let Spool { id, offset, .. } = &spool;
-        let (old, ()) = self.engine.adopt(data_set, |_| self.host.stream.adopt(id.clone(), *offset));
+        let (old, ()) = self.engine.adopt(data_set, |_| {
+            self.host.stream.adopt(id.clone(), *offset);
+            self.host.log.data_exchanged();
+        });
         self.session = primary_session();
         info!("{} keys loaded from the primary", loaded.keys);
         std::thread::spawn(move || drop(old));
@@ -249,7 +252,8 @@ impl Follower {
             self.host.stream.append_raw(&self.pending[..used]);
             self.pending.drain(..used);
             if asked {
-                link.acknowledge(self.host.stream.position().1);
+                self.host.log.sync_soon();
+                link.acknowledge(self.host.stream.position().1, self.host.log.synced_offset());
             }
             if self.requests.len() < BATCH_MAX {
                 return Ok(());

@@ -4,17 +4,18 @@
 //! Nothing is saved in system calls, but the kernel's send path, which is most of what a small command costs, then stays
 //! in the caches from one reply to the next, instead of taking turns with the receive path and the engine.
 //!
-//! Invariants: replies of one connection leave in order; what a socket does not take stays with the connection's
-//! [`Peer`], which runs nothing more until it is written.
+//! Invariants: replies of one connection leave in order; what a socket does not take, and what must not leave before the
+//! log is on disk, stays with the connection's [`Peer`], which runs nothing more until it is written.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::Mutex;
 use quiver_engine::session::ClientInfo;
 
 use crate::conn::killed;
+use crate::log::Log;
 use crate::socket::WriteHalf;
 
 /// Replies are written at the latest when this much waits.
@@ -29,24 +30,25 @@ const KEEP_BYTES: usize = 256 * 1024;
 pub(crate) struct Outbox {
     /// Replies, one connection's after the other's.
     bytes: Vec<u8>,
-    /// Whose they are, and where each one's end.
-    ends: Vec<(Arc<Peer>, usize)>,
+    /// Whose they are, where each one's end, and how far the log must be before they may leave.
+    ends: Vec<(Arc<Peer>, usize, Option<u64>)>,
 }
 
 impl Outbox {
     /// The buffer a turn writes its replies to, and where they begin. What a turn that panicked left is dropped.
     pub(crate) fn begin(&mut self) -> (&mut Vec<u8>, usize) {
-        let start = self.ends.last().map_or(0, |(_, end)| *end);
+        let start = self.ends.last().map_or(0, |(_, end, _)| *end);
         self.bytes.truncate(start);
         (&mut self.bytes, start)
     }
 
-    /// Takes what was written since [`Self::begin`] as replies to `peer`.
-    pub(crate) fn end(&mut self, peer: &Arc<Peer>) {
-        if self.ends.last().map_or(0, |(_, end)| *end) == self.bytes.len() {
+    /// Takes what was written since [`Self::begin`] as replies to `peer`, by a turn that changed something if it `wrote`.
+    pub(crate) fn end(&mut self, peer: &Arc<Peer>, wrote: bool) {
+        if self.ends.last().map_or(0, |(_, end, _)| *end) == self.bytes.len() {
             return;
         }
-        self.ends.push((Arc::clone(peer), self.bytes.len()));
+        let hold = peer.log.hold(wrote);
+        self.ends.push((Arc::clone(peer), self.bytes.len(), hold));
         if self.bytes.len() > FLUSH_BYTES {
             self.flush();
         }
@@ -55,8 +57,11 @@ impl Outbox {
     /// Writes everything, without waiting.
     pub(crate) fn flush(&mut self) {
         let mut start = 0;
-        for (peer, end) in self.ends.drain(..) {
-            peer.send(&self.bytes[start..end]);
+        for (peer, end, hold) in self.ends.drain(..) {
+            match hold {
+                None => peer.send(&self.bytes[start..end]),
+                Some(position) => peer.hold(&self.bytes[start..end], position),
+            }
             start = end;
         }
         self.bytes.clear();
@@ -70,6 +75,9 @@ impl Outbox {
 pub(crate) struct Peer {
     half: WriteHalf,
     client: Arc<ClientInfo>,
+    log: Arc<Log>,
+    /// How far the log must be before `unsent` may leave.
+    held_until: AtomicU64,
     /// Whether `unsent` holds anything, or the socket is broken.
     stuck: AtomicBool,
     /// What the socket did not take; `None` once it is broken.
@@ -77,8 +85,9 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(half: WriteHalf, client: Arc<ClientInfo>) -> Self {
-        Self { half, client, stuck: AtomicBool::new(false), unsent: Mutex::new(Some(Vec::new())) }
+    pub(crate) fn new(half: WriteHalf, client: Arc<ClientInfo>, log: Arc<Log>) -> Self {
+        let (held_until, stuck, unsent) = (AtomicU64::new(0), AtomicBool::new(false), Mutex::new(Some(Vec::new())));
+        Self { half, client, log, held_until, stuck, unsent }
     }
 
     /// Gives the socket's half back.
@@ -101,7 +110,21 @@ impl Peer {
             }
             self.note_unsent(rest.len());
         }
+        if let Some(position) = self.log.hold(true) {
+            self.held_until.fetch_max(position, Release);
+        }
         self.stuck.store(true, Release);
+    }
+
+    /// Keeps a reply for [`Self::finish`] until the log is at `position`; the connection is woken.
+    fn hold(&self, bytes: &[u8], position: u64) {
+        if let Some(rest) = &mut *self.unsent.lock() {
+            rest.extend_from_slice(bytes);
+            self.note_unsent(rest.len());
+        }
+        self.held_until.fetch_max(position, Release);
+        self.stuck.store(true, Release);
+        self.client.wake();
     }
 
     /// Writes what the socket takes; the rest waits for [`Self::finish`], for which the connection is woken.
@@ -142,6 +165,17 @@ impl Peer {
         self.client.output_bytes.store(bytes as u64, Relaxed);
     }
 
+    /// Waits for the log where replies are held; `false` when they must not leave or the connection is to be closed.
+    async fn log_is_there(&self) -> bool {
+        match self.held_until.swap(0, AcqRel) {
+            0 => true,
+            position => tokio::select! {
+                passed = self.log.passed(position) => passed,
+                () = killed(&self.client) => false,
+            },
+        }
+    }
+
     /// Writes what is left, however long the client takes; `false` when the connection is broken or to be closed.
     pub(crate) async fn finish(&self) -> bool {
         loop {
@@ -150,6 +184,9 @@ impl Peer {
             if rest.is_empty() {
                 self.note_unsent(0);
                 return true;
+            }
+            if !self.log_is_there().await {
+                return false;
             }
             let mut sent = 0;
             while sent < rest.len() {

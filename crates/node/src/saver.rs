@@ -110,6 +110,11 @@ impl Saver {
         self.giving_up.store(false, Relaxed);
     }
 
+    /// A snapshot is wanted as soon as none of its kind is being written.
+    pub(crate) fn schedule(&self) {
+        self.scheduled.store(true, Relaxed);
+    }
+
     /// Starts a snapshot in the background; with `schedule` it waits for whatever else is cutting the keyspace, however
     /// long that takes.
     pub(crate) fn start(host: NodeHost, engine: Arc<Engine>, schedule: bool) -> Result<&'static str, CommandError> {
@@ -158,6 +163,10 @@ impl Saver {
         if saver.is_running() || !retry {
             return;
         }
+        if !host.log.is_rewriting() && saver.scheduled.swap(false, Relaxed) {
+            let _ = Self::start(host.clone(), Arc::clone(engine), false);
+            return;
+        }
         let changes = Self::changes(engine);
         let since_s = now_s - saver.last_save_s();
         let due = engine.config.save_points().into_iter().find(|(s, n)| since_s > *s as i64 && changes >= *n as i64);
@@ -171,9 +180,14 @@ impl Saver {
         engine.stats.dirty() as i64 - engine.stats.dirty_at_save.load(Relaxed)
     }
 
+    /// What was there at the start counts as saved.
+    pub(crate) fn note_start(&self) {
+        self.last_save_s.store(now_ms() / 1000, Relaxed);
+    }
+
     /// Reads the snapshot file, if there is one.
     pub(crate) fn load(&self, engine: &Engine) -> Result<(), String> {
-        self.last_save_s.store(now_ms() / 1000, Relaxed);
+        self.note_start();
         let path = Self::path(engine);
         let now_ms = now_ms();
         let options = LoadOptions {
@@ -220,11 +234,6 @@ impl Saver {
             self.saving.last_copied_bytes_max(),
         );
         self.loading.last_info(out);
-        out.push_str(
-            "aof_enabled:0\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n\
-             aof_last_rewrite_time_sec:-1\r\naof_current_rewrite_time_sec:-1\r\n\
-             aof_last_bgrewrite_status:ok\r\naof_last_write_status:ok\r\n",
-        );
         if loading {
             self.loading.info(out);
         }

@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use quiver_engine::Engine;
 use quiver_engine::effects::{Effects, Sink};
 use quiver_engine::session::ReplicaInfo;
 use quiver_replication::{Backlog, History, Resume};
-use quiver_resp::write_command;
 use tokio::sync::watch;
 
 use crate::clock::random_id;
+use crate::log::Log;
 
 /// The stream and who reads it.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Stream {
     state: Mutex<State>,
     grew: watch::Sender<u64>,
     replicas: Mutex<BTreeMap<u64, Replica>>,
+    log: Arc<Log>,
 }
 
 #[derive(Debug)]
@@ -70,7 +72,7 @@ pub(crate) struct Facts {
 }
 
 impl Stream {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(log: Arc<Log>) -> Self {
         let state = State {
             history: History::new(random_id()),
             backlog: None,
@@ -80,7 +82,7 @@ impl Stream {
             epoch: 0,
             scratch: Vec::new(),
         };
-        Self { state: Mutex::new(state), grew: watch::Sender::new(0), replicas: Mutex::new(BTreeMap::new()) }
+        Self { state: Mutex::new(state), grew: watch::Sender::new(0), replicas: Mutex::new(BTreeMap::new()), log }
     }
 
     /// Begins to remember the stream. Before that nobody can read it.
@@ -117,6 +119,7 @@ impl Stream {
         let mut state = self.state.lock();
         state.append(bytes);
         let end = state.end();
+        self.log.note_offset(end);
         drop(state);
         self.grew.send_replace(end);
     }
@@ -137,6 +140,7 @@ impl Stream {
         if !state.following && state.backlog.is_some() {
             state.append(command);
             let end = state.end();
+            self.log.note_offset(end);
             drop(state);
             self.grew.send_replace(end);
         }
@@ -196,6 +200,13 @@ impl Stream {
         Facts { history: state.history.clone(), offset: state.end(), backlog }
     }
 
+    /// Turns yield no effects any more if nobody reads them.
+    pub(crate) fn release_sink(&self, engine: &Engine) {
+        if self.state.lock().backlog.is_none() {
+            engine.set_sink(None, || ());
+        }
+    }
+
     // --- replicas -----------------------------------------------------------------------------------------------
 
     pub(crate) fn add_replica(&self, client_id: u64, peer: &str, info: &ReplicaInfo, now_ms: i64) {
@@ -244,29 +255,22 @@ impl Sink for Stream {
     fn append(&self, effects: &Effects) {
         let mut state = self.state.lock();
         if state.following {
-            return;
+            // The log has what is done here, whoever wrote the stream.
+            return self.log.append(effects, state.end());
         }
-        let mut bytes = std::mem::take(&mut state.scratch);
-        bytes.clear();
-        for unit in effects.units() {
-            let several = unit.len() > 1;
-            for (position, (db, command)) in unit.enumerate() {
-                if state.db != Some(db) {
-                    write_command(&mut bytes, &["SELECT", &db.to_string()]);
-                    state.db = Some(db);
-                }
-                if several && position == 0 {
-                    write_command(&mut bytes, &["MULTI"]);
-                }
-                bytes.extend_from_slice(command);
-            }
-            if several {
-                write_command(&mut bytes, &["EXEC"]);
-            }
+        if state.backlog.is_none() {
+            // Nobody reads it, but it goes on.
+            state.offset += effects.len_bytes() as u64;
+        } else {
+            let State { scratch, db, .. } = &mut *state;
+            let mut bytes = std::mem::take(scratch);
+            bytes.clear();
+            effects.encode(db, &mut bytes);
+            state.append(&bytes);
+            state.scratch = bytes;
         }
-        state.append(&bytes);
-        state.scratch = bytes;
         let end = state.end();
+        self.log.append(effects, end);
         drop(state);
         self.grew.send_replace(end);
     }

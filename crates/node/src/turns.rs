@@ -27,6 +27,7 @@ use tracing::error;
 use crate::clock::now_ms;
 use crate::conn::{Conn, Next, poll_killed};
 use crate::helpers::Helpers;
+use crate::log::Log;
 use crate::outbox::Outbox;
 use crate::socket::ReadHalf;
 
@@ -58,6 +59,7 @@ pub(crate) async fn run_turns() {
 /// What the connections of one thread share.
 pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine>,
+    pub(crate) log: Arc<Log>,
     pub(crate) outbox: Outbox,
     pub(crate) conns: Slab<Conn>,
     pub(crate) helpers: Helpers,
@@ -93,9 +95,10 @@ enum Input {
 }
 
 impl Shared {
-    pub(crate) fn new(engine: Arc<Engine>, worker: Worker) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, log: Arc<Log>, worker: Worker) -> Self {
         Self {
             engine,
+            log,
             outbox: Outbox::default(),
             conns: Slab::new(),
             helpers: Helpers::default(),
@@ -259,6 +262,7 @@ impl Shared {
         take_messages(&conn.session.shared, output);
         let killed = conn.session.shared.killed.load(Acquire);
         let (engine, worker) = (&self.engine, &mut self.worker);
+        let dirty = worker.stats.dirty.get();
         let ran = catch_unwind(AssertUnwindSafe(|| match turn.input {
             Input::Messages => (0, Next::Read),
             // Another connection's turn may have ended this one.
@@ -280,7 +284,7 @@ impl Shared {
         // Only this thread writes them, so no locked instruction is needed.
         client.net_in_bytes.store(client.net_in_bytes.load(Relaxed) + received, Relaxed);
         client.net_out_bytes.store(client.net_out_bytes.load(Relaxed) + output_bytes as u64, Relaxed);
-        self.outbox.end(&conn.peer);
+        self.outbox.end(&conn.peer, self.worker.stats.dirty.get() != dirty);
         conn.keep(&turn.input, pending, &self.input, consumed);
         conn.note_buffers(&self.engine);
         self.worker.stats.net_out_bytes.add(output_bytes as u64);

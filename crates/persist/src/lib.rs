@@ -1,7 +1,9 @@
-//! Snapshots: the keyspace at one moment as an RDB file, written, verified and loaded.
+//! Snapshots and the log: the keyspace at one moment as an RDB file, and what is done from then on as a file of commands,
+//! both written, verified and loaded.
 //!
 //! - [`SnapshotStream`]: the bytes of a snapshot piece by piece, for a file or a replica's socket alike.
 //! - [`save`]: those bytes as a file that is either whole or not there.
+//! - [`log`]: the append-only log.
 //! - [`load_file`], [`load`], [`read_data_set`]: a snapshot back into an engine, all of it or nothing.
 //! - [`check_file`]: what a file holds and what is wrong with it, without loading it.
 //!
@@ -16,6 +18,7 @@
 
 mod check;
 mod load;
+pub mod log;
 mod records;
 mod save;
 mod stream;
@@ -25,5 +28,5 @@ pub use load::{
     LoadError, LoadFileError, LoadFileReason, LoadOptions, LoadProgress, Loaded, load, load_file, read_data_set,
 };
 pub use quiver_rdb::frame::{Properties, ReplicationPoint};
-pub use save::{SaveError, SaveProgress, Saved, save};
+pub use save::{SaveError, SaveProgress, Saved, save, save_on};
 pub use stream::{SaveOptions, SnapshotStream};

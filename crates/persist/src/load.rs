@@ -195,7 +195,14 @@ pub fn read_data_set(
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<(DataSet, Loaded), LoadError> {
     let records = Records::begin(source, options.databases)?;
-    let loader = Loader { records, options, batch: Batch::default(), text: Vec::new(), sources: Vec::new(), loaded: Loaded::default() };
+    let loader = Loader {
+        records,
+        options,
+        batch: Batch::default(),
+        text: Vec::new(),
+        sources: Vec::new(),
+        loaded: Loaded::default(),
+    };
     let data_set = DataSet::new(options.now_ms);
     if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
         load_with_two(loader, data_set, progress)
@@ -246,10 +253,7 @@ fn load_with_two(
 }
 
 /// Adds the function libraries to the keys.
-fn finish(
-    mut data_set: DataSet,
-    (loaded, sources): (Loaded, Vec<Vec<u8>>),
-) -> Result<(DataSet, Loaded), LoadError> {
+fn finish(mut data_set: DataSet, (loaded, sources): (Loaded, Vec<Vec<u8>>)) -> Result<(DataSet, Loaded), LoadError> {
     sources.into_iter().for_each(|source| data_set.add_source(source));
     Ok((data_set, loaded))
 }

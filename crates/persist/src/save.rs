@@ -3,7 +3,6 @@
 //! The order is what makes it so: write under a temporary name in the same folder, sync the file, rename it over the
 //! old one, sync the folder. (Pillai et al., OSDI 2014, lists what file systems reorder without each of the steps.)
 
-use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -15,6 +14,7 @@ use quiver_engine::keyspace::Keyspace;
 use quiver_rdb::frame::ReplicationPoint;
 use thiserror::Error;
 
+use crate::log::{Disk, DiskFile, SystemDisk};
 use crate::stream::{SaveOptions, SnapshotStream};
 
 /// A snapshot that is on disk.
@@ -79,7 +79,22 @@ pub fn save(
     at_cut: impl FnOnce(&Keyspace<'_>) -> Option<ReplicationPoint>,
     progress: &mut dyn FnMut(SaveProgress) -> ControlFlow<()>,
 ) -> Result<Saved, SaveError> {
-    let mut file = TemporaryFile::beside(path)?;
+    save_on(&SystemDisk, engine, path, options, at_cut, progress)
+}
+
+/// [`save`] on another disk.
+///
+/// # Errors
+/// As there.
+pub fn save_on(
+    disk: &dyn Disk,
+    engine: &Engine,
+    path: &Path,
+    options: &SaveOptions,
+    at_cut: impl FnOnce(&Keyspace<'_>) -> Option<ReplicationPoint>,
+    progress: &mut dyn FnMut(SaveProgress) -> ControlFlow<()>,
+) -> Result<Saved, SaveError> {
+    let mut file = TemporaryFile::beside(disk, path)?;
     let Some(mut stream) = SnapshotStream::begin(engine, options, at_cut) else {
         return Err(SaveError::Busy(options.wait));
     };
@@ -88,7 +103,7 @@ pub fn save(
     while let Some(piece) = stream.next_piece() {
         file.step("write", |file| file.write_all(&piece))?;
         if options.sync_every_bytes.is_some_and(|step| stream.bytes() - synced >= step) {
-            file.step("sync", |file| file.sync_data())?;
+            file.step("sync", |file| file.sync())?;
             synced = stream.bytes();
         }
         let now = SaveProgress {
@@ -108,47 +123,52 @@ pub fn save(
 }
 
 /// A file that is gone again unless it was published.
-struct TemporaryFile {
+struct TemporaryFile<'a> {
+    disk: &'a dyn Disk,
     path: PathBuf,
-    file: File,
+    file: Box<dyn DiskFile>,
     published: bool,
 }
 
-impl TemporaryFile {
+impl<'a> TemporaryFile<'a> {
     /// In the folder of `target`, for only within a file system can a rename replace it. The name is Redis', plus a
     /// number, so that two snapshots of one process do not meet.
-    fn beside(target: &Path) -> Result<Self, SaveError> {
+    fn beside(disk: &'a dyn Disk, target: &Path) -> Result<Self, SaveError> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let path = folder_of(target).join(format!("temp-{}.{number}.rdb", std::process::id()));
-        let file =
-            File::create(&path).map_err(|source| SaveError::Io { step: "create", path: path.clone(), source })?;
-        Ok(Self { path, file, published: false })
+        let file = disk.append_to(&path, true);
+        let file = file.map_err(|source| SaveError::Io { step: "create", path: path.clone(), source })?;
+        Ok(Self { disk, path, file, published: false })
     }
 
-    fn step<T>(&mut self, step: &'static str, act: impl FnOnce(&mut File) -> io::Result<T>) -> Result<T, SaveError> {
+    fn step<T>(
+        &mut self,
+        step: &'static str,
+        act: impl FnOnce(&mut Box<dyn DiskFile>) -> io::Result<T>,
+    ) -> Result<T, SaveError> {
         act(&mut self.file).map_err(|source| SaveError::Io { step, path: self.path.clone(), source })
     }
 
     fn publish(mut self, target: &Path) -> Result<(), SaveError> {
-        self.step("sync", |file| file.sync_all())?;
-        fs::rename(&self.path, target).map_err(|source| SaveError::Io {
+        self.step("sync", |file| file.sync())?;
+        self.disk.rename(&self.path, target).map_err(|source| SaveError::Io {
             step: "rename the finished snapshot to",
             path: target.to_path_buf(),
             source,
         })?;
         self.published = true;
         let folder = folder_of(target);
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        let synced = self.disk.sync_folder(folder);
         synced.map_err(|source| SaveError::Io { step: "sync the folder", path: folder.to_path_buf(), source })
     }
 }
 
-impl Drop for TemporaryFile {
+impl Drop for TemporaryFile<'_> {
     fn drop(&mut self) {
         if !self.published {
             // Nothing more can be done about a file that cannot be removed; the error that led here is reported.
-            let _ = fs::remove_file(&self.path);
+            let _ = self.disk.remove(&self.path);
         }
     }
 }

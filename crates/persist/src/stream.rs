@@ -25,6 +25,8 @@ pub struct SaveOptions {
     pub checksum: bool,
     /// Sync what was written at every so many bytes (`rdb-save-incremental-fsync`), so that the last sync is short.
     pub sync_every_bytes: Option<u64>,
+    /// It is the base of an append-only log.
+    pub is_log_base: bool,
     /// How long to wait for another snapshot to end.
     pub wait: Duration,
     /// Ask writers to wait a moment where keeping old content for the snapshot would take long or much memory. For
@@ -42,6 +44,7 @@ impl SaveOptions {
             compress: true,
             checksum: true,
             sync_every_bytes: Some(4 << 20),
+            is_log_base: false,
             wait: Duration::from_secs(10),
             hold_writers: true,
         }
@@ -166,7 +169,7 @@ fn head<E: Deref<Target = Engine>>(
         created_unix_s: u64::try_from(options.now_ms / 1000).unwrap_or_default(),
         used_memory_bytes: options.used_memory_bytes,
         replication,
-        is_aof_base: false,
+        is_aof_base: options.is_log_base,
     };
     // The lowest version that has all there is, so that more servers read the file: Redis 7.2, Valkey 7.2 to 8.1.
     let version = if snapshot.has_field_expiries() { Version::WRITTEN } else { Version::WITHOUT_FIELD_EXPIRIES };

@@ -31,6 +31,18 @@ pub struct Summary {
 /// # Errors
 /// The first fault; also if the input goes on after the checksum.
 pub fn file(reader: &mut Reader<'_>) -> Result<Summary, Error> {
+    let found = leading(reader)?;
+    if !reader.is_at_end()? {
+        return Err(reader.invalid("bytes follow the end of the file"));
+    }
+    Ok(found)
+}
+
+/// As [`file`] where something else may follow the checksum.
+///
+/// # Errors
+/// The first fault.
+pub fn leading(reader: &mut Reader<'_>) -> Result<Summary, Error> {
     let mut found = Summary { version: reader.header()?, ..Summary::default() };
     loop {
         match reader.byte()? {
@@ -58,9 +70,6 @@ pub fn file(reader: &mut Reader<'_>) -> Result<Summary, Error> {
         }
     }
     reader.verify_checksum()?;
-    if !reader.is_at_end()? {
-        return Err(reader.invalid("bytes follow the end of the file"));
-    }
     found.len_bytes = reader.offset();
     Ok(found)
 }

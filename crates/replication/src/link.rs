@@ -114,8 +114,10 @@ impl Link {
     }
 
     /// Tells the primary how far the stream is applied; also the first word behind a snapshot.
-    pub fn acknowledge(&mut self, offset: u64) {
-        write_command(&mut self.output, &["REPLCONF", "ACK", &offset.to_string()]);
+    pub fn acknowledge(&mut self, offset: u64, on_disk: Option<u64>) {
+        let mut words = vec!["REPLCONF".to_owned(), "ACK".to_owned(), offset.to_string()];
+        words.extend(on_disk.into_iter().flat_map(|offset| ["FACK".to_owned(), offset.to_string()]));
+        write_command(&mut self.output, &words);
     }
 
     /// Takes bytes from the primary.

@@ -13,6 +13,9 @@ Usage: quiver-server [/path/to/redis.conf] [--parameter value ...]
   quiver-server --port 7000 --dir /var/data  parameters as in redis.conf
   quiver-server --check-rdb dump.rdb         what a snapshot holds, and whether it is whole
   quiver-server --check-system               what of this machine makes servers slow
+  quiver-server --appendonly yes             every write goes to a log on disk as well
+  quiver-server --check-aof [--fix] [--truncate-to-timestamp T] FILE
+                                             what is in a log (its manifest or one file), and what is wrong with it
   quiver-server --save \"\"                    no snapshots but on SAVE and BGSAVE
   quiver-server --grpc-port 6380             the gRPC API as well
   quiver-server --replicaof 10.0.0.1 6379    a replica";

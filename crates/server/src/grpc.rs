@@ -30,6 +30,10 @@ impl Executor for NodeExecutor {
         for command in &commands {
             session.execute(command, &mut out);
         }
+        if !session.settled().await {
+            let reason = "the append only file could not be written; what was done may be lost";
+            return Err(ExecuteError::Unavailable(reason.to_owned()));
+        }
         Ok(out)
     }
 }

@@ -1,10 +1,11 @@
-//! The server binary: `quiver-server [redis.conf] [--port 6379 --dir D --save "" ...]`.
+//! The server binary: `quiver-server [redis.conf] [--port 6379 --dir D --save "" ...]`, and `quiver-server --check-aof`.
 //!
 //! Reads the configuration, starts the I/O threads, loads the data (clients are answered LOADING meanwhile), opens the
 //! listeners, and waits for SHUTDOWN or a signal. Exit code 0 means that everything that was to be saved is on disk.
 
 #![forbid(unsafe_code)]
 
+mod check_aof;
 mod check_rdb;
 mod conf_file;
 mod grpc;
@@ -43,6 +44,9 @@ fn main() -> ExitCode {
         && option == "--check-rdb"
     {
         return check_rdb::check(file);
+    }
+    if arguments.first().is_some_and(|argument| argument == "--check-aof") {
+        return check_aof::run(&arguments[1..]);
     }
     match run(&arguments) {
         Ok(Exit::Clean) => ExitCode::SUCCESS,
@@ -102,7 +106,7 @@ fn run(arguments: &[String]) -> Result<Exit> {
 async fn wait_for_end(node: &Node) -> Result<Exit> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     loop {
-        let wish = tokio::select! {
+        let parameter = tokio::select! {
             exit = node.ended() => return Ok(exit),
             _ = terminate.recv() => {
                 info!("Received SIGTERM scheduling shutdown...");
@@ -114,10 +118,22 @@ async fn wait_for_end(node: &Node) -> Result<Exit> {
             }
         };
         let ending = node.clone();
-        let wish = node.engine().config.get(wish);
-        match tokio::task::spawn_blocking(move || ending.shutdown(&wish)).await? {
-            Ok(()) => return Ok(node.ended().await),
-            Err(reason) => error!("not shutting down: {reason}"),
+        let shut_down = tokio::task::spawn_blocking(move || ending.shutdown(parameter));
+        let again = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        tokio::select! {
+            shut_down = shut_down => match shut_down? {
+                Ok(()) => return Ok(node.ended().await),
+                Err(reason) => error!("not shutting down: {reason}"),
+            },
+            () = again => {
+                error!("asked a second time: ending at once, whatever is not on disk");
+                std::process::exit(1);
+            }
         }
     }
 }

@@ -40,6 +40,14 @@ impl Connection {
         Ok(Self { stream, decoder: ReplyDecoder::new(ReplyLimits::default()), received: Vec::new() })
     }
 
+    /// Where it leads.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn peer(&self) -> Result<SocketAddr> {
+        Ok(self.stream.peer_addr()?)
+    }
+
     /// Sends one command and waits for its reply.
     ///
     /// # Errors

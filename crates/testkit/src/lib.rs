@@ -2,6 +2,7 @@
 //!
 //! - [`server`] starts a binary on a free port in a directory of its own and ends it on drop.
 //! - [`connection`] is a blocking connection that keeps the bytes of each reply, so that replies can be compared exactly.
+//! - [`crash`] kills servers and looks whether they lost what they had acknowledged.
 //! - [`differential`] sends the same seeded commands to two servers and reports where their replies differ.
 //! - [`corpus`] fills a server with one of everything and writes down what it holds; [`local`] is an engine without one.
 //! - [`fuzz`] runs parsers and loaders on mutated inputs.
@@ -11,6 +12,7 @@
 
 pub mod connection;
 pub mod corpus;
+pub mod crash;
 pub mod differential;
 pub mod fuzz;
 pub mod local;

@@ -11,14 +11,16 @@ use super::{Waiter, Want};
 use crate::context::Ctx;
 use crate::engine::Engine;
 
-/// A wait for replicas.
+/// A wait for replicas, and for the log on disk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Acks {
     /// The place in the stream.
     pub(crate) offset: u64,
     /// How many replicas must be there.
     pub(crate) replicas: i64,
-    /// They must have it on disk, and the reply tells of this instance's own log, too.
+    /// How many logs of this instance must have it: 1 or 0.
+    pub(crate) local: i64,
+    /// Replicas must have it on disk, and the reply tells of this instance's own log, too.
     pub(crate) on_disk: bool,
 }
 
@@ -27,17 +29,21 @@ impl Acks {
         engine.host().replicas_at(self.offset, self.on_disk) as i64
     }
 
-    /// Whether enough replicas are there.
+    /// 1 if it is in this instance's own log on disk.
+    fn local_count(&self, engine: &Engine) -> i64 {
+        i64::from(engine.host().offset_on_disk().is_some_and(|offset| offset >= self.offset))
+    }
+
+    /// Whether enough replicas are there, and the log on disk.
     pub(crate) fn is_met(&self, engine: &Engine) -> bool {
-        self.count(engine) >= self.replicas
+        self.count(engine) >= self.replicas && (self.local == 0 || self.local_count(engine) >= self.local)
     }
 
     /// How many there are.
     pub(crate) fn reply(&self, engine: &Engine, reply: &mut Encoder<'_>) {
         if self.on_disk {
             reply.array(2);
-            // There is no log on this instance's disk.
-            reply.integer(0);
+            reply.integer(self.local_count(engine));
         }
         reply.integer(self.count(engine));
     }
@@ -56,7 +62,7 @@ impl Ctx<'_> {
 }
 
 impl Engine {
-    /// A replica has acknowledged: whoever waited for that is served.
+    /// A replica has acknowledged, or the log on disk has got further: whoever waited for that is served.
     pub fn acknowledged(&self) {
         self.ack_waiters.lock().retain(|waiter| {
             let Want::Acks(acks) = &waiter.want else { return false };

@@ -56,6 +56,7 @@ fn debug(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         (b"digest-value", 2..) => digest_value(ctx, argv),
         (b"error", 3) => ctx.reply.error_bytes(argv.at(2)),
         (b"htstats", 3..=4) => return inspect::table_stats(ctx, argv),
+        (b"loadaof", 2) => return load_log(ctx),
         (b"log", 3) => {
             ctx.engine.host().log(&format!("DEBUG LOG: {}", String::from_utf8_lossy(argv.at(2))));
             ctx.reply.ok();
@@ -118,6 +119,17 @@ fn reload(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     }
     ctx.ks.release();
     ctx.engine.host().reload(ctx.engine, save)?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// Reads the data back from the append-only log, as [`reload`] does from the snapshot.
+fn load_log(ctx: &mut Ctx<'_>) -> CommandResult {
+    if ctx.ks.in_transaction {
+        return Err(CommandError::NotInMulti);
+    }
+    ctx.ks.release();
+    ctx.engine.host().reload_log(ctx.engine)?;
     ctx.reply.ok();
     Ok(())
 }
@@ -242,6 +254,7 @@ fn debug_help(ctx: &mut Ctx<'_>) {
             ("DIGEST-VALUE <key> [<key> ...]", "Digests of single values."),
             ("ERROR <text>", "Answers the text as an error."),
             ("HTSTATS <dbid>", "How full the tables of a database are."),
+            ("LOADAOF", "Reads the append-only log in the place of the data there is."),
             ("LOG <text>", "Writes a line to the log."),
             ("OBJECT <key>", "How a value is stored."),
             ("PAUSE-CRON <0|1>", "Whether periodic work rests."),

@@ -19,6 +19,15 @@ const FLUSH_ARGS: &[Arg] = &[Arg::one_of(
 /// The table entries.
 pub const COMMANDS: &[Command] = &[
     Command {
+        name: "bgrewriteaof",
+        summary: "Writes the append-only log anew in the background.",
+        complexity: "O(1) for the caller",
+        group: Group::Server,
+        flags: Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::NO_ASYNC_LOADING),
+        run: bgrewriteaof,
+        ..Command::NEW
+    },
+    Command {
         name: "bgsave",
         summary: "Writes a snapshot to disk in the background.",
         complexity: "O(1) for the caller",
@@ -218,6 +227,12 @@ fn bgsave(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let status = ctx.engine.host().bgsave(ctx.engine, schedule)?;
     // Inside a transaction it cannot have begun: that needs the locks which this holds.
     ctx.reply.simple(if ctx.ks.in_transaction { "Background saving scheduled" } else { status });
+    Ok(())
+}
+
+fn bgrewriteaof(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
+    let status = ctx.engine.host().rewrite_log(ctx.engine)?;
+    ctx.reply.simple(status);
     Ok(())
 }
 

@@ -51,7 +51,7 @@ fn wait(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         ));
     }
     let replicas = integer(argv.at(1))?;
-    wait_for(ctx, replicas, false, argv.at(2))
+    wait_for(ctx, replicas, None, argv.at(2))
 }
 
 fn waitaof(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
@@ -68,22 +68,22 @@ fn waitaof(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
              local and are not propagated.",
         ));
     }
-    if local > 0 {
+    if local > 0 && ctx.engine.host().offset_on_disk().is_none() {
         return Err(CommandError::text("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
     }
-    wait_for(ctx, replicas, true, argv.at(3))
+    wait_for(ctx, replicas, Some(local), argv.at(3))
 }
 
 fn is_replica(ctx: &Ctx<'_>) -> bool {
     ctx.engine.state.is_replica.load(std::sync::atomic::Ordering::Relaxed)
 }
 
-fn wait_for(ctx: &mut Ctx<'_>, replicas: i64, on_disk: bool, timeout: &[u8]) -> CommandResult {
+fn wait_for(ctx: &mut Ctx<'_>, replicas: i64, on_disk: Option<i64>, timeout: &[u8]) -> CommandResult {
     let deadline_ms = deadline_of_ms(timeout, ctx.ks.now_ms)?;
     // A client that has written nothing has nothing to wait for. Else everything so far is waited for, which is at least
     // what this client wrote.
     let offset = if ctx.session.has_written { ctx.engine.host().stream_offset() } else { 0 };
-    let acks = Acks { offset, replicas, on_disk };
+    let acks = Acks { offset, replicas, local: on_disk.unwrap_or(0), on_disk: on_disk.is_some() };
     if acks.is_met(ctx.engine) || !ctx.may_block() {
         acks.reply(ctx.engine, &mut ctx.reply);
     } else {

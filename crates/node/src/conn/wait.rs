@@ -75,7 +75,8 @@ impl Shared {
             take_messages(&conn.session.shared, output);
         }
         self.worker.stats.net_out_bytes.add((output.len() - start) as u64);
-        self.outbox.end(&conn.peer);
+        // What ended the wait was written by somebody else.
+        self.outbox.end(&conn.peer, over);
         if !over {
             self.outbox.flush();
         }

@@ -3,6 +3,7 @@
 //! Each test starts servers of its own on free ports, in temporary folders; they run in parallel. What a crate can
 //! check by itself is tested there.
 
+mod aof;
 mod blocking;
 mod clients;
 mod compatibility;

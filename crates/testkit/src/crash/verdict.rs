@@ -1,0 +1,93 @@
+//! Whether what was found after a crash is what may be left.
+
+use std::time::{Duration, Instant};
+
+use super::model::Model;
+use super::writer::Step;
+
+/// What is left of one writer's steps.
+#[derive(Debug)]
+pub struct Left {
+    /// The state found.
+    pub model: Model,
+    /// Acknowledged steps that are gone.
+    pub lost: u64,
+    /// How long before the crash the oldest lost step was acknowledged.
+    pub window: Duration,
+    /// When the oldest lost step was acknowledged.
+    oldest_lost: Option<Instant>,
+    /// When the newest step that is there was sent.
+    newest_kept: Option<Instant>,
+}
+
+/// Finds the number of steps that explains what was found; `None` where there is none: something is torn or made up.
+pub fn judge(before: &Model, steps: &[Step], found: &[String], crashed: Instant) -> Option<Left> {
+    let acknowledged = steps.iter().take_while(|step| step.acknowledged.is_some()).count();
+    let mut model = before.clone();
+    let mut kept = model.is(found).then(|| (0, model.clone()));
+    for done in 1..=steps.len() {
+        model.step();
+        // The later of two that look alike: steps without effect are not missed.
+        if model.is(found) {
+            kept = Some((done, model.clone()));
+        }
+    }
+    let (done, model) = kept?;
+    let oldest_lost = steps[done..].iter().find_map(|step| step.acknowledged);
+    Some(Left {
+        model,
+        lost: acknowledged.saturating_sub(done) as u64,
+        window: oldest_lost.map_or(Duration::ZERO, |at| crashed.saturating_duration_since(at)),
+        oldest_lost,
+        newest_kept: done.checked_sub(1).map(|last| steps[last].sent),
+    })
+}
+
+/// Whether a later step of one writer is there while an earlier one of another is gone: the log is cut at one place.
+pub fn is_one_cut(all: &[Left]) -> bool {
+    let oldest_lost = all.iter().filter_map(|left| left.oldest_lost).min();
+    let newest_kept = all.iter().filter_map(|left| left.newest_kept).max();
+    !matches!((oldest_lost, newest_kept), (Some(lost), Some(kept)) if kept > lost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps(sent: usize, acknowledged: usize, start: Instant) -> Vec<Step> {
+        let at = |n: usize| start + Duration::from_millis(10 * n as u64);
+        let step = |n| Step { sent: at(n), acknowledged: (n < acknowledged).then(|| at(n + 1)) };
+        (0..sent).map(step).collect()
+    }
+
+    fn after(steps: usize) -> Model {
+        let mut model = Model::default();
+        (0..steps).for_each(|_| model.step());
+        model
+    }
+
+    #[test]
+    fn what_is_lost_is_counted_and_timed() {
+        let start = Instant::now();
+        let crashed = start + Duration::from_millis(200);
+        let left = judge(&Model::default(), &steps(12, 10, start), &after(7).show(), crashed).unwrap();
+        assert_eq!((left.lost, left.window), (3, Duration::from_millis(120)));
+        let left = judge(&Model::default(), &steps(12, 10, start), &after(11).show(), crashed).unwrap();
+        assert_eq!((left.lost, left.window), (0, Duration::ZERO));
+    }
+
+    #[test]
+    fn what_no_number_of_steps_explains_is_torn() {
+        let mut torn = after(9).show();
+        torn[2] = "77".to_owned();
+        assert!(judge(&Model::default(), &steps(12, 10, Instant::now()), &torn, Instant::now()).is_none());
+    }
+
+    #[test]
+    fn later_news_beside_a_loss_is_no_cut() {
+        let start = Instant::now();
+        let left = |kept| judge(&Model::default(), &steps(12, 12, start), &after(kept).show(), start).unwrap();
+        assert!(is_one_cut(&[left(6), left(7)]));
+        assert!(!is_one_cut(&[left(2), left(11)]));
+    }
+}
