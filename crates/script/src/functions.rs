@@ -144,7 +144,8 @@ impl Vm {
         self.shelf
             .look_in(&self.shelf.while_loading)
             .map_err(|error| failed("registering functions", &raise::text_of(&error)))?;
-        let functions = self.lua.create_table().map_err(|error| failed("registering functions", &raise::text_of(&error)))?;
+        let functions =
+            self.lua.create_table().map_err(|error| failed("registering functions", &raise::text_of(&error)))?;
         self.registering(|slot| *slot = Some(Registered { entries: Vec::new(), functions }));
         let mut host = Loading { deadline: Instant::now() + Duration::from_millis(LOAD_MS_MAX), late: false };
         let ended = lend(&mut host, || self.run(&chunk));

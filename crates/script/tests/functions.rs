@@ -249,7 +249,9 @@ fn there_is_room_for_thousands_of_functions_and_loaded_scripts() {
     let mut harness = Harness::new();
     let source = |name: &str| {
         let mut source = format!("#!lua name={name}\n");
-        (0..900).for_each(|n| source.push_str(&format!("redis.register_function('{name}{n}', function() return {n} end)\n")));
+        (0..900).for_each(|n| {
+            source.push_str(&format!("redis.register_function('{name}{n}', function() return {n} end)\n"))
+        });
         source
     };
     for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] {
