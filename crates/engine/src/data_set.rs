@@ -200,18 +200,22 @@ impl fmt::Debug for DataSet {
 }
 
 impl Engine {
-    /// Makes libraries of a data set's sources; to be called before [`Self::adopt`].
+    /// Makes libraries of a data set's sources; to be called before [`Self::adopt`]. `false` where there are some and
+    /// nothing here that could run them: they are left out.
     ///
     /// # Errors
     /// One of them is none.
-    pub fn compile(&self, data_set: &mut DataSet) -> Result<(), CommandError> {
+    pub fn compile(&self, data_set: &mut DataSet) -> Result<bool, CommandError> {
+        if self.scripts.runtime().is_err() {
+            return Ok(std::mem::take(&mut data_set.sources).is_empty());
+        }
         let mut set = LibrarySet::default();
         for source in std::mem::take(&mut data_set.sources) {
             let metadata = Metadata::parse(&source)?;
             set.insert(Arc::new(self.compile_library(&source, &metadata)?))?;
         }
         data_set.functions = Arc::new(set);
-        Ok(())
+        Ok(true)
     }
 
     /// Puts a data set in the place of everything stored; gives the old one, which may take long to drop. Watched keys

@@ -178,8 +178,11 @@ pub fn load(
     options: &LoadOptions,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<Loaded, LoadError> {
-    let (mut data_set, loaded) = read_data_set(source, options, progress)?;
-    engine.compile(&mut data_set)?;
+    let (mut data_set, mut loaded) = read_data_set(source, options, progress)?;
+    if !engine.compile(&mut data_set)? {
+        let warning = "a function library was left out: there is no scripting here";
+        loaded.warnings.insert(0, warning.to_owned());
+    }
     drop(engine.adopt(data_set, |_| ()));
     Ok(loaded)
 }

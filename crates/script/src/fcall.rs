@@ -72,8 +72,7 @@ impl LuaRuntime {
         source: &[u8],
         metadata: &Metadata,
     ) -> Result<Vec<FunctionEntry>, CommandError> {
-        let registered = self.with_vm_of(engine, |vm| vm.load_library(&source[metadata.body_at..]))??;
-        Ok(registered.into_iter().map(|(entry, _)| entry).collect())
+        Ok(self.with_vm_of(engine, |vm| vm.load_library(&source[metadata.body_at..]))??.entries)
     }
 }
 

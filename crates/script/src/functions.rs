@@ -33,17 +33,20 @@ const CHUNK: &str = "@user_function";
 
 /// What a source registers, while it runs.
 #[derive(Default)]
-struct Registering(RefCell<Option<Vec<(FunctionEntry, Function)>>>);
+struct Registering(RefCell<Option<Registered>>);
 
-/// A library in an interpreter.
-struct Loaded {
-    id: u64,
-    functions: HashMap<Box<str>, Function>,
+/// What a source registered. The functions stay in a table of Lua: from here only some thousand values can be held.
+pub(crate) struct Registered {
+    pub(crate) entries: Vec<FunctionEntry>,
+    functions: Table,
 }
 
 /// The libraries of an interpreter, and what it takes to run their functions.
 pub(crate) struct Shelf {
-    libraries: HashMap<Box<str>, Loaded>,
+    /// The number of each library that is here.
+    libraries: HashMap<Box<str>, u64>,
+    /// Its functions by name, in a table by the library's name.
+    functions: Table,
     /// The version of the set that was last looked through for libraries that are gone.
     version: u64,
     /// The globals of functions: an empty table whose metatable says where to look.
@@ -61,7 +64,7 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    /// An empty one; `globals` gives the tables that `prelude.lua` makes for functions.
+    /// An empty one; `tables` are those that `prelude.lua` makes for functions.
     ///
     /// # Errors
     /// Out of memory.
@@ -73,13 +76,20 @@ impl Shelf {
         let source = "local f, keys, args \
                       return function(...) f, keys, args = ... end, function() return f(keys, args) end";
         let (prepare, call) = lua.load(source).set_name("=[C]").call(())?;
-        let libraries = HashMap::new();
-        Ok(Self { libraries, version: 0, env, lookup, while_loading, afterwards, json, prepare, call })
+        let (libraries, functions) = (HashMap::new(), lua.create_table()?);
+        Ok(Self { libraries, functions, version: 0, env, lookup, while_loading, afterwards, json, prepare, call })
     }
 
     /// Forgets what the script before chose.
     pub(crate) fn reset_settings(&self) {
         self.json.set(JsonSettings::default());
+    }
+
+    fn forget_deleted(&mut self, set: &LibrarySet) -> mlua::Result<()> {
+        let gone = |name: &str, id: &u64| !set.contains_id(name, *id);
+        let deleted: Vec<Box<str>> =
+            self.libraries.extract_if(|name, id| gone(name, id)).map(|(name, _)| name).collect();
+        deleted.iter().try_for_each(|name| self.functions.raw_set(&**name, Value::Nil))
     }
 
     fn look_in(&self, globals: &Table) -> mlua::Result<()> {
@@ -127,17 +137,19 @@ impl Vm {
     ///
     /// # Errors
     /// It does not compile, fails, or takes too long.
-    pub(crate) fn load_library(&mut self, body: &[u8]) -> Result<Vec<(FunctionEntry, Function)>, CommandError> {
+    pub(crate) fn load_library(&mut self, body: &[u8]) -> Result<Registered, CommandError> {
         let failed = |what: &str, why: &str| CommandError::owned(format!("ERR Error {what}: {why}"));
         let chunk = crate::vm::compile(&self.lua, &self.shelf.env, body, CHUNK);
         let chunk = chunk.map_err(|error| failed("compiling function", &raise::text_of(&error)))?;
         self.shelf
             .look_in(&self.shelf.while_loading)
             .map_err(|error| failed("registering functions", &raise::text_of(&error)))?;
-        self.registering(|slot| *slot = Some(Vec::new()));
+        let functions =
+            self.lua.create_table().map_err(|error| failed("registering functions", &raise::text_of(&error)))?;
+        self.registering(|slot| *slot = Some(Registered { entries: Vec::new(), functions }));
         let mut host = Loading { deadline: Instant::now() + Duration::from_millis(LOAD_MS_MAX), late: false };
         let ended = lend(&mut host, || self.run(&chunk));
-        let registered = self.registering(Option::take).unwrap_or_default();
+        let registered = self.registering(Option::take).expect("it was put there before the source ran");
         let restored = self.shelf.look_in(&self.shelf.afterwards);
         if host.late || restored.is_err() {
             self.spoil();
@@ -153,7 +165,7 @@ impl Vm {
         }
     }
 
-    fn registering<R>(&self, use_it: impl FnOnce(&mut Option<Vec<(FunctionEntry, Function)>>) -> R) -> R {
+    fn registering<R>(&self, use_it: impl FnOnce(&mut Option<Registered>) -> R) -> R {
         let slot = self.lua.app_data_ref::<Registering>().expect("it was set when the state was made");
         use_it(&mut slot.0.borrow_mut())
     }
@@ -169,19 +181,19 @@ impl Vm {
         library: &Arc<Library>,
         name: &str,
     ) -> Result<Function, CommandError> {
-        let known = self.shelf.libraries.get(&library.name).filter(|known| known.id == library.id);
-        if let Some(known) = known {
-            return known.functions.get(name).cloned().ok_or(NOT_FOUND);
+        let shelf = &mut self.shelf;
+        if shelf.libraries.get(&library.name) != Some(&library.id) {
+            if shelf.version != version {
+                shelf.forget_deleted(set).map_err(broken)?;
+                shelf.version = version;
+            }
+            let body_at = library.code.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+            let registered = self.load_library(&library.code[body_at..])?;
+            self.shelf.functions.raw_set(&*library.name, registered.functions).map_err(broken)?;
+            self.shelf.libraries.insert(library.name.clone(), library.id);
         }
-        if self.shelf.version != version {
-            self.shelf.libraries.retain(|name, known| set.contains_id(name, known.id));
-            self.shelf.version = version;
-        }
-        let body_at = library.code.iter().position(|byte| *byte == b'\n').unwrap_or(0);
-        let registered = self.load_library(&library.code[body_at..])?;
-        let functions: HashMap<_, _> = registered.into_iter().map(|(entry, run)| (entry.name, run)).collect();
-        let function = functions.get(name).cloned();
-        self.shelf.libraries.insert(library.name.clone(), Loaded { id: library.id, functions });
+        let functions: Table = self.shelf.functions.raw_get(&*library.name).map_err(broken)?;
+        let function: Option<Function> = functions.raw_get(name).map_err(broken)?;
         function.ok_or(NOT_FOUND)
     }
 
@@ -201,6 +213,11 @@ impl Vm {
     }
 }
 
+/// The interpreter could not go on.
+fn broken(error: mlua::Error) -> CommandError {
+    CommandError::owned(format!("ERR Error running script: {}", raise::text_of(&error)))
+}
+
 /// No library has the function.
 pub(crate) const NOT_FOUND: CommandError = CommandError::text("ERR Function not found");
 
@@ -213,13 +230,14 @@ fn register_function(lua: &Lua, args: MultiValue) -> mlua::Result<()> {
         return Err(refuse("redis.register_function can only be called on FUNCTION LOAD command"));
     };
     let (entry, callback) = read_arguments(args.into_vec()).map_err(refuse)?;
-    if registered.iter().any(|(known, _)| known.name == entry.name) {
+    if registered.functions.raw_get::<Value>(&*entry.name)? != Value::Nil {
         return Err(refuse("Function already exists in the library"));
     }
-    if registered.len() >= FUNCTIONS_MAX {
+    if registered.entries.len() >= FUNCTIONS_MAX {
         return Err(refuse("Too many functions"));
     }
-    registered.push((entry, callback));
+    registered.functions.raw_set(&*entry.name, callback)?;
+    registered.entries.push(entry);
     Ok(())
 }
 

@@ -28,6 +28,9 @@ const COLLECT_ABOVE: usize = 8 << 20;
 /// Changes below this are not told.
 const NOTE_STEP: usize = 16 << 10;
 
+/// Compiled scripts a thread keeps at all: each takes one of the 8000 values of Lua that can be held from outside.
+const COMPILED_MAX: usize = 4096;
+
 /// Compiled scripts a thread keeps beyond those that are in the cache.
 const STALE_MAX: usize = 256;
 
@@ -214,6 +217,9 @@ impl Vm {
         let function = self.compile(script.code(), "@user_script")?;
         if self.scripts.len() > crate::cache::EVAL_SCRIPTS_MAX + STALE_MAX {
             self.scripts.retain(|_, compiled| !compiled.script.gone.load(Relaxed));
+        }
+        if self.scripts.len() >= COMPILED_MAX {
+            self.scripts.clear();
         }
         self.scripts.insert(script.sha, Compiled { script: Arc::clone(script), function: function.clone() });
         Ok(function)

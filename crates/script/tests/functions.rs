@@ -243,3 +243,25 @@ fn an_endless_function_is_killed_by_its_own_command() {
     assert!(reply.starts_with("-ERR Script killed by user with FUNCTION KILL."), "{reply}");
     assert_eq!(other.run("FUNCTION KILL"), "-NOTBUSY No scripts in execution right now.");
 }
+
+#[test]
+fn there_is_room_for_thousands_of_functions_and_loaded_scripts() {
+    let mut harness = Harness::new();
+    let source = |name: &str| {
+        let mut source = format!("#!lua name={name}\n");
+        (0..900).for_each(|n| {
+            source.push_str(&format!("redis.register_function('{name}{n}', function() return {n} end)\n"))
+        });
+        source
+    };
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] {
+        assert_eq!(load_library(&mut harness, &source(name)), format!("'{name}'"));
+        assert_eq!(harness.run(&format!("FCALL {name}1 0")), ":1");
+    }
+    for n in 0..9000 {
+        harness.run_words(&["SCRIPT", "LOAD", &format!("return {n}")]);
+    }
+    assert_eq!(harness.run("FCALL a899 0"), ":899");
+    assert_eq!(harness.run("FCALL b17 0"), ":17");
+    assert_eq!(harness.eval("return 8999"), ":8999");
+}

@@ -64,7 +64,7 @@ fn pattern() -> impl Strategy<Value = Vec<u8>> {
         4 => prop::sample::select(&b"aab1. "[..]).prop_map(|byte| vec![byte]),
         3 => prop::sample::select(&b"%.[]()*+-?^$\0"[..]).prop_map(|byte| vec![byte]),
         2 => prop::sample::select(&b"awdslpuxcz.%1290bf]"[..]).prop_map(|byte| vec![b'%', byte]),
-        1 => prop::sample::select(&PIECES[..]).prop_map(|piece| piece.as_bytes().to_vec()),
+        1 => prop::sample::select(PIECES).prop_map(|piece| piece.as_bytes().to_vec()),
     ];
     prop::collection::vec(piece, 0..9).prop_map(|pieces| pieces.concat())
 }

@@ -179,7 +179,7 @@ fn round_half_even(value: u64, bits: u32) -> u64 {
 /// A number as C casts it to 64 bits: what does not fit becomes the smallest.
 pub(crate) fn to_i64(number: f64) -> i64 {
     const END: f64 = 9_223_372_036_854_775_808.0;
-    if number >= -END && number < END { number as i64 } else { i64::MIN }
+    if (-END..END).contains(&number) { number as i64 } else { i64::MIN }
 }
 
 /// A number as Lua gives it to C functions that want an `int`: the low half of [`to_i64`].
@@ -211,7 +211,7 @@ mod tests {
             (1e100, "1e+100"),
             (1e-4, "0.0001"),
             (1e-5, "1e-05"),
-            (3.141_592_653_589_793, "3.1415926535898"),
+            (std::f64::consts::PI, "3.1415926535898"),
             (0.1 + 0.2, "0.3"),
             (99_999_999_999_999.5, "1e+14"),
             (f64::INFINITY, "inf"),

@@ -78,7 +78,7 @@ pub(crate) fn is_plain(pattern: &[u8]) -> bool {
     !visible(pattern).iter().any(|byte| b"^$*+?.([%-".contains(byte))
 }
 
-impl<'s, 'p, 'g> Matcher<'s, 'p> {
+impl<'s, 'p> Matcher<'s, 'p> {
     /// A matcher of one pattern against one subject; an anchor is the caller's to take off.
     pub(crate) fn new(lua: &'s Lua, subject: &'s [u8], pattern: &'p [u8]) -> Self {
         let none = Capture { start: 0, extent: Extent::Unfinished };

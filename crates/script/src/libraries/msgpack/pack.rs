@@ -71,13 +71,13 @@ impl Writer<'_> {
         match number {
             0..=0x7F => out.push(number as u8),
             -32..=-1 => out.push(number as i8 as u8),
-            0..=0xFF => out.extend_from_slice(&[0xCC, number as u8]),
-            0..=0xFFFF => put(out, 0xCD, &(number as u16).to_be_bytes()),
-            0..=0xFFFF_FFFF => put(out, 0xCE, &(number as u32).to_be_bytes()),
-            0.. => put(out, 0xCF, &number.to_be_bytes()),
-            -128.. => out.extend_from_slice(&[0xD0, number as i8 as u8]),
-            -0x8000.. => put(out, 0xD1, &(number as i16).to_be_bytes()),
-            -0x8000_0000.. => put(out, 0xD2, &(number as i32).to_be_bytes()),
+            0x80..=0xFF => out.extend_from_slice(&[0xCC, number as u8]),
+            0x100..=0xFFFF => put(out, 0xCD, &(number as u16).to_be_bytes()),
+            0x1_0000..=0xFFFF_FFFF => put(out, 0xCE, &(number as u32).to_be_bytes()),
+            0x1_0000_0000.. => put(out, 0xCF, &number.to_be_bytes()),
+            -128..=-33 => out.extend_from_slice(&[0xD0, number as i8 as u8]),
+            -0x8000..=-129 => put(out, 0xD1, &(number as i16).to_be_bytes()),
+            -0x8000_0000..=-0x8001 => put(out, 0xD2, &(number as i32).to_be_bytes()),
             _ => put(out, 0xD3, &number.to_be_bytes()),
         }
     }
