@@ -1,5 +1,4 @@
 //! Searches with filters, and Quiver's own ways to search: recall on demand, several queries, recommendation, groups.
-#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod common;
 

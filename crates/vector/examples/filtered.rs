@@ -49,7 +49,8 @@ fn main() {
     for (key, vector) in set.base.iter().enumerate() {
         index.insert(vector, key as u64, 0).expect("a finite vector");
     }
-    println!("{} x {}; microseconds per query, recall@{K}, questions", set.base.len(), set.dim);
+    let (len, queries) = (set.base.len(), set.truth.len().min(QUERIES));
+    println!("{len} x {}, {queries} queries; microseconds per query, recall@{K}, questions", set.dim);
     let mut scratch = Scratch::new();
     let orders: Vec<Vec<Slot>> =
         set.queries.iter().take(QUERIES).map(|query| ranked(&index, query, &mut scratch)).collect();
@@ -59,7 +60,7 @@ fn main() {
             for cold in [true, false] {
                 let kind = if cold { "cold" } else { "warm" };
                 print!("{correlation:<7}1/{part:<5}{kind:<5}");
-                let mut row = |name: &str, plan: Option<Plan>| {
+                let row = |name: &str, plan: Option<Plan>| {
                     let (us, recall, asked) = measure(&index, &set, &orders, &tables, cold, plan);
                     print!(" {name} {us:>6.0} {recall:.3} {asked:>6.0} |");
                 };

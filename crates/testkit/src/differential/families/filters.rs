@@ -200,7 +200,7 @@ pub(crate) fn attributes(rng: &mut Rng) -> String {
     let mut text = fields.collect::<Vec<_>>().join(if rng.one_in(5) { " ,\n" } else { "," });
     text = if rng.one_in(5) { format!(" {{ {text} }} ") } else { format!("{{{text}}}") };
     if rng.one_in(30) {
-        text.truncate(text.floor_char_boundary(rng.below(text.len())));
+        text = text.chars().take(rng.below(text.len())).collect();
     }
     text
 }
