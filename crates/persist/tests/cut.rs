@@ -296,7 +296,7 @@ fn command_on_long_values() -> impl Strategy<Value = String> {
 /// One value of each type that is written in parts, in two databases.
 fn engine_of_long_values() -> Local {
     let mut local = Local::new();
-    for (db, count) in [(0, 6000), (1, 4500)] {
+    for (db, count) in [(0, 5000), (1, 4200)] {
         let mut run = |start: &str, words: &mut dyn Iterator<Item = String>| {
             let words: Vec<String> = start.split(' ').map(str::to_owned).chain(words).collect();
             let reply = local.call(&words).expect("an engine answers");
@@ -325,7 +325,7 @@ fn engine_of_long_values() -> Local {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(ProptestConfig::with_cases(5))]
 
     #[test]
     fn long_values_are_as_at_the_cut_whatever_is_done_to_them_between_their_parts(

@@ -5,10 +5,10 @@ use quiver_testkit::fuzz::{TARGETS, Until, run};
 fn holds(name: &str, inputs: u64) {
     let target = TARGETS.iter().find(|target| target.name == name).expect("a target of this name");
     let outcome = run(target, 42, Until::Inputs(inputs), &mut |_| ());
-    for failure in &outcome.failures {
-        eprintln!("{name}: {}\n  {}", failure.reason, failure.input.escape_ascii());
-    }
-    assert!(outcome.failures.is_empty(), "{} of {} inputs failed: {}", outcome.failures.len(), inputs, target.promise);
+    let shown =
+        outcome.failures.iter().map(|failure| format!("{}\n  {}\n", failure.reason, failure.input.escape_ascii()));
+    let shown: String = shown.collect();
+    assert!(outcome.failures.is_empty(), "of {inputs} inputs some failed ({}):\n{shown}", target.promise);
     assert!(outcome.accepted > 0 || name == "damaged", "none of {inputs} inputs was let in: the run reaches nothing");
 }
 

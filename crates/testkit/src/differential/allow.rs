@@ -110,6 +110,8 @@ fn rule(words: &[Vec<u8>]) -> Rule {
         b"memory" if lower(1) == b"usage" => Rule::Kind,
         b"command" if lower(1) == b"list" => Rule::Unordered(1),
         b"command" if lower(1) == b"count" => Rule::Kind,
+        // Every command there is, in Quiver's own words.
+        b"command" if lower(1) == b"docs" => Rule::Kind,
         b"config" if lower(1) == b"get" => Rule::Unordered(2),
         // Redis 8.0 has no arrays, and so no category of them.
         b"acl" if lower(1) == b"cat" && words.len() == 2 => Rule::Kind,

@@ -41,7 +41,7 @@ fn entries_of(stream: &Stream) -> BTreeMap<Id, Words> {
 
 fn written(stream: &Stream) -> Vec<u8> {
     let mut bytes = Vec::new();
-    stream.write(&mut Writer::new(&mut bytes));
+    stream.write_part(&mut Writer::new(&mut bytes), &mut 0, usize::MAX);
     bytes
 }
 
@@ -208,7 +208,7 @@ proptest! {
         let mut bytes = Vec::new();
         let mut writer = Writer::new(&mut bytes);
         writer.set_compress(false);
-        sample().write(&mut writer);
+        sample().write_part(&mut writer, &mut 0, usize::MAX);
         let at = at.index(bytes.len());
         bytes[at] = byte;
         for bytes in [&bytes[..], &bytes[..cut.index(bytes.len())]] {
