@@ -143,6 +143,7 @@ pub enum Group {
     Stream,
     Bitmap,
     Array,
+    Json,
     Module,
 }
 
@@ -167,6 +168,7 @@ impl Group {
             Self::Stream => "stream",
             Self::Bitmap => "bitmap",
             Self::Array => "array",
+            Self::Json => "json",
             Self::Module => "module",
         }
     }
@@ -295,6 +297,8 @@ bit_set! {
         SCRIPTING = 20, "@scripting";
         /// @array
         ARRAY = 21, "@array";
+        /// @json
+        JSON = 22, "@json";
     }
 }
 

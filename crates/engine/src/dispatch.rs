@@ -78,7 +78,9 @@ impl Engine {
                 break;
             }
         }
-        session.shared.commands.fetch_add((next - first) as u64, Relaxed);
+        // A command that waits counts when its wait is over.
+        let ran = (next - first).saturating_sub(usize::from(session.blocked.is_some()));
+        session.shared.commands.fetch_add(ran as u64, Relaxed);
         session.shared.last_active_ms.store(now_ms, Relaxed);
         next
     }
@@ -110,7 +112,7 @@ impl Engine {
         let mut mask = 0;
         let plain = session.multi.is_none() && session.reply_mode == ReplyMode::On;
         let paused = self.is_paused(session, now_ms);
-        let room = self.room(worker, now_ms);
+        let room = self.room_for(worker, session, out, now_ms);
         let mut names = Names::default();
         for index in first..requests.len().min(first + GROUP_MAX) {
             let argv = requests.argv(index, buf);
@@ -231,6 +233,20 @@ impl Engine {
     #[inline]
     fn room(&self, worker: &mut Worker, now_ms: i64) -> Room {
         if self.state.over_memory.load(Relaxed) { self.make_room(worker, now_ms) } else { Room::Enough }
+    }
+
+    /// As [`Self::room`], with the word of evicted keys before the replies.
+    #[inline]
+    fn room_for(&self, worker: &mut Worker, session: &Session, out: &mut Vec<u8>, now_ms: i64) -> Room {
+        if !self.state.over_memory.load(Relaxed) {
+            return Room::Enough;
+        }
+        let room = self.make_room(worker, now_ms);
+        let client = &session.shared;
+        if client.mailbox.is_waiting() && session.reply_mode == ReplyMode::On {
+            client.mailbox.drain(|bytes| out.extend_from_slice(bytes));
+        }
+        room
     }
 
     /// Runs one command under locks of its own; `false` when it was given back instead.
@@ -360,7 +376,11 @@ impl Engine {
             if state.ending.load(Relaxed) {
                 return Err(CommandError::text("ERR The server is shutting down"));
             }
-            if state.save_failed.load(Relaxed) && self.config.stop_writes_on_bgsave_error() {
+            // Where no snapshots are wanted, one that failed is nobody's loss.
+            if state.save_failed.load(Relaxed)
+                && self.config.stop_writes_on_bgsave_error()
+                && !self.config.save_points().is_empty()
+            {
                 return Err(CommandError::MisConf);
             }
         }
@@ -499,6 +519,8 @@ impl<'a> Turn<'a, 'a> {
             session.pause = Some(Pause::Locked);
         } else if session.yields && long::is_long_by_keys(ks, entry, argv) {
             session.pause = Some(Pause::Long);
+        } else if session.yields && engine.cut_running() && long::waits_for_snapshot(ks, entry, argv) {
+            session.pause = Some(Pause::Locked);
         }
         session.pause.is_some()
     }
@@ -510,9 +532,11 @@ impl<'a> Turn<'a, 'a> {
                 call(&mut self.ctx, entry, argv);
             }
             Err(error) => {
-                if let Some(entry) = self.ctx.engine.registry.named(argv) {
+                let entry = self.ctx.engine.registry.named(argv);
+                if let Some(entry) = entry {
                     self.stats.commands[entry.id].rejected.add(1);
                 }
+                tracking::end_caching(&mut self.ctx, entry);
                 let error = note_refusal(self.ctx.session, argv, error);
                 self.stats.errors.add(1);
                 note_error(self.ctx.engine, &error);
@@ -520,6 +544,7 @@ impl<'a> Turn<'a, 'a> {
             }
         }
         self.ctx.ks.effects.end_unit();
+        self.ctx.ks.now_ms += std::mem::take(&mut self.ctx.ks.slept_ms);
         if !self.ctx.ks.ready.is_empty() {
             serve_ready(&mut self.ctx);
         }
@@ -595,7 +620,7 @@ pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> 
         // Behind the command, which may have found the key's time to be over and told its readers so.
         tracking::remember(ctx, entry, argv);
     }
-    tracking::end_caching(ctx, entry);
+    tracking::end_caching(ctx, Some(entry));
     if !ctx.ks.events.is_empty() || !ctx.ks.stale.is_empty() {
         let from = ctx.sender();
         ctx.engine.announce(&mut ctx.ks, from);
@@ -616,6 +641,8 @@ pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> 
             now_ms: ctx.ks.now_ms,
         };
         ctx.meter.end(ended, entry, argv);
+    } else if ctx.session.rerun == Rerun::No {
+        ctx.session.shared.last_command.store(entry.id as u64, Relaxed);
     }
     result.is_ok()
 }
@@ -663,7 +690,7 @@ pub(crate) fn note_rejection(ctx: &Ctx<'_>, argv: Argv<'_>, error: &CommandError
     note_error(ctx.engine, error);
 }
 
-fn note_error(engine: &Engine, error: &CommandError) {
+pub(crate) fn note_error(engine: &Engine, error: &CommandError) {
     let mut codes = engine.stats.errors_by_code.lock();
     // The first words are few, but a handler may quote a client: the bound keeps the map small.
     if codes.len() < 128 {

@@ -23,6 +23,8 @@ pub mod eviction;
 pub mod expire;
 pub mod extended;
 pub mod field_expiry;
+pub mod functions;
+pub mod filter;
 pub mod geo;
 pub mod glob;
 pub mod hint;

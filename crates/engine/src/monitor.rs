@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::mailbox::Sender;
 use crate::registry::Entry;
 use crate::session::ClientInfo;
+use crate::slowlog::secrets;
 
 /// Clients in MONITOR mode.
 #[derive(Debug, Default)]
@@ -90,18 +91,6 @@ fn line(addr: &str, now_ms: i64, db: usize, entry: &Entry, argv: Argv<'_>) -> Ve
     }
     line.extend_from_slice(b"\r\n");
     line
-}
-
-/// Positions of the words that are user names and passwords.
-fn secrets(entry: &Entry, argv: Argv<'_>) -> std::ops::Range<usize> {
-    match entry.full_name {
-        "auth" => 1..argv.len(),
-        "hello" => match argv.iter().position(|word| word.eq_ignore_ascii_case(b"auth")) {
-            Some(at) => at + 1..at + 3,
-            None => 0..0,
-        },
-        _ => 0..0,
-    }
 }
 
 /// Bytes in double quotes; what is not printable is escaped.

@@ -25,6 +25,8 @@ pub struct Entry {
     pub groupable: bool,
     /// Runs a script.
     pub runs_script: bool,
+    /// The name clients call it by; empty when they may not.
+    called: String,
     /// How its work grows.
     pub cost: Cost,
     /// It is worth asking whether it takes long.
@@ -53,7 +55,30 @@ const SLOTS: usize = 2048;
 /// The registry of this process.
 pub fn registry() -> &'static Registry {
     static REGISTRY: OnceLock<Registry> = OnceLock::new();
-    REGISTRY.get_or_init(Registry::build)
+    REGISTRY.get_or_init(|| Registry::build(RENAMED.get().map_or(&[], Vec::as_slice)))
+}
+
+/// Commands under other names: the old name and the new one, which is empty for a command that nobody may run.
+static RENAMED: OnceLock<Vec<(String, String)>> = OnceLock::new();
+
+/// Gives commands other names (`rename-command`). Only before the registry is used for the first time.
+///
+/// # Errors
+/// Which line is wrong, in Redis' words.
+pub fn rename(names: Vec<(String, String)>) -> Result<(), &'static str> {
+    let known = |name: &str| commands().any(|command| command.name.eq_ignore_ascii_case(name));
+    let mut taken: Vec<&str> = Vec::new();
+    for (old, new) in &names {
+        if !known(old) {
+            return Err("No such command in rename-command");
+        }
+        if known(new) || taken.iter().any(|other| !new.is_empty() && other.eq_ignore_ascii_case(new)) {
+            return Err("Target command name already exists");
+        }
+        taken.push(new);
+    }
+    // Without a renamed command there is nothing to remember, and with one the server has just begun.
+    if names.is_empty() { Ok(()) } else { RENAMED.set(names).map_err(|_| "commands are renamed at the start only") }
 }
 
 /// Every top-level command.
@@ -62,9 +87,14 @@ pub fn commands() -> impl Iterator<Item = &'static Command> {
 }
 
 impl Registry {
-    fn build() -> Self {
+    fn build(renamed: &[(String, String)]) -> Self {
         let mut entries: Vec<Entry> =
             commands().enumerate().map(|(id, command)| Entry::new(id, command, None)).collect();
+        for (old, new) in renamed {
+            for entry in entries.iter_mut().filter(|entry| entry.command.name.eq_ignore_ascii_case(old)) {
+                entry.called = new.to_ascii_lowercase();
+            }
+        }
         let top = entries.len();
         for parent in 0..top {
             let (container, first) = (entries[parent].command, entries.len());
@@ -76,7 +106,11 @@ impl Registry {
         let mut registry = Self { entries, top, slots: vec![FREE; SLOTS] };
         assert!(registry.top * 2 < SLOTS, "the name table must stay sparse");
         for id in 0..registry.top {
-            let slot = registry.slot_of(registry.entries[id].command.name.as_bytes());
+            let called = registry.entries[id].called.as_bytes();
+            if called.is_empty() || called.len() > NAME_MAX {
+                continue;
+            }
+            let slot = registry.slot_of(called);
             assert_eq!(registry.slots[slot], FREE, "two commands share a name");
             registry.slots[slot] = id as u16;
         }
@@ -164,7 +198,7 @@ impl Registry {
         loop {
             match self.slots[slot] {
                 FREE => return slot,
-                id if self.entries[id as usize].command.name.as_bytes() == lower => return slot,
+                id if self.entries[id as usize].called.as_bytes() == lower => return slot,
                 _ => slot = (slot + 1) % SLOTS,
             }
         }
@@ -229,6 +263,7 @@ impl Entry {
             one_key,
             groupable,
             runs_script,
+            called: command.name.to_owned(),
             cost,
             may_be_long,
             quick_words,

@@ -13,6 +13,8 @@
 mod api;
 mod cache;
 mod current;
+mod fcall;
+mod functions;
 pub mod libraries;
 mod prepare;
 pub mod raise;

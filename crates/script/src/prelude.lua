@@ -226,6 +226,32 @@ function G.loadstring(...)
   return host.load(text, name or text)
 end
 
+-- Functions have globals of their own: no KEYS and ARGV, less of `redis`, and while the source of a library runs almost
+-- nothing. Gives what they see, and what it shows in either case.
+local function globals_of_functions(nonexistent)
+  local globals, redis = {}, {}
+  for name, value in pairs(G) do
+    globals[name] = value
+  end
+  for name, value in pairs(real_of[G.redis]) do
+    redis[name] = value
+  end
+  for _, name in pairs({ "breakpoint", "debug", "replicate_commands" }) do
+    redis[name] = nil
+  end
+  local loading = { register_function = host.register_function }
+  for name, value in pairs(redis) do
+    if name == "log" or name:find("^LOG_") or name:find("^REDIS_") then
+      loading[name] = value
+    end
+  end
+  globals.redis, globals.server, globals.__redis__err__handler = freeze(redis), nil, nil
+  local while_loading = { redis = freeze(setmetatable(loading, nonexistent)) }
+  local env = freeze(setmetatable(globals, nonexistent))
+  rawset(globals, "_G", env)
+  return env, setmetatable(while_loading, nonexistent), globals
+end
+
 -- Freezes what is there by now. Gives what scripts see as their globals.
 return function()
   local shown_meta = {}
@@ -242,6 +268,7 @@ return function()
   setmetatable(G, nonexistent)
   local env = freeze(G)
   rawset(G, "_G", env)
+  host.functions = { globals_of_functions(nonexistent) }
   host.meta = shown_meta
   shown_meta[env] = freeze({ __index = nonexistent.__index })
   local of_strings = getmetatable("")

@@ -7,6 +7,8 @@ use std::fmt;
 
 use mlua::{Error, Lua, Value};
 
+use crate::libraries::call::Thrown;
+
 /// An error table: what `redis.call` raises and `redis.pcall` returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorTable {
@@ -85,6 +87,9 @@ pub(crate) fn text_of(error: &Error) -> String {
 pub(crate) fn translate(lua: &Lua, error: &Error) -> mlua::Result<Value> {
     if let Some(table) = error.downcast_ref::<ErrorTable>() {
         return table.clone().into_value(lua);
+    }
+    if let Some(Thrown(key)) = error.downcast_ref::<Thrown>() {
+        return lua.registry_value(key);
     }
     Ok(Value::String(lua.create_string(text_of(error))?))
 }

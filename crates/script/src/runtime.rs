@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use mlua::Function;
 use quiver_engine::command::CommandResult;
+use quiver_engine::functions::{FunctionEntry, Metadata};
 use quiver_engine::scripting::{Propagation, Rights, ScriptFacts, ScriptRun, ScriptRuntime, Task, Tick};
-use quiver_engine::{CommandError, Ctx};
+use quiver_engine::{CommandError, Ctx, Engine};
 use quiver_resp::{Argv, Protocol, parse_i64};
 
 use crate::cache::Cache;
 use crate::current::{Host, Position, lend};
+use crate::fcall::Scores;
 use crate::prepare;
 use crate::raise::{self, ErrorTable};
 use crate::reply;
@@ -24,12 +26,18 @@ pub struct LuaRuntime {
     id: u64,
     cache: Cache,
     memory: vm::Footprint,
+    pub(crate) scores: Scores,
 }
 
 impl Default for LuaRuntime {
     fn default() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { id: NEXT.fetch_add(1, Relaxed), cache: Cache::default(), memory: vm::Footprint::default() }
+        Self {
+            id: NEXT.fetch_add(1, Relaxed),
+            cache: Cache::default(),
+            memory: vm::Footprint::default(),
+            scores: Scores::default(),
+        }
     }
 }
 
@@ -58,6 +66,7 @@ impl ScriptRuntime for LuaRuntime {
                 self.eval(ctx, argv, keys, &script)
             }
             Task::Load => self.load(ctx, argv.at(2)),
+            Task::Call => self.call_function(ctx, argv),
             Task::Exists => {
                 ctx.reply.array(argv.len() - 2);
                 for digest in argv.from(2) {
@@ -76,12 +85,24 @@ impl ScriptRuntime for LuaRuntime {
 
     fn is_short(&self, argv: Argv<'_>) -> bool {
         let Some(word) = argv.get(1) else { return true };
+        if argv.at(0).first().is_some_and(|letter| letter.eq_ignore_ascii_case(&b'f')) {
+            return self.scores.is_short(word);
+        }
         let by_digest = argv.at(0).len() > 6;
         let sha = if by_digest { parse_digest(word) } else { Some(crate::script::digest_again(word)) };
         let Some(sha) = sha else { return true };
         let here = vm::peek(self.id, |vm| vm.known(&sha).map(|script| script.is_short())).flatten();
         // What nobody knows by its digest is refused at once; a text nobody knows may be anything.
         here.or_else(|| self.cache.get(&sha).map(|script| script.is_short())).unwrap_or(by_digest)
+    }
+
+    fn load_library(
+        &self,
+        engine: &Engine,
+        source: &[u8],
+        metadata: &Metadata,
+    ) -> Result<Vec<FunctionEntry>, CommandError> {
+        self.functions_of(engine, source, metadata)
     }
 
     fn facts(&self) -> ScriptFacts {
@@ -123,8 +144,14 @@ impl LuaRuntime {
         ctx: &mut Ctx<'e>,
         use_it: impl FnOnce(&mut Vm, &mut Ctx<'e>) -> R,
     ) -> Result<R, CommandError> {
-        let limit = ctx.engine.config.lua_memory_limit();
-        let used = vm::with_vm(self.id, limit, &self.memory, |vm| use_it(vm, ctx)).map_err(out_of_memory);
+        let engine = ctx.engine;
+        self.with_vm_of(engine, |vm| use_it(vm, ctx))
+    }
+
+    /// [`Self::with_vm`] where no command runs.
+    pub(crate) fn with_vm_of<R>(&self, engine: &Engine, use_it: impl FnOnce(&mut Vm) -> R) -> Result<R, CommandError> {
+        let limit = engine.config.lua_memory_limit();
+        let used = vm::with_vm(self.id, limit, &self.memory, use_it).map_err(out_of_memory);
         vm::look_after();
         used
     }
@@ -138,7 +165,7 @@ impl LuaRuntime {
 
 const NO_SCRIPT: CommandError = CommandError::text("NOSCRIPT No matching script. Please use EVAL.");
 
-fn out_of_memory(error: mlua::Error) -> CommandError {
+pub(crate) fn out_of_memory(error: mlua::Error) -> CommandError {
     CommandError::owned(format!("ERR Error running script: {}", raise::text_of(&error)))
 }
 

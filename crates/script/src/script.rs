@@ -126,7 +126,7 @@ pub(crate) struct Script {
     pub(crate) gone: AtomicBool,
     pub(crate) last_used_ms: AtomicI64,
     /// How many of its last runs were short, less those that were not.
-    score: AtomicI8,
+    score: Score,
 }
 
 impl Script {
@@ -145,7 +145,7 @@ impl Script {
             evictable: AtomicBool::new(evictable),
             gone: AtomicBool::new(false),
             last_used_ms: AtomicI64::new(0),
-            score: AtomicI8::new(0),
+            score: Score::default(),
         })
     }
 
@@ -156,15 +156,31 @@ impl Script {
 
     /// Whether its runs are short, as far as is known.
     pub(crate) fn is_short(&self) -> bool {
-        self.score.load(Relaxed) >= SHORT
+        self.score.is_short()
+    }
+
+    /// Learns from a run.
+    pub(crate) fn learn(&self, short: bool) {
+        self.score.learn(short);
+    }
+}
+
+/// How many of the last runs were short, less those that were not.
+#[derive(Debug, Default)]
+pub(crate) struct Score(AtomicI8);
+
+impl Score {
+    /// Whether runs are short, as far as is known.
+    pub(crate) fn is_short(&self) -> bool {
+        self.0.load(Relaxed) >= SHORT
     }
 
     /// Learns from a run. One that was long counts as much as several that were not.
     pub(crate) fn learn(&self, short: bool) {
-        let score = self.score.load(Relaxed);
+        let score = self.0.load(Relaxed);
         let learned = if short { (score + 1).min(SCORE_MAX) } else { -SCORE_MAX };
         if learned != score {
-            self.score.store(learned, Relaxed);
+            self.0.store(learned, Relaxed);
         }
     }
 }

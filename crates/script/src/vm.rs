@@ -15,6 +15,7 @@ use mlua::chunk::ChunkMode;
 use mlua::{BString, Either, Function, Lua, LuaOptions, StdLib, Table, Value};
 
 use crate::cache::ByDigest;
+use crate::functions::{self, Shelf};
 use crate::raise::ErrorTable;
 use crate::random::Random;
 use crate::reply::Names;
@@ -50,6 +51,8 @@ pub(crate) struct Vm {
     argv_name: mlua::LuaString,
     random: Random,
     scripts: ByDigest<Compiled>,
+    /// Function libraries.
+    pub(crate) shelf: Shelf,
     memory_limit: usize,
     footprint: Footprint,
     /// What of it is in the sum.
@@ -146,10 +149,13 @@ impl Vm {
             .call((globals.clone(), host.clone()))?;
         let random = random::install(&lua, &globals.get("math")?)?;
         globals.raw_set("__redis__err__handler", lua.create_function(on_error)?)?;
-        libraries::install(&lua)?;
+        let json = libraries::install(&lua)?;
         api::install(&lua)?;
         api::restrict(&lua)?;
+        host.raw_set("register_function", functions::registrar(&lua)?)?;
         let env: Table = finish.call(())?;
+        let tables: Table = host.raw_get("functions")?;
+        let shelf = Shelf::new(&lua, (tables.raw_get(1)?, tables.raw_get(2)?, tables.raw_get(3)?), json)?;
         let loads_into = env.clone();
         host.raw_set(
             "load",
@@ -173,6 +179,7 @@ impl Vm {
             argv_name,
             random,
             scripts: ByDigest::default(),
+            shelf,
             memory_limit: 0,
             footprint,
             noted: 0,
@@ -221,6 +228,7 @@ impl Vm {
         keys: impl ExactSizeIterator<Item = &'w [u8]>,
         argv: impl ExactSizeIterator<Item = &'w [u8]>,
     ) -> mlua::Result<()> {
+        self.shelf.reset_settings();
         self.globals.raw_set(&self.keys_name, self.list(keys)?)?;
         self.globals.raw_set(&self.argv_name, self.list(argv)?)
     }

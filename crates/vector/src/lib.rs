@@ -21,7 +21,7 @@ mod rows;
 mod scratch;
 mod space;
 
-pub use hnsw::{Hnsw, Node, NodeVector};
+pub use hnsw::{Accept, Filtered, Hnsw, Node, NodeVector, Plan};
 pub use params::{DIM_MAX, Error, M_MAX, Metric, Params, Storage};
 pub use scratch::Scratch;
 

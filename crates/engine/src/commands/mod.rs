@@ -13,6 +13,7 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub(crate) mod describe;
+pub mod functions;
 pub mod generic;
 pub mod geo;
 pub mod hash;
@@ -20,10 +21,12 @@ pub(crate) mod help;
 pub mod hotkeys;
 pub mod hyperloglog;
 pub mod info;
+pub mod json;
 pub(crate) mod keysizes;
 pub mod latency;
 pub mod list;
 pub mod memory;
+pub mod module;
 pub mod monitor;
 pub mod pubsub;
 pub mod replication;
@@ -52,9 +55,11 @@ pub const TABLES: &[&[Command]] = &[
     config::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,
+    functions::COMMANDS,
     generic::COMMANDS,
     generic::dump::COMMANDS,
     generic::expire::COMMANDS,
+    generic::migrate::COMMANDS,
     generic::object::COMMANDS,
     generic::scan::COMMANDS,
     generic::transfer::COMMANDS,
@@ -66,9 +71,11 @@ pub const TABLES: &[&[Command]] = &[
     hash::himport::COMMANDS,
     hotkeys::COMMANDS,
     info::COMMANDS,
+    json::COMMANDS,
     list::COMMANDS,
     latency::COMMANDS,
     memory::COMMANDS,
+    module::COMMANDS,
     monitor::COMMANDS,
     pubsub::COMMANDS,
     replication::COMMANDS,
@@ -89,6 +96,8 @@ pub const TABLES: &[&[Command]] = &[
     string::COMMANDS,
     transactions::COMMANDS,
     vset::COMMANDS,
+    vset::expire::COMMANDS,
+    vset::many::COMMANDS,
     wait::COMMANDS,
     zset::COMMANDS,
     zset::combine::COMMANDS,

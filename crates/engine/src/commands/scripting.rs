@@ -33,7 +33,7 @@ const fn arguments(first: &'static str) -> [Arg; 4] {
 }
 
 /// What the commands that run a script have in common.
-const RUN: Command = Command {
+pub(super) const RUN: Command = Command {
     complexity: "Depends on the script",
     group: Group::Scripting,
     arity: -3,
@@ -44,9 +44,10 @@ const RUN: Command = Command {
     ..Command::NEW
 };
 
-const RUN_READING: Command = Command { since: "7.0.0", flags: RUNS.with(Flags::READONLY), keys: &[keys(RO)], ..RUN };
+pub(super) const RUN_READING: Command =
+    Command { since: "7.0.0", flags: RUNS.with(Flags::READONLY), keys: &[keys(RO)], ..RUN };
 
-const SUB: Command =
+pub(super) const SUB: Command =
     Command { since: "2.6.0", group: Group::Scripting, flags: Flags::NOSCRIPT, acl: Acl::SCRIPTING, ..Command::NEW };
 
 /// The table entries.
@@ -158,7 +159,7 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// Lets the runtime do it.
-fn hand_over(task: Task, ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+pub(super) fn hand_over(task: Task, ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let engine = ctx.engine;
     engine.scripts.runtime()?.run(task, ctx, argv)
 }

@@ -22,7 +22,9 @@ use quiver_resp::Argv;
 
 use crate::command::CommandResult;
 use crate::context::Ctx;
+use crate::engine::Engine;
 use crate::error::CommandError;
+use crate::functions::{FunctionEntry, Metadata};
 pub use run::{Propagation, Rights, ScriptRun, Tick};
 
 /// What a command asks of the runtime.
@@ -38,6 +40,8 @@ pub enum Task {
     Exists,
     /// SCRIPT FLUSH.
     Flush,
+    /// FCALL and FCALL_RO.
+    Call,
 }
 
 /// What runs scripts.
@@ -47,6 +51,17 @@ pub trait ScriptRuntime: Send + Sync + fmt::Debug {
     /// # Errors
     /// The error reply; nothing was changed, unless a script that had written something failed.
     fn run(&self, task: Task, ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult;
+
+    /// Runs the source of a function library and says what it registers.
+    ///
+    /// # Errors
+    /// It does not compile, fails, or takes too long.
+    fn load_library(
+        &self,
+        engine: &Engine,
+        source: &[u8],
+        metadata: &Metadata,
+    ) -> Result<Vec<FunctionEntry>, CommandError>;
 
     /// Whether the script of a command is known to be short. Of others a thread with other connections lets go.
     fn is_short(&self, argv: Argv<'_>) -> bool;

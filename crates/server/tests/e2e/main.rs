@@ -5,6 +5,7 @@
 
 mod blocking;
 mod clients;
+mod compatibility;
 mod grpc;
 mod memory;
 mod persistence;
@@ -12,5 +13,6 @@ mod protocol;
 mod pubsub;
 mod replication;
 mod scripts;
+mod snapshots;
 mod support;
 mod users;

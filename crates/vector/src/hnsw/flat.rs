@@ -57,19 +57,19 @@ impl Hnsw {
 }
 
 /// The `k` nearest of any number of offers, unsorted until the end: O(1) per offer for every `k`.
-struct Nearest<'a> {
+pub(super) struct Nearest<'a> {
     entries: &'a mut Vec<u64>,
     k: usize,
     bound: u64,
 }
 
 impl<'a> Nearest<'a> {
-    fn new(entries: &'a mut Vec<u64>, k: usize) -> Self {
+    pub(super) fn new(entries: &'a mut Vec<u64>, k: usize) -> Self {
         Self { entries, k, bound: if k == 0 { 0 } else { u64::MAX } }
     }
 
     #[inline]
-    fn offer(&mut self, distance: f32, slot: Slot) {
+    pub(super) fn offer(&mut self, distance: f32, slot: Slot) {
         let entry = entry(distance, slot);
         if entry < self.bound {
             self.entries.push(entry);
@@ -80,7 +80,7 @@ impl<'a> Nearest<'a> {
         }
     }
 
-    fn sorted(self) -> &'a [u64] {
+    pub(super) fn sorted(self) -> &'a [u64] {
         self.entries.sort_unstable();
         self.entries.truncate(self.k);
         self.entries

@@ -17,12 +17,14 @@ mod codec;
 mod connect;
 mod filtered;
 mod flat;
+mod hop;
 mod insert;
 mod remove;
 mod search;
 
 pub use codec::{Node, NodeVector};
 pub(crate) use filtered::Asked;
+pub use filtered::{Accept, Filtered, Plan};
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

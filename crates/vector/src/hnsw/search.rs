@@ -91,7 +91,7 @@ pub(super) fn walks(ef: usize, len: usize) -> bool {
 }
 
 /// Candidates measured again for `k` results.
-fn reranked(k: usize) -> usize {
+pub(super) fn reranked(k: usize) -> usize {
     k.saturating_mul(4).max(RERANK_MIN)
 }
 
