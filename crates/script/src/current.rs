@@ -4,6 +4,8 @@
 //! thread for the time of the script, and whoever is called looks here for it. While a function uses it nobody else
 //! can, so it must not run Lua code meanwhile.
 
+use std::cell::Cell;
+
 use mlua::{Lua, Value};
 use quiver_engine::CommandError;
 use quiver_engine::scripting::{Propagation, Tick};
@@ -48,12 +50,27 @@ pub(crate) struct Position {
 
 scoped_thread_local!(static mut HOST: for<'a> &'a mut (dyn Host + 'a));
 
+thread_local! {
+    /// Whether something is lent: cheaper to ask than [`HOST`] itself.
+    static LENT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Ends a loan, also when the script panics.
+struct Return(bool);
+
+impl Drop for Return {
+    fn drop(&mut self) {
+        LENT.set(self.0);
+    }
+}
+
 /// Lends `host` to this thread while `run` runs.
 pub(crate) fn lend<R>(host: &mut dyn Host, run: impl FnOnce() -> R) -> R {
+    let _return = Return(LENT.replace(true));
     HOST.set(host, run)
 }
 
 /// Uses what is lent; `None` where nothing is.
 pub(crate) fn with_host<R>(use_it: impl FnOnce(&mut dyn Host) -> R) -> Option<R> {
-    HOST.is_set().then(|| HOST.with(|host| use_it(host)))
+    LENT.get().then(|| HOST.with(|host| use_it(host)))
 }

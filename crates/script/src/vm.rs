@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use mlua::chunk::ChunkMode;
-use mlua::{Function, Lua, LuaOptions, StdLib, Table, Value};
+use mlua::{BString, Either, Function, Lua, LuaOptions, StdLib, Table, Value};
 
 use crate::cache::ByDigest;
 use crate::functions::{self, Shelf};
@@ -244,11 +244,11 @@ impl Vm {
     /// # Errors
     /// Out of memory.
     pub(crate) fn list<'w>(&self, words: impl ExactSizeIterator<Item = &'w [u8]>) -> mlua::Result<Table> {
-        let table = self.lua.create_table_with_capacity(words.len(), 0)?;
-        for (at, word) in words.enumerate() {
-            table.raw_set(at + 1, self.lua.create_string(word)?)?;
-        }
-        Ok(table)
+        // What is text goes straight into the table; other bytes take a detour.
+        self.lua.create_sequence_from(words.map(|word| match std::str::from_utf8(word) {
+            Ok(text) => Either::Left(text),
+            Err(_) => Either::Right(BString::from(word)),
+        }))
     }
 
     /// Runs a function as a script.
