@@ -7,7 +7,8 @@
 //! it is what costs when attributes have to be read.
 
 use crate::hnsw::Hnsw;
-use crate::hnsw::search::{rerank, walks};
+use crate::hnsw::search::walks;
+use crate::scan::rerank;
 use crate::scratch::{Scratch, Visited, entry, entry_slot};
 use crate::space::Probe;
 use crate::{Error, Neighbor, Slot};
@@ -44,7 +45,7 @@ impl Hnsw {
         out: &mut Vec<Neighbor>,
     ) -> Result<(), Error> {
         let norm = self.space.validate(query)?;
-        let Scratch { query: prepared, walk, asked } = scratch;
+        let Scratch { query: prepared, walk, asked, .. } = scratch;
         prepared.prepare(&self.space, query, norm);
         asked.reset(self.slots(), k.min(self.len), effort);
         let mut ef = ef.max(k).max(1);
