@@ -82,6 +82,9 @@ impl Contender {
     pub fn start(mut command: Command, name: &str, task: &Task) -> Result<Self> {
         command.arg(name).arg(&task.folder).arg(&task.metric);
         command.args([task.m, task.ef_construction, task.k].map(|number| number.to_string()));
+        // Large blocks that were freed go back to the system at once, as little of anyone's as possible is kept by malloc:
+        // the resident size is to be that of the index.
+        command.env("MALLOC_MMAP_THRESHOLD_", "131072").env("MALLOC_TRIM_THRESHOLD_", "131072");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("starting a contender")?;
         let input = child.stdin.take().context("a pipe was asked for")?;
         let output = BufReader::new(child.stdout.take().context("a pipe was asked for")?);

@@ -83,8 +83,7 @@ impl Results {
 
     /// Medians over rounds, by ascending EF.
     fn curve(&self, dataset: &str, contender: &str, settings: &Settings) -> Vec<CurvePoint> {
-        let rows =
-            || self.searches.iter().filter(|row| row.dataset == dataset && row.contender == contender);
+        let rows = || self.searches.iter().filter(|row| row.dataset == dataset && row.contender == contender);
         let point = |&ef: &usize| {
             let at = || rows().filter(move |row| row.ef == ef);
             let recall = median(at().map(|row| row.recall))?;

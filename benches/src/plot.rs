@@ -12,8 +12,7 @@ const FRAME: [f64; 4] = [80.0, 50.0, 680.0, 440.0];
 const RECALL_MIN: f64 = 0.85;
 
 /// Told apart by people who do not see all colours (after Okabe and Ito).
-const COLORS: [&str; 8] =
-    ["#d55e00", "#e69f00", "#cc79a7", "#000000", "#0072b2", "#56b4e9", "#009e73", "#7f7f7f"];
+const COLORS: [&str; 8] = ["#d55e00", "#e69f00", "#cc79a7", "#000000", "#0072b2", "#56b4e9", "#009e73", "#7f7f7f"];
 
 /// One contender.
 #[derive(Debug)]

@@ -1,11 +1,13 @@
 //! Memory for rows of numbers: zeroed, on cache lines, in huge pages where it is large.
 //!
 //! A walk through a graph reads rows all over an index, each on another page; with pages of 4 KiB most reads miss the
-//! TLB as well as the cache. A slab of 2 MiB or more therefore starts on a boundary of that size and asks the kernel
-//! for huge pages (`madvise`; a refusal is no error). A `Vec` can ask for neither alignment nor pages, which is why this
+//! TLB as well as the cache. A huge slab therefore starts on a boundary of 2 MiB and asks the kernel for huge pages (`madvise`; a refusal is no error). A `Vec` can ask for neither alignment nor pages, which is why this
 //! stands among the kernels.
 
-#![expect(unsafe_code, reason = "a Vec has no alignment beyond its elements'; searches of 115,000 vectors gain from huge pages")]
+#![expect(
+    unsafe_code,
+    reason = "a Vec has no alignment beyond its elements'; searches of 115,000 vectors gain from huge pages"
+)]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::fmt;
@@ -39,23 +41,34 @@ unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {}
 pub struct Slab<T> {
     start: NonNull<T>,
     len: usize,
+    align: usize,
 }
 
 impl<T: Zeroed> Slab<T> {
     /// `len` zeros. Fails as a `Vec` does when there is no memory.
     pub fn new(len: usize) -> Self {
-        let layout = layout::<T>(len);
+        Self::aligned(len, LINE_BYTES)
+    }
+
+    /// `len` zeros in huge pages, if they fill at least one: for memory that stays.
+    pub fn huge(len: usize) -> Self {
+        if len.saturating_mul(size_of::<T>()) < HUGE_BYTES {
+            return Self::new(len);
+        }
+        let mut slab = Self::aligned(len, HUGE_BYTES);
+        advise(&mut slab);
+        slab
+    }
+
+    fn aligned(len: usize, align: usize) -> Self {
+        let layout = layout::<T>(len, align);
         if layout.size() == 0 {
-            return Self { start: NonNull::dangling(), len };
+            return Self { start: NonNull::dangling(), len, align };
         }
         // SAFETY: the layout has a size.
         let start = unsafe { alloc_zeroed(layout) };
         let Some(start) = NonNull::new(start.cast::<T>()) else { handle_alloc_error(layout) };
-        let mut slab = Self { start, len };
-        if layout.size() >= HUGE_BYTES {
-            advise(&mut slab);
-        }
-        slab
+        Self { start, len, align }
     }
 
     /// Bytes allocated.
@@ -64,11 +77,9 @@ impl<T: Zeroed> Slab<T> {
     }
 }
 
-/// Where and how much: every slab of a length has the same layout, so it can be given back.
-fn layout<T>(len: usize) -> Layout {
-    let layout = Layout::array::<T>(len).expect("a slab fits the address space");
-    let align = if layout.size() >= HUGE_BYTES { HUGE_BYTES } else { LINE_BYTES };
-    layout.align_to(align).expect("a slab fits the address space")
+fn layout<T>(len: usize, align: usize) -> Layout {
+    let layout = Layout::array::<T>(len).and_then(|layout| layout.align_to(align));
+    layout.expect("a slab fits the address space")
 }
 
 #[cfg(all(target_os = "linux", not(miri)))]
@@ -104,9 +115,9 @@ impl<T> DerefMut for Slab<T> {
 
 impl<T> Drop for Slab<T> {
     fn drop(&mut self) {
-        let layout = layout::<T>(self.len);
+        let layout = layout::<T>(self.len, self.align);
         if layout.size() > 0 {
-            // SAFETY: allocated in `new` with this layout; the elements need no drop.
+            // SAFETY: allocated in `aligned` with this layout; the elements need no drop.
             unsafe { dealloc(self.start.as_ptr().cast(), layout) }
         }
     }
@@ -140,8 +151,9 @@ mod tests {
     }
 
     #[test]
-    fn a_large_slab_starts_on_a_huge_page() {
-        let mut slab = Slab::<[f32; 2]>::new(HUGE_BYTES / 8 + 5);
+    fn a_huge_slab_starts_on_a_huge_page_if_it_fills_one() {
+        assert_eq!(Slab::<u8>::huge(1000).len(), 1000);
+        let mut slab = Slab::<[f32; 2]>::huge(HUGE_BYTES / 8 + 5);
         assert!(slab.as_ptr().addr().is_multiple_of(HUGE_BYTES));
         let last = slab.len() - 1;
         slab[last] = [1.0, 2.0];

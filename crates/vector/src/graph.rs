@@ -156,7 +156,8 @@ impl Graph {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        let towers = self.towers.capacity() * size_of::<Box<[Slot]>>() + self.vacant_towers.capacity() * size_of::<u32>();
+        let towers =
+            self.towers.capacity() * size_of::<Box<[Slot]>>() + self.vacant_towers.capacity() * size_of::<u32>();
         let rows = self.base.memory_bytes() + self.upper.memory_bytes() + self.levels.memory_bytes();
         rows + towers + self.upper_bytes
     }

@@ -57,7 +57,11 @@ impl<T: Zeroed> Rows<T> {
         if old.len() >= end * self.stride {
             return;
         }
-        let mut fresh = Slab::new(end.next_power_of_two().max(FIRST_ROWS) * self.stride);
+        // Few steps: what they leave behind in the allocator is memory as well.
+        let least = if chunk == 0 { FIRST_ROWS } else { (1 << self.shift) / 4 };
+        let rows = end.next_power_of_two().max(least);
+        let whole = rows == 1 << self.shift;
+        let mut fresh = if whole { Slab::huge(rows * self.stride) } else { Slab::new(rows * self.stride) };
         fresh[..old.len()].copy_from_slice(old);
         *old = fresh;
     }

@@ -10,15 +10,15 @@ const SLACK: usize = 2;
 /// Codes measured at a time by a scan.
 const BATCH: usize = 64;
 
-/// At least so many candidates are measured again, or four times those asked for.
-const RERANK_MIN: usize = 64;
+/// Twice as many candidates as are asked for are measured again, and these: more were measured to gain nothing.
+const RERANK_MORE: usize = 16;
 
 /// Vectors fetched ahead of the one being measured exactly.
 const EXACT_AHEAD: usize = 2;
 
 /// Candidates measured again for `k` results.
 pub(crate) fn reranked(k: usize) -> usize {
-    k.saturating_mul(4).max(RERANK_MIN)
+    k.saturating_mul(2).saturating_add(RERANK_MORE)
 }
 
 /// The `k` nearest of `live`, which are at most `len`, in the best precision that is kept.

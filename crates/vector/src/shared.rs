@@ -49,10 +49,8 @@ impl Shared {
     /// # Errors
     /// No element in `slot`; a vector of the wrong length or not finite.
     pub fn update(&self, slot: Slot, vector: &[f32], ef: usize, scratch: &mut Scratch) -> Result<(), Error> {
-        self.change(scratch, |index, scratch, prepared| {
-            index.prepare_update_begin(slot, vector, ef, scratch, prepared)
-        })
-        .map(|_| ())
+        self.change(scratch, |index, scratch, prepared| index.prepare_update_begin(slot, vector, ef, scratch, prepared))
+            .map(|_| ())
     }
 
     /// [`Hnsw::remove`].

@@ -132,6 +132,9 @@ fn what_is_refused_changes_nothing() {
     assert_eq!(index.remove(0), Err(Error::NoSuchSlot(0)));
     assert_eq!(index.update(0, &[0.0; DIM], 0, &mut scratch), Err(Error::NoSuchSlot(0)));
     assert_eq!(index.insert(&[f32::NAN; DIM], 1, 0, &mut scratch), Err(Error::NotFinite));
-    assert_eq!(index.search(&[0.0; 2], 1, 1, &mut scratch, &mut Vec::new()), Err(Error::VectorDim { got: 2, want: 16 }));
+    assert_eq!(
+        index.search(&[0.0; 2], 1, 1, &mut scratch, &mut Vec::new()),
+        Err(Error::VectorDim { got: 2, want: 16 })
+    );
     assert!(index.read().is_empty());
 }

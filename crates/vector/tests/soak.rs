@@ -129,7 +129,10 @@ impl Soak {
         assert!(self.index.live_slots().eq(self.model.keys().copied()));
         for (slot, vector) in &self.model {
             let kept = self.index.vector(*slot).unwrap();
-            assert!(kept.iter().zip(vector).all(|(a, b)| (a - b).abs() < 0.03), "slot {slot}: {kept:?}, not {vector:?}");
+            assert!(
+                kept.iter().zip(vector).all(|(a, b)| (a - b).abs() < 0.03),
+                "slot {slot}: {kept:?}, not {vector:?}"
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A walk measures codes only. The nearest of its pool are measured again in the best precision before they are
 //! handed out, which is where the last percent of recall comes from at almost no cost.
 
-use crate::graph::{Graph, NONE};
+use crate::graph::Graph;
 use crate::hnsw::Hnsw;
 use crate::scan::{exact, rerank, reranked, scan};
 use crate::scratch::{Pool, Scratch, Walk};
@@ -183,10 +183,7 @@ pub(super) fn advance(
     let Walk { visited, pool, batch, .. } = walk;
     for _ in 0..elements {
         let Some(slot) = pool.expand() else { return true };
-        batch.clear();
-        batch.extend(
-            graph.list(slot, level).iter().take_while(|&&link| link != NONE).filter(|&&link| visited.insert(link)),
-        );
+        visited.fresh(graph.list(slot, level), batch);
         prefetch_next(graph, pool, level);
         space.distances(probe, batch, |i, distance| pool.offer(distance, batch[i]));
     }

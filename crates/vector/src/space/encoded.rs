@@ -59,12 +59,18 @@ impl Encoded {
         self.halves.clear();
         // The code is that of what is kept, so that it is the same after a load.
         match space.storage {
-            Storage::F16 => round(&mut self.full, &mut self.halves, |x| f16::from_f32(x).to_bits(), |half| {
-                f16::from_bits(half).to_f32()
-            }),
-            Storage::Bf16 => round(&mut self.full, &mut self.halves, |x| bf16::from_f32(x).to_bits(), |half| {
-                bf16::from_bits(half).to_f32()
-            }),
+            Storage::F16 => round(
+                &mut self.full,
+                &mut self.halves,
+                |x| f16::from_f32(x).to_bits(),
+                |half| f16::from_bits(half).to_f32(),
+            ),
+            Storage::Bf16 => round(
+                &mut self.full,
+                &mut self.halves,
+                |x| bf16::from_f32(x).to_bits(),
+                |half| bf16::from_bits(half).to_f32(),
+            ),
             Storage::F32 | Storage::I8 | Storage::Binary => {}
         }
         self.code.resize(code_bytes(space.storage, space.dim), 0);

@@ -252,9 +252,8 @@ impl Space {
             return self.distance(query.probe(), slot);
         }
         let (code, [scale, bias]) = (self.codes.row(slot as usize), self.coefs.row(slot as usize)[0]);
-        let [coarse, fine] = query.codes().map(|(code_of_query, scale)| {
-            (self.kernels.dot_i8)(code_of_query, code) as f32 * scale
-        });
+        let [coarse, fine] =
+            query.codes().map(|(code_of_query, scale)| (self.kernels.dot_i8)(code_of_query, code) as f32 * scale);
         query.base() + bias - (coarse + fine) * scale
     }
 
@@ -290,7 +289,8 @@ impl Space {
     #[inline]
     fn products4(&self, query: &[i8], rows: [&[i8]; 4]) -> [i32; 4] {
         if self.storage == Storage::Binary {
-            return (self.kernels.hamming_x4)(query, rows).map(|differing| self.dim as i32 - 2 * differing.cast_signed());
+            return (self.kernels.hamming_x4)(query, rows)
+                .map(|differing| self.dim as i32 - 2 * differing.cast_signed());
         }
         (self.kernels.dot_i8_x4)(query, rows)
     }

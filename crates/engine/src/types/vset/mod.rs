@@ -243,9 +243,7 @@ impl VectorSet {
     pub fn raw_vector(&self, slot: Slot) -> Option<(RawVector, f32)> {
         let vector = match self.index.node(slot)?.vector {
             NodeVector::F32(vector) => RawVector::F32(vector.into_owned()),
-            NodeVector::I8 { scale, code } => {
-                RawVector::Int8 { code: code.into_owned(), range: raw::range_of(scale) }
-            }
+            NodeVector::I8 { scale, code } => RawVector::Int8 { code: code.into_owned(), range: raw::range_of(scale) },
             NodeVector::Bits(bits) => RawVector::Binary(raw::to_words(&bits, self.dim())),
         };
         Some((vector, self.members[slot as usize].norm))
