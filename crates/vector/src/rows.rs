@@ -23,7 +23,7 @@ pub(crate) struct Rows<T> {
 impl<T: Zeroed> Rows<T> {
     /// No rows yet, each of `stride` elements.
     pub(crate) fn new(stride: usize) -> Self {
-        let whole = |shift: &u32| (stride * size_of::<T>() << shift) % HUGE_BYTES == 0;
+        let whole = |shift: &u32| ((stride * size_of::<T>()) << shift).is_multiple_of(HUGE_BYTES);
         let shift = (SHIFT_MIN..=SHIFT_MAX).find(whole).unwrap_or(SHIFT_MIN);
         Self { stride, shift, chunks: Vec::new() }
     }

@@ -44,7 +44,7 @@ impl Encoded {
     pub(crate) fn encode_bits(&mut self, space: &Space, bits: &[i8], norm: f32) {
         let scale = scale_of_signs(space.metric, space.dim);
         self.encode_code(space, bits, scale, norm);
-        if space.dim % 8 != 0 {
+        if !space.dim.is_multiple_of(8) {
             // Bits past the last dimension would count as differing.
             self.code[space.dim / 8] &= !(-1_i8 << (space.dim % 8));
         }
