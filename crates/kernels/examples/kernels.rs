@@ -37,6 +37,6 @@ fn main() {
         time("dot_bf16", || (kernels.dot_bf16)(black_box(a), h));
         time("hamming", || (kernels.hamming)(black_box(&x[..dim / 8]), &y[..dim / 8]));
         time("dot_i8", || (kernels.dot_i8)(black_box(x), y));
-        time("dot_i8_x4", || (kernels.dot_i8_x4)(black_box(x), [y; 4]));
+        time("dot_i8_x4", || (kernels.dot_i8_x4)(black_box(x), &[y; 4]));
     }
 }

@@ -135,8 +135,8 @@ fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
 
 /// Four calls: with 16 registers, one loop over four rows was measured slower.
 #[target_feature(enable = "avx2,fma")]
-fn dot_i8_x4(query: &[i8], rows: [&[i8]; 4]) -> [i32; 4] {
-    let [r0, r1, r2, r3] = rows;
+fn dot_i8_x4(query: &[i8], rows: &[&[i8]; 4]) -> [i32; 4] {
+    let [r0, r1, r2, r3] = *rows;
     [dot_i8(query, r0), dot_i8(query, r1), dot_i8(query, r2), dot_i8(query, r3)]
 }
 

@@ -148,10 +148,11 @@ fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn dot_i8_x4(query: &[i8], rows: [&[i8]; 4]) -> [i32; 4] {
+fn dot_i8_x4(query: &[i8], rows: &[&[i8]; 4]) -> [i32; 4] {
     let (q, q_tail) = query.as_chunks::<64>();
-    let ((r0, t0), (r1, t1)) = (same_len(query, rows[0]).as_chunks::<64>(), same_len(query, rows[1]).as_chunks::<64>());
-    let ((r2, t2), (r3, t3)) = (same_len(query, rows[2]).as_chunks::<64>(), same_len(query, rows[3]).as_chunks::<64>());
+    let [r0, r1, r2, r3] = *rows;
+    let (r0, r1) = (same_len(query, r0).as_chunks::<64>().0, same_len(query, r1).as_chunks::<64>().0);
+    let (r2, r3) = (same_len(query, r2).as_chunks::<64>().0, same_len(query, r3).as_chunks::<64>().0);
     let (shift, ones) = (_mm512_set1_epi8(-128), _mm512_set1_epi8(1));
     let zero = _mm512_setzero_si512();
     let (mut sum, mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero, zero);
@@ -163,22 +164,23 @@ fn dot_i8_x4(query: &[i8], rows: [&[i8]; 4]) -> [i32; 4] {
         s2 = _mm512_dpbusd_epi32(s2, _mm512_xor_si512(load_i8(&r2[i]), shift), x);
         s3 = _mm512_dpbusd_epi32(s3, _mm512_xor_si512(load_i8(&r3[i]), shift), x);
     }
-    if !q_tail.is_empty() {
-        let x = load_i8(&padded(q_tail));
-        sum = _mm512_dpbusd_epi32(sum, ones, x);
-        s0 = _mm512_dpbusd_epi32(s0, _mm512_xor_si512(load_i8(&padded(t0)), shift), x);
-        s1 = _mm512_dpbusd_epi32(s1, _mm512_xor_si512(load_i8(&padded(t1)), shift), x);
-        s2 = _mm512_dpbusd_epi32(s2, _mm512_xor_si512(load_i8(&padded(t2)), shift), x);
-        s3 = _mm512_dpbusd_epi32(s3, _mm512_xor_si512(load_i8(&padded(t3)), shift), x);
-    }
     let shifted = _mm512_slli_epi32::<7>(sum);
-    let acc = [
+    let sums = sum_i32_x4([
         _mm512_sub_epi32(s0, shifted),
         _mm512_sub_epi32(s1, shifted),
         _mm512_sub_epi32(s2, shifted),
         _mm512_sub_epi32(s3, shifted),
-    ];
-    sum_i32_x4(acc)
+    ]);
+    if q_tail.is_empty() { sums } else { add_tails(sums, q_tail, rows) }
+}
+
+/// Adds the products behind the last whole vector. Apart, because an index pads its rows and has none, and what this
+/// needs on the stack would cost every call.
+#[cold]
+#[inline(never)]
+fn add_tails(sums: [i32; 4], query: &[i8], rows: &[&[i8]; 4]) -> [i32; 4] {
+    let tail = |i: usize| sums[i] + crate::scalar::dot_i8(query, &rows[i][rows[i].len() - query.len()..]);
+    [tail(0), tail(1), tail(2), tail(3)]
 }
 
 /// The four sums of the lanes, by folding pairs of vectors into one: a third of the work of four separate sums.

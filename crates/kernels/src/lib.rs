@@ -63,11 +63,11 @@ pub struct Kernels {
     /// Sum of `a[i] * b[i]`, exact up to [`I8_LEN_MAX`] elements.
     pub dot_i8: fn(&[i8], &[i8]) -> i32,
     /// [`Self::dot_i8`] of one query and four rows: the loads of the query are shared, the four sums run in parallel.
-    pub dot_i8_x4: fn(&[i8], [&[i8]; 4]) -> [i32; 4],
+    pub dot_i8_x4: fn(&[i8], &[&[i8]; 4]) -> [i32; 4],
     /// Bits that differ.
     pub hamming: fn(&[i8], &[i8]) -> u32,
     /// [`Self::hamming`] of one query and four rows.
-    pub hamming_x4: fn(&[i8], [&[i8]; 4]) -> [u32; 4],
+    pub hamming_x4: fn(&[i8], &[&[i8]; 4]) -> [u32; 4],
 }
 
 static SCALAR: Kernels = Kernels {

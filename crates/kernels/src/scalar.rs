@@ -45,7 +45,7 @@ pub fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
 }
 
 /// [`dot_i8`] of `query` with each of four rows.
-pub fn dot_i8_x4(query: &[i8], rows: [&[i8]; 4]) -> [i32; 4] {
+pub fn dot_i8_x4(query: &[i8], rows: &[&[i8]; 4]) -> [i32; 4] {
     rows.map(|row| dot_i8(query, row))
 }
 
@@ -56,6 +56,6 @@ pub fn hamming(a: &[i8], b: &[i8]) -> u32 {
 }
 
 /// [`hamming`] of `query` with each of four rows.
-pub fn hamming_x4(query: &[i8], rows: [&[i8]; 4]) -> [u32; 4] {
+pub fn hamming_x4(query: &[i8], rows: &[&[i8]; 4]) -> [u32; 4] {
     rows.map(|row| hamming(query, row))
 }

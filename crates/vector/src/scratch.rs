@@ -72,20 +72,24 @@ impl Visited {
         }
     }
 
-    /// Fills `out` with the slots of a list that were not in the set. No branch asks whether one was: the answer is as
-    /// good as random, and guessing it wrong costs more than a distance.
+    /// Puts the slots of a list that were not in the set at the start of `out` and says how many. No branch asks
+    /// whether one was: the answer is as good as random, and guessing it wrong costs more than a distance.
     #[inline]
-    pub(crate) fn fresh(&mut self, list: &[Slot], out: &mut Vec<Slot>) {
-        let len = list.iter().position(|&link| link == NONE).unwrap_or(list.len());
-        out.resize(list.len(), 0);
+    pub(crate) fn fresh(&mut self, list: &[Slot], out: &mut Vec<Slot>) -> usize {
+        if out.len() < list.len() {
+            out.resize(list.len(), 0);
+        }
         let mut count = 0;
-        for &slot in &list[..len] {
+        for &slot in list {
+            if slot == NONE {
+                break;
+            }
             let mark = &mut self.marks[slot as usize];
             out[count] = slot;
             count += usize::from(*mark != self.epoch);
             *mark = self.epoch;
         }
-        out.truncate(count);
+        count
     }
 
     /// Whether `slot` was not in the set.

@@ -183,7 +183,8 @@ pub(super) fn advance(
     let Walk { visited, pool, batch, .. } = walk;
     for _ in 0..elements {
         let Some(slot) = pool.expand() else { return true };
-        visited.fresh(graph.list(slot, level), batch);
+        let count = visited.fresh(graph.list(slot, level), batch);
+        let batch = &batch[..count];
         prefetch_next(graph, pool, level);
         space.distances(probe, batch, |i, distance| pool.offer(distance, batch[i]));
     }

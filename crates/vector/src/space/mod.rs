@@ -178,7 +178,7 @@ impl Space {
     pub(crate) fn distances4(&self, probe: Probe<'_>, slots: [Slot; 4]) -> [f32; 4] {
         let row = |slot: Slot| self.codes.row(slot as usize);
         let [a, b, c, d] = slots;
-        let dots = self.products4(probe.code, [row(a), row(b), row(c), row(d)]);
+        let dots = self.products4(probe.code, &[row(a), row(b), row(c), row(d)]);
         [
             self.finish(probe, a, dots[0]),
             self.finish(probe, b, dots[1]),
@@ -287,7 +287,7 @@ impl Space {
     }
 
     #[inline]
-    fn products4(&self, query: &[i8], rows: [&[i8]; 4]) -> [i32; 4] {
+    fn products4(&self, query: &[i8], rows: &[&[i8]; 4]) -> [i32; 4] {
         if self.storage == Storage::Binary {
             return (self.kernels.hamming_x4)(query, rows)
                 .map(|differing| self.dim as i32 - 2 * differing.cast_signed());
