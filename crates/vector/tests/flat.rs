@@ -1,7 +1,5 @@
 //! The flat index against a map, through random operations.
 
-#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
-
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;

@@ -207,7 +207,7 @@ proptest! {
     ) {
         let rows = ndarray::Array2::from_shape_vec((rows.len(), DIM), rows.concat()).unwrap();
         let keys: Vec<u64> = (0..rows.nrows() as u64).collect();
-        let mut graphs = [2, 3, 7].into_iter().map(|threads| {
+        let build = |threads| {
             let mut index = Hnsw::new(params).unwrap();
             for (key, vector) in before.iter().enumerate() {
                 index.insert(vector, key as u64 + 1000, 0).unwrap();
@@ -217,13 +217,18 @@ proptest! {
             }
             let slots = index.insert_batch(rows.view(), &keys, 0, threads).unwrap();
             assert_eq!(index.check(), Ok(()));
-            for (row, &slot) in rows.rows().into_iter().zip(&slots) {
-                assert_eq!(index.vector(slot).is_some(), true, "{row}");
-            }
-            (slots, index.live_slots().map(|slot| index.node(slot).unwrap().links.concat()).collect::<Vec<_>>())
-        });
-        let first = graphs.next().unwrap();
-        prop_assert!(graphs.all(|graph| graph == first));
+            (index, slots)
+        };
+        let graph = |index: &Hnsw| index.live_slots().map(|slot| index.node(slot).unwrap().links.concat()).collect();
+        let (alone, slots) = build(1);
+        let (first, _) = build(2);
+        let links: Vec<Vec<Slot>> = graph(&first);
+        for threads in [2, 3, 7] {
+            let (index, same) = build(threads);
+            prop_assert_eq!(&same, &slots);
+            prop_assert!(index.live_slots().all(|slot| index.vector(slot) == alone.vector(slot)));
+            prop_assert_eq!(&graph(&index), &links);
+        }
     }
 
     #[test]
