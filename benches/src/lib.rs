@@ -29,6 +29,7 @@ pub mod progress;
 pub mod reply;
 pub mod report;
 pub mod server;
+pub mod snapshot;
 pub mod stats;
 pub mod template;
 pub mod traffic;

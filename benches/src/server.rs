@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -48,7 +49,8 @@ pub struct Server {
     pub name: String,
     address: SocketAddr,
     child: Child,
-    folder: TempDir,
+    /// Until it is taken with the end of the server.
+    folder: Option<TempDir>,
 }
 
 impl Server {
@@ -57,10 +59,33 @@ impl Server {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, spec.port));
         drop(TcpListener::bind(address).with_context(|| format!("port {} is taken", spec.port))?);
         let folder = tempfile::tempdir().context("making a data folder")?;
+        Self::start_on(spec, folder, START_TIMEOUT)
+    }
+
+    /// Starts the server on what an earlier one left and waits for its first PONG, which may take it a while of loading.
+    pub fn start_on(spec: &ServerSpec, folder: TempDir, patience: Duration) -> Result<Self> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, spec.port));
         let child = spawn(spec, &folder).with_context(|| format!("starting {} as {:?}", spec.name, spec.command))?;
-        let mut server = Self { name: spec.name.clone(), address, child, folder };
-        server.wait_for_pong()?;
+        let mut server = Self { name: spec.name.clone(), address, child, folder: Some(folder) };
+        server.wait_for_pong(patience)?;
         Ok(server)
+    }
+
+    /// Ends the server at once; gives the folder with its data.
+    pub fn end(mut self) -> Result<TempDir> {
+        self.child.kill()?;
+        self.child.wait()?;
+        self.folder.take().context("a server has a folder until it is ended")
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where its data is.
+    pub fn folder(&self) -> &Path {
+        self.folder.as_ref().map_or(Path::new("."), TempDir::path)
     }
 
     /// Where it listens.
@@ -80,8 +105,13 @@ impl Server {
 
     /// Sends one command on a connection of its own and returns the raw reply, which may be an error reply.
     pub fn call(&self, argv: &[&[u8]]) -> Result<Vec<u8>> {
+        self.call_within(argv, Duration::from_secs(60))
+    }
+
+    /// The same with a reply that may take long.
+    pub fn call_within(&self, argv: &[&[u8]], patience: Duration) -> Result<Vec<u8>> {
         let mut stream = TcpStream::connect(self.address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_read_timeout(Some(patience))?;
         stream.write_all(&crate::template::encode(argv))?;
         let (mut received, mut chunk) = (Vec::new(), [0; 4096]);
         while reply::complete_len(&received)?.is_none() {
@@ -108,8 +138,8 @@ impl Server {
         Ok(value(&own).or_else(|| value("redis_version")).unwrap_or("unknown").to_owned())
     }
 
-    fn wait_for_pong(&mut self) -> Result<()> {
-        let deadline = Instant::now() + START_TIMEOUT;
+    fn wait_for_pong(&mut self, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 bail!("{} ended at start with {status}; it said:\n{}", self.name, self.log_tail());
@@ -118,12 +148,12 @@ impl Server {
                 return Ok(());
             }
             ensure!(Instant::now() < deadline, "{} does not answer PING; it said:\n{}", self.name, self.log_tail());
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
     fn log_tail(&self) -> String {
-        let log = std::fs::read(self.folder.path().join("log")).unwrap_or_default();
+        let log = std::fs::read(self.folder().join("log")).unwrap_or_default();
         String::from_utf8_lossy(&log[log.len().saturating_sub(1000)..]).into_owned()
     }
 }

@@ -17,6 +17,7 @@ use quiver_benches::machine::Provenance;
 use quiver_benches::progress::note;
 use quiver_benches::report::Document;
 use quiver_benches::server::{Cores, ServerSpec, pin_this_thread};
+use quiver_benches::snapshot;
 use quiver_benches::vector_traffic::Quant;
 use quiver_benches::vectors;
 
@@ -43,6 +44,8 @@ enum Command {
     /// Quiver's end of `library`; started by it.
     #[command(hide = true)]
     Contender(ContenderArgs),
+    /// A background save under writes: memory, throughput, stalls; and loading.
+    Snapshot(SnapshotArgs),
 }
 
 #[derive(Debug, Args)]
@@ -229,6 +232,36 @@ struct ContenderArgs {
     k: usize,
 }
 
+#[derive(Debug, Args)]
+struct SnapshotArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// String keys
+    #[arg(long, default_value_t = 5_000_000)]
+    keys: u64,
+    /// Bytes of a key
+    #[arg(long, default_value_t = 16)]
+    key_bytes: usize,
+    /// Bytes of a value
+    #[arg(long, default_value_t = 32)]
+    value_bytes: usize,
+    /// Connections that write
+    #[arg(long, default_value_t = 50)]
+    connections: usize,
+    /// Requests each has in flight
+    #[arg(long, default_value_t = 1)]
+    pipeline: usize,
+    /// Seconds of the run without a save
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// Vectors, in the place of keys
+    #[arg(long, default_value_t = 0)]
+    vectors: u64,
+    /// Their dimension
+    #[arg(long, default_value_t = 128)]
+    dim: usize,
+}
+
 fn main() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Load(args) => run_load(args),
@@ -240,6 +273,7 @@ fn main() -> Result<ExitCode> {
             contender::serve(&name, &Task { folder, metric, m, ef_construction, k })?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Snapshot(args) => run_snapshot(args),
     }
 }
 
@@ -344,6 +378,25 @@ fn finish(path: &Path, bounds: &[Bound], check: bool) -> Result<ExitCode> {
         println!("{}", bound.verdict());
     }
     Ok(if bounds.iter().all(Bound::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_snapshot(args: SnapshotArgs) -> Result<ExitCode> {
+    ensure!(args.keys > 0 && args.pipeline > 0 && args.seconds > 0.0, "--keys, --pipeline, --seconds: not positive");
+    let settings = snapshot::Settings {
+        keys: args.keys,
+        key_bytes: args.key_bytes,
+        value_bytes: args.value_bytes,
+        connections: args.connections,
+        pipeline: args.pipeline,
+        run_s: args.seconds,
+        vectors: args.vectors,
+        dim: args.dim,
+    };
+    let rows = snapshot::run(&args.common.prepare()?, &settings)?;
+    println!("{}", snapshot::table(&rows));
+    let provenance = Provenance::collect();
+    let document = Document { kind: "snapshot", provenance: &provenance, settings: &settings, results: &rows };
+    args.common.finish(&document.write(&args.common.out, &args.common.label)?, &[])
 }
 
 impl CommonArgs {

@@ -26,6 +26,7 @@ use parking_lot::Mutex;
 use quiver_resp::{Encoder, OwnedArgv};
 
 use crate::context::Ctx;
+use crate::dispatch::note_error;
 use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::error::CommandError;
@@ -141,7 +142,7 @@ impl Waiter {
 
     /// Ends the wait unless it is over already; whether this did it. The client is told; its own connection does the
     /// rest, so no locks are needed.
-    pub fn unblock(&self, how: Unblock) -> bool {
+    fn unblock(&self, how: Unblock) -> bool {
         let ended = self.settle(match how {
             Unblock::Timeout => TIMED_OUT,
             Unblock::Error => UNBLOCKED,
@@ -267,6 +268,16 @@ impl Keyspace<'_> {
         names.iter().for_each(|name| self.mark_ready(shard, db, name));
     }
 
+    /// Number of keys in the locked shards whose absence would end somebody's wait: those of consumer groups.
+    pub(crate) fn waited_keys_of_groups(&mut self) -> usize {
+        let of_group =
+            |waiter: &Arc<Waiter>| matches!(&waiter.want, Want::Keys(wait) if wait.entry.full_name == "xreadgroup");
+        let shards = self.locked_shards();
+        let keys = shards
+            .map(|shard| self.shard_mut(shard).waiting.values().filter(|waiters| waiters.iter().any(of_group)).count());
+        keys.sum()
+    }
+
     /// Number of keys somebody waits for in the locked shards.
     pub(crate) fn waited_keys(&mut self) -> usize {
         self.locked_shards().map(|shard| self.shard_mut(shard).waiting.len()).sum()
@@ -278,8 +289,8 @@ impl Engine {
     /// by the caller.
     pub fn end_wait(&self, session: &mut Session, out: &mut Vec<u8>, now_ms: i64) -> bool {
         let Some(waiter) = session.blocked.clone() else { return true };
-        if waiter.deadline_ms.is_some_and(|at| at <= now_ms) {
-            waiter.settle(TIMED_OUT);
+        if waiter.deadline_ms.is_some_and(|at| at <= now_ms) && waiter.settle(TIMED_OUT) {
+            self.count_ended_wait(&waiter, false);
         }
         let start = out.len();
         let mut reply = Encoder::new(out, session.protocol);
@@ -301,10 +312,32 @@ impl Engine {
         if waiter.silent {
             out.truncate(start);
         }
+        session.shared.commands.fetch_add(1, Ordering::Relaxed);
+        session.shared.net_out_bytes.fetch_add((out.len() - start) as u64, Ordering::Relaxed);
         session.blocked = None;
         session.shared.last_active_ms.store(now_ms, Ordering::Relaxed);
         self.give_up_wait(&session.shared);
         true
+    }
+
+    /// Counts a command that begins and ends with its wait; one that is served counts when it is run again.
+    fn count_ended_wait(&self, waiter: &Waiter, failed: bool) {
+        let last = usize::try_from(waiter.client.last_command.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        if last < self.registry.entries().len() {
+            self.stats.note_ended_wait(last, failed);
+        }
+        if failed {
+            note_error(self, &CommandError::text("UNBLOCKED"));
+        }
+    }
+
+    /// Ends a client's wait unless it is over already; whether this did it.
+    pub(crate) fn unblock(&self, waiter: &Waiter, how: Unblock) -> bool {
+        let ended = waiter.unblock(how);
+        if ended {
+            self.count_ended_wait(waiter, !matches!(how, Unblock::Timeout));
+        }
+        ended
     }
 
     /// Takes down what is left of a client's wait, if there is one: it is over, or the client is gone. No shard may be
@@ -327,7 +360,7 @@ impl Engine {
     pub fn unblock_all(&self) {
         for client in self.clients.lock().values() {
             if let Some(waiter) = client.waiter.lock().as_ref() {
-                waiter.unblock(Unblock::RoleChange);
+                self.unblock(waiter, Unblock::RoleChange);
             }
         }
     }
@@ -337,10 +370,13 @@ impl Engine {
 ///
 /// # Errors
 /// The text is no such time, in Redis' words.
-pub fn deadline(seconds: &[u8], now_ms: i64) -> Result<Option<i64>, CommandError> {
+pub fn deadline(text: &[u8], now_ms: i64) -> Result<Option<i64>, CommandError> {
     const OUT_OF_RANGE: CommandError = CommandError::text("ERR timeout is out of range");
-    let seconds = parse_f64(seconds).ok_or(CommandError::text("ERR timeout is not a float or out of range"))?;
-    let ms = (seconds * 1000.0).ceil();
+    let seconds = parse_f64(text).ok_or(CommandError::text("ERR timeout is not a float or out of range"))?;
+    let digits = text.iter().take_while(|byte| !matches!(byte, b'e' | b'E'));
+    // Too short for a float to tell from nothing, which would mean for ever.
+    let is_tiny = seconds == 0.0 && digits.into_iter().any(|byte| matches!(byte, b'1'..=b'9'));
+    let ms = if is_tiny { 1.0 } else { (seconds * 1000.0).ceil() };
     if ms >= i64::MAX as f64 {
         return Err(OUT_OF_RANGE);
     }

@@ -143,6 +143,7 @@ pub enum Group {
     Stream,
     Bitmap,
     Array,
+    Json,
     Module,
 }
 
@@ -167,6 +168,7 @@ impl Group {
             Self::Stream => "stream",
             Self::Bitmap => "bitmap",
             Self::Array => "array",
+            Self::Json => "json",
             Self::Module => "module",
         }
     }
@@ -243,6 +245,8 @@ bit_set! {
         NO_MULTI = 19, "no_multi";
         /// Key positions depend on the arguments.
         MOVABLEKEYS = 20, "movablekeys";
+        /// Runs a script.
+        SCRIPT_RUNNER = 21, "script_runner";
     }
 }
 
@@ -293,6 +297,8 @@ bit_set! {
         SCRIPTING = 20, "@scripting";
         /// @array
         ARRAY = 21, "@array";
+        /// @json
+        JSON = 22, "@json";
     }
 }
 

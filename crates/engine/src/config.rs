@@ -11,7 +11,11 @@ use parking_lot::RwLock;
 use crate::eviction::policy::{self, Policy};
 
 use crate::mailbox::{OutputLimits, merge_limits};
-use crate::notify;
+
+mod value;
+
+pub use value::{Kind, parse_memory};
+use value::{normalise, number_of};
 
 /// One parameter.
 #[derive(Clone, Copy, Debug)]
@@ -26,44 +30,12 @@ pub struct Parameter {
     pub at_run_time: bool,
 }
 
-/// What a parameter takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// yes or no.
-    Bool,
-    /// A number within bounds.
-    Int(i64, i64),
-    /// A number from 0 on that is brought within bounds.
-    Near(i64, i64),
-    /// A number of bytes, units allowed (kb, mb, gb, k, m, g).
-    Memory,
-    /// The same, and what is less counts as this much.
-    MemoryFrom(i64),
-    /// The same, and what is less is refused.
-    MemoryAbove(i64),
-    /// The same, or a share of `maxmemory` in percent, which is the number below 0.
-    MemoryOrPercent,
-    /// Any text.
-    Text,
-    /// One of these words.
-    Word(&'static [&'static str]),
-    /// Only no; why not yes.
-    No(&'static str),
-    /// Pairs of seconds and changes.
-    SavePoints,
-    /// Letters of classes of keyspace events.
-    Events,
-    /// Limits of classes of clients.
-    OutputLimits,
-    /// Permissions of a file.
-    Octal,
-    /// Numbers from 0 to 100.
-    Percentiles,
-}
-
 /// What Redis says where its allocator cannot move what is in use.
 const DEFRAG_REFUSED: &str = "Active defragmentation cannot be enabled: it requires a Redis server compiled with a \
                               modified Jemalloc like the one shipped by default with the Redis source distribution";
+
+/// What a signal may ask of a shutdown.
+const SHUTDOWN_WORDS: &[&str] = &["default", "save", "nosave", "now", "force"];
 
 const fn live(name: &'static str, default: &'static str, kind: Kind) -> Parameter {
     Parameter { name, default, kind, at_run_time: true }
@@ -80,10 +52,17 @@ pub const PARAMETERS: &[Parameter] = &[
     live("acl-pubsub-default", "resetchannels", Kind::Word(&["allchannels", "resetchannels"])),
     live("active-expire-effort", "1", Kind::Int(1, 10)),
     live("activedefrag", "no", Kind::No(DEFRAG_REFUSED)),
+    live("active-defrag-cycle-max", "25", Kind::Int(1, 99)),
+    live("active-defrag-cycle-min", "1", Kind::Int(1, 99)),
+    live("active-defrag-ignore-bytes", "104857600", Kind::MemoryFrom(1)),
+    live("active-defrag-max-scan-fields", "1000", Kind::Int(1, i64::MAX)),
+    live("active-defrag-threshold-lower", "10", Kind::Int(0, 1000)),
+    live("active-defrag-threshold-upper", "100", Kind::Int(0, 1000)),
     live("activerehashing", "yes", Kind::Bool),
     live("always-show-logo", "no", Kind::Bool),
     live("appendonly", "no", Kind::Word(&["no"])),
-    fixed("bind", "127.0.0.1 -::1", Kind::Text),
+    live("bind", "127.0.0.1 -::1", Kind::Text),
+    live("busy-reply-threshold", "5000", Kind::Int(0, i64::MAX)),
     fixed("cluster-enabled", "no", Kind::Word(&["no"])),
     live(
         "client-output-buffer-limit",
@@ -99,13 +78,15 @@ pub const PARAMETERS: &[Parameter] = &[
     fixed("disable-thp", "yes", Kind::Bool),
     live("dynamic-hz", "yes", Kind::Bool),
     fixed("enable-debug-command", "local", Kind::Word(&["no", "yes", "local"])),
+    fixed("enable-module-command", "no", Kind::Word(&["no", "yes", "local"])),
     fixed("enable-protected-configs", "no", Kind::Word(&["no", "yes", "local"])),
-    fixed("grpc-port", "0", Kind::Int(0, 65535)),
+    live("grpc-port", "0", Kind::Int(0, 65535)),
     live("hash-max-listpack-entries", "512", Kind::Int(0, i64::MAX)),
     live("hash-max-listpack-value", "64", Kind::Memory),
     live("hll-sparse-max-bytes", "3000", Kind::Memory),
     live("hz", "10", Kind::Near(1, 500)),
     fixed("io-threads", "0", Kind::Int(0, 256)),
+    live("ignore-warnings", "", Kind::Text),
     live("jemalloc-bg-thread", "yes", Kind::Bool),
     live("lazyfree-lazy-eviction", "no", Kind::Bool),
     live("lazyfree-lazy-expire", "no", Kind::Bool),
@@ -122,6 +103,7 @@ pub const PARAMETERS: &[Parameter] = &[
     live("locale-collate", "", Kind::Text),
     fixed("logfile", "", Kind::Text),
     live("loglevel", "notice", Kind::Word(&["debug", "verbose", "notice", "warning", "nothing"])),
+    live("lua-memory-limit", "67108864", Kind::MemoryFrom(1 << 20)),
     live("masterauth", "", Kind::Text),
     live("masteruser", "", Kind::Text),
     live("maxclients", "10000", Kind::Int(1, 1_000_000)),
@@ -131,9 +113,12 @@ pub const PARAMETERS: &[Parameter] = &[
     live("maxmemory-policy", "noeviction", Kind::Word(policy::NAMES)),
     live("maxmemory-samples", "5", Kind::Int(1, 64)),
     live("notify-keyspace-events", "", Kind::Events),
-    live("oom-score-adj", "no", Kind::Word(&["no"])),
+    live("oom-score-adj", "no", Kind::Word(&["no", "yes", "relative", "absolute"])),
+    live("oom-score-adj-values", "0 200 800", Kind::Scores),
     fixed("pidfile", "", Kind::Text),
-    fixed("port", "6379", Kind::Int(0, 65535)),
+    live("port", "6379", Kind::Int(0, 65535)),
+    live("proc-title-template", "{title} {listen-addr} {server-mode}", Kind::Title),
+    live("propagation-error-behavior", "ignore", Kind::Word(&["ignore", "panic", "panic-on-replicas"])),
     live("proto-max-bulk-len", "536870912", Kind::Memory),
     live("protected-mode", "yes", Kind::Bool),
     live("rdb-del-sync-files", "no", Kind::Bool),
@@ -153,11 +138,14 @@ pub const PARAMETERS: &[Parameter] = &[
     live("replica-serve-stale-data", "yes", Kind::Bool),
     fixed("replicaof", "", Kind::Text),
     live("requirepass", "", Kind::Text),
+    live("sanitize-dump-payload", "no", Kind::Word(&["no", "yes", "clients"])),
     live("save", "3600 1 300 100 60 10000", Kind::SavePoints),
     live("set-max-intset-entries", "512", Kind::Int(0, i64::MAX)),
     live("set-max-listpack-entries", "128", Kind::Int(0, i64::MAX)),
     live("set-max-listpack-value", "64", Kind::Int(0, i64::MAX)),
     fixed("set-proc-title", "yes", Kind::Bool),
+    live("shutdown-on-sigint", "default", Kind::Words(SHUTDOWN_WORDS)),
+    live("shutdown-on-sigterm", "default", Kind::Words(SHUTDOWN_WORDS)),
     live("shutdown-timeout", "10", Kind::Int(0, i32::MAX as i64)),
     live("slowlog-log-slower-than", "10000", Kind::Int(-1, i64::MAX)),
     live("slowlog-max-len", "128", Kind::Int(0, i64::MAX)),
@@ -166,7 +154,7 @@ pub const PARAMETERS: &[Parameter] = &[
     live("stream-idmp-maxsize", "100", Kind::Int(1, 10_000)),
     live("stream-node-max-bytes", "4096", Kind::Memory),
     live("stream-node-max-entries", "100", Kind::Int(0, i64::MAX)),
-    fixed("supervised", "no", Kind::Word(&["no"])),
+    fixed("supervised", "no", Kind::Word(&["upstart", "systemd", "auto", "no"])),
     fixed("syslog-enabled", "no", Kind::Word(&["no"])),
     live("tcp-keepalive", "300", Kind::Int(0, i32::MAX as i64)),
     fixed("tcp-backlog", "511", Kind::Int(0, i32::MAX as i64)),
@@ -179,8 +167,12 @@ pub const PARAMETERS: &[Parameter] = &[
     live("tracking-table-max-keys", "1000000", Kind::Int(0, i64::MAX)),
 ];
 
+/// Parameters that CONFIG GET shows to those only who name them.
+const HIDDEN: &[&str] = &["key-load-delay", "propagation-error-behavior", "rdb-key-save-delay"];
+
 /// Old names that mean the same parameter.
 const ALIASES: &[(&str, &str)] = &[
+    ("lua-time-limit", "busy-reply-threshold"),
     ("slaveof", "replicaof"),
     ("slave-ignore-maxmemory", "replica-ignore-maxmemory"),
     ("slave-lazy-flush", "replica-lazy-flush"),
@@ -250,6 +242,12 @@ impl FromNumber for i64 {
     }
 }
 
+impl FromNumber for u64 {
+    fn from_number(number: i64) -> Self {
+        Self::try_from(number).unwrap_or(0)
+    }
+}
+
 impl FromNumber for usize {
     fn from_number(number: i64) -> Self {
         Self::try_from(number).unwrap_or(0)
@@ -261,6 +259,10 @@ accessors! {
     acllog_max_len: "acllog-max-len" as usize;
     /// Events shorter than this are not kept, ms; 0 for none kept.
     latency_monitor_threshold_ms: "latency-monitor-threshold" as i64;
+    /// Time after which clients are told that a script is running, ms.
+    busy_reply_threshold_ms: "busy-reply-threshold" as u64;
+    /// Bytes an interpreter may have.
+    lua_memory_limit: "lua-memory-limit" as usize;
     /// Keep the distribution of every command's time.
     latency_tracking: "latency-tracking" as bool;
     /// Commands shorter than this are not slow, us; negative for none slow.
@@ -305,6 +307,8 @@ accessors! {
     rdbcompression: "rdbcompression" as bool;
     /// Write a checksum.
     rdbchecksum: "rdbchecksum" as bool;
+    /// Bring a snapshot to the disk piece by piece while it is written.
+    rdb_save_incremental_fsync: "rdb-save-incremental-fsync" as bool;
     /// Most fields of a compact hash.
     hash_max_listpack_entries: "hash-max-listpack-entries" as usize;
     /// Longest field or value of a compact hash.
@@ -381,10 +385,11 @@ impl Config {
         self.texts.read()[index].clone()
     }
 
-    /// Every name (old names too) with its value.
+    /// Every name (old names too) with its value, but for those that are only for tests.
     pub fn all(&self) -> Vec<(&'static str, String)> {
         let texts = self.texts.read();
-        let names = PARAMETERS.iter().map(|p| p.name).chain(ALIASES.iter().map(|(old, _)| *old));
+        let shown = PARAMETERS.iter().map(|p| p.name).filter(|name| !HIDDEN.contains(name));
+        let names = shown.chain(ALIASES.iter().map(|(old, _)| *old));
         let mut all: Vec<_> = names.filter_map(|name| Some((name, texts[find(name)?].clone()))).collect();
         all.sort_unstable();
         all.dedup_by_key(|(name, _)| *name);
@@ -454,6 +459,17 @@ pub fn is_protected(name: &str) -> bool {
     find(name).is_some_and(|index| matches!(PARAMETERS[index].name, "dir" | "dbfilename"))
 }
 
+/// Whether a line of the configuration file may have more than one word behind the name.
+pub fn takes_several_words(name: &str) -> bool {
+    const TEXTS: &[&str] = &["bind", "replicaof"];
+    find(name).is_some_and(|index| match PARAMETERS[index].kind {
+        Kind::SavePoints | Kind::OutputLimits | Kind::Percentiles | Kind::Events | Kind::Scores | Kind::Words(_) => {
+            true
+        }
+        _ => TEXTS.contains(&PARAMETERS[index].name),
+    })
+}
+
 /// Whether the parameter is set at the start for good.
 pub fn is_fixed(name: &str) -> bool {
     find(name).is_some_and(|index| !PARAMETERS[index].at_run_time)
@@ -468,108 +484,6 @@ fn find(name: &str) -> Option<usize> {
     let lower = name.to_ascii_lowercase();
     let name = ALIASES.iter().find(|(old, _)| *old == lower).map_or(lower.as_str(), |(_, new)| new);
     PARAMETERS.iter().position(|p| p.name == name)
-}
-
-/// The value as CONFIG GET prints it.
-fn normalise(kind: Kind, text: &str) -> Result<String, String> {
-    match kind {
-        Kind::Text | Kind::OutputLimits => Ok(text.to_owned()),
-        Kind::Events => notify::parse(text).map(notify::print),
-        Kind::Bool => match text.to_ascii_lowercase().as_str() {
-            word @ ("yes" | "no") => Ok(word.to_owned()),
-            _ => Err("argument must be 'yes' or 'no'".to_owned()),
-        },
-        Kind::No(reason) => match normalise(Kind::Bool, text)?.as_str() {
-            "yes" => Err(reason.to_owned()),
-            word => Ok(word.to_owned()),
-        },
-        Kind::Int(low, high) => match text.parse::<i64>() {
-            Err(_) => Err("argument couldn't be parsed into an integer".to_owned()),
-            Ok(n) if (low..=high).contains(&n) => Ok(n.to_string()),
-            Ok(_) => Err(format!("argument must be between {low} and {high} inclusive")),
-        },
-        Kind::Near(low, high) => {
-            let text = normalise(Kind::Int(0, i32::MAX.into()), text)?;
-            Ok(text.parse::<i64>().map_or(low, |n| n.clamp(low, high)).to_string())
-        }
-        Kind::Memory => memory(text, 0).map(|bytes| bytes.to_string()),
-        Kind::MemoryFrom(least) => memory(text, 1).map(|bytes| bytes.max(least).to_string()),
-        Kind::MemoryAbove(least) => memory(text, least).map(|bytes| bytes.to_string()),
-        Kind::MemoryOrPercent => match text.strip_suffix('%').map(str::parse::<i64>) {
-            Some(Ok(percent)) if (0..=100).contains(&percent) => Ok(format!("{percent}%")),
-            Some(Ok(101..)) => Err("percentage argument must be less or equal to 100".to_owned()),
-            Some(_) => Err("argument must be a memory or percent value".to_owned()),
-            None => normalise(Kind::Memory, text).map_err(|_| "argument must be a memory or percent value".to_owned()),
-        },
-        Kind::Word(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
-            Some(word) => Ok((*word).to_owned()),
-            None => Err(format!("argument(s) must be one of the following: {}", words.join(", "))),
-        },
-        Kind::Octal => match u32::from_str_radix(text, 8) {
-            Ok(mode) if mode <= 0o777 => Ok(format!("{mode:o}")),
-            _ => Err("argument couldn't be parsed into an octal number".to_owned()),
-        },
-        Kind::Percentiles => {
-            let shares: Option<Vec<f64>> = text.split_ascii_whitespace().map(|word| word.parse().ok()).collect();
-            match shares {
-                Some(shares) if shares.iter().all(|share| (0.0..=100.0).contains(share)) => {
-                    Ok(shares.iter().map(f64::to_string).collect::<Vec<_>>().join(" "))
-                }
-                _ => Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".to_owned()),
-            }
-        }
-        Kind::SavePoints => {
-            let numbers: Option<Vec<u64>> = text.split_ascii_whitespace().map(|word| word.parse().ok()).collect();
-            match numbers {
-                Some(numbers) if numbers.len() % 2 == 0 => {
-                    Ok(text.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
-                }
-                _ => Err("Invalid save parameters".to_owned()),
-            }
-        }
-    }
-}
-
-/// Bytes from `low` on.
-fn memory(text: &str, low: i64) -> Result<i64, String> {
-    match parse_memory(text) {
-        Some(bytes) if bytes >= low => Ok(bytes),
-        None if text.parse::<u64>().is_err() => Err("argument must be a memory value".to_owned()),
-        _ => Err(format!("argument must be between {low} and {} inclusive", i64::MAX)),
-    }
-}
-
-/// Bytes of "100", "64kb" (1024), "1m" (10^6), ...; no digits are 0, as in Redis.
-pub fn parse_memory(text: &str) -> Option<i64> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let factor: i64 = match text[split..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" => 1000,
-        "kb" => 1 << 10,
-        "m" => 1_000_000,
-        "mb" => 1 << 20,
-        "g" => 1_000_000_000,
-        "gb" => 1 << 30,
-        _ => return None,
-    };
-    let number: i64 = if split == 0 { 0 } else { text[..split].parse().ok()? };
-    number.checked_mul(factor)
-}
-
-fn number_of(kind: Kind, text: &str) -> i64 {
-    match kind {
-        Kind::Bool | Kind::No(_) => i64::from(text == "yes"),
-        Kind::Int(..) | Kind::Near(..) | Kind::Memory | Kind::MemoryFrom(_) | Kind::MemoryAbove(_) => {
-            text.parse().unwrap_or(0)
-        }
-        Kind::MemoryOrPercent => match text.strip_suffix('%') {
-            Some(percent) => -percent.parse().unwrap_or(0),
-            None => text.parse().unwrap_or(0),
-        },
-        Kind::Word(words) => words.iter().position(|word| *word == text).unwrap_or(0) as i64,
-        Kind::Events => notify::parse(text).map_or(0, notify::Class::to_number),
-        Kind::Text | Kind::SavePoints | Kind::OutputLimits | Kind::Percentiles | Kind::Octal => 0,
-    }
 }
 
 #[cfg(test)]

@@ -31,6 +31,9 @@ use crate::tracking;
 /// How long a session that yields waits for a lock. Ordinary holds are far shorter.
 const PATIENCE: Duration = Duration::from_micros(200);
 
+/// And one that does not, before it looks whether a script holds them.
+const STUBBORN: Duration = Duration::from_millis(20);
+
 /// Most commands under one hold of locks.
 pub(crate) const GROUP_MAX: usize = 64;
 
@@ -75,7 +78,9 @@ impl Engine {
                 break;
             }
         }
-        session.shared.commands.fetch_add((next - first) as u64, Relaxed);
+        // A command that waits counts when its wait is over.
+        let ran = (next - first).saturating_sub(usize::from(session.blocked.is_some()));
+        session.shared.commands.fetch_add(ran as u64, Relaxed);
         session.shared.last_active_ms.store(now_ms, Relaxed);
         next
     }
@@ -107,7 +112,7 @@ impl Engine {
         let mut mask = 0;
         let plain = session.multi.is_none() && session.reply_mode == ReplyMode::On;
         let paused = self.is_paused(session, now_ms);
-        let room = self.room(worker, now_ms);
+        let room = self.room_for(worker, session, out, now_ms);
         let mut names = Names::default();
         for index in first..requests.len().min(first + GROUP_MAX) {
             let argv = requests.argv(index, buf);
@@ -120,7 +125,7 @@ impl Engine {
                 }
                 break;
             }
-            let long = session.yields && entry.as_ref().is_ok_and(|e| long::is_long_by_words(session, e, argv));
+            let long = session.yields && entry.as_ref().is_ok_and(|e| self.is_long_by_words(session, e, argv));
             let groupable = plain && !long && entry.as_ref().map_or(true, |entry| entry.groupable);
             if !groupable {
                 if plan.is_empty() {
@@ -131,6 +136,10 @@ impl Engine {
                 break;
             }
             let located = match entry {
+                Ok(entry) if entry.command.locks == Locks::All => {
+                    mask = ALL_SHARDS;
+                    None
+                }
                 Ok(entry) => self.locate(entry, argv, &mut mask),
                 Err(_) => None,
             };
@@ -147,6 +156,9 @@ impl Engine {
                     break;
                 }
                 turn.step(argv, step.entry, step.located);
+                if turn.gave_back() {
+                    break;
+                }
                 next += 1;
                 if turn.ctx.reply.position() > OUTPUT_PAUSE_BYTES {
                     break;
@@ -168,8 +180,11 @@ impl Engine {
         effects: &'a mut Effects,
         now_ms: i64,
     ) -> Option<Keyspace<'a>> {
-        if !session.yields || mask == 0 {
+        if mask == 0 {
             return Some(self.lock(mask, effects, now_ms));
+        }
+        if !session.yields {
+            return self.lock_unless_busy(session, mask, effects, now_ms);
         }
         let keyspace = self.lock_within(mask, effects, now_ms, PATIENCE);
         if keyspace.is_none() {
@@ -178,10 +193,60 @@ impl Engine {
         keyspace
     }
 
+    /// Waits for locks; not for a script that others are not kept waiting for either.
+    fn lock_unless_busy<'a>(
+        &'a self,
+        session: &Session,
+        mask: u64,
+        effects: &'a mut Effects,
+        now_ms: i64,
+    ) -> Option<Keyspace<'a>> {
+        loop {
+            if let Some(shards) = self.stripes.lock_within(mask, STUBBORN) {
+                if mask != ALL_SHARDS || !self.loans.any() {
+                    return Some(self.view(shards, effects, now_ms));
+                }
+                drop(shards);
+                self.loans.wait_for_all();
+            }
+            if self.scripts.is_busy() && session.role == Role::Normal {
+                return None;
+            }
+        }
+    }
+
+    /// Whether a command is long whatever its keys hold.
+    #[inline]
+    fn is_long_by_words(&self, session: &Session, entry: &Entry, argv: Argv<'_>) -> bool {
+        long::is_long_by_words(session, entry, argv)
+            || entry.runs_script && !self.scripts.is_short(argv)
+            || entry.command.locks == Locks::Transaction && self.queued_is_long(session)
+    }
+
+    /// Whether a transaction has a script that may be long.
+    fn queued_is_long(&self, session: &Session) -> bool {
+        let mut queued = session.multi.iter().flat_map(|multi| &multi.queue);
+        queued.any(|(entry, argv)| entry.runs_script && !self.scripts.is_short(argv.as_argv()))
+    }
+
     /// Whether commands that need memory may run, after making room where there is none.
     #[inline]
     fn room(&self, worker: &mut Worker, now_ms: i64) -> Room {
         if self.state.over_memory.load(Relaxed) { self.make_room(worker, now_ms) } else { Room::Enough }
+    }
+
+    /// As [`Self::room`], with the word of evicted keys before the replies.
+    #[inline]
+    fn room_for(&self, worker: &mut Worker, session: &Session, out: &mut Vec<u8>, now_ms: i64) -> Room {
+        if !self.state.over_memory.load(Relaxed) {
+            return Room::Enough;
+        }
+        let room = self.make_room(worker, now_ms);
+        let client = &session.shared;
+        if client.mailbox.is_waiting() && session.reply_mode == ReplyMode::On {
+            client.mailbox.drain(|bytes| out.extend_from_slice(bytes));
+        }
+        room
     }
 
     /// Runs one command under locks of its own; `false` when it was given back instead.
@@ -209,7 +274,7 @@ impl Engine {
         };
         if session.yields
             && let Ok(entry) = &entry
-            && long::is_long_by_words(session, entry, argv)
+            && self.is_long_by_words(session, entry, argv)
         {
             return session.pause(Pause::Long);
         }
@@ -229,6 +294,7 @@ impl Engine {
             ran = !turn.gives_back(&entry, argv);
             if ran {
                 turn.step(argv, entry.clone(), None);
+                ran = !turn.gave_back();
             }
             turn.close();
             if session.yields || ran {
@@ -236,6 +302,10 @@ impl Engine {
             }
             session.pause = None;
             self.loans.wait();
+        }
+        if !ran && !session.yields {
+            self.refuse(worker, session, entry.as_ref().ok().copied(), &self.scripts.busy_error(), out);
+            ran = true;
         }
         worker.effects = effects;
         if ran {
@@ -306,7 +376,11 @@ impl Engine {
             if state.ending.load(Relaxed) {
                 return Err(CommandError::text("ERR The server is shutting down"));
             }
-            if state.save_failed.load(Relaxed) && self.config.stop_writes_on_bgsave_error() {
+            // Where no snapshots are wanted, one that failed is nobody's loss.
+            if state.save_failed.load(Relaxed)
+                && self.config.stop_writes_on_bgsave_error()
+                && !self.config.save_points().is_empty()
+            {
                 return Err(CommandError::MisConf);
             }
         }
@@ -318,6 +392,9 @@ impl Engine {
         let stale = state.is_replica.load(Relaxed) && !state.link_up.load(Relaxed);
         if stale && !flags.has(Flags::STALE) && !self.config.replica_serve_stale_data() {
             return Err(CommandError::MasterDown);
+        }
+        if self.scripts.is_busy() && !flags.has(Flags::ALLOW_BUSY) {
+            return Err(self.scripts.busy_error());
         }
         if session.multi.is_some() && flags.has(Flags::NO_MULTI) {
             return Err(CommandError::NotInMulti);
@@ -442,6 +519,8 @@ impl<'a> Turn<'a, 'a> {
             session.pause = Some(Pause::Locked);
         } else if session.yields && long::is_long_by_keys(ks, entry, argv) {
             session.pause = Some(Pause::Long);
+        } else if session.yields && engine.cut_running() && long::waits_for_snapshot(ks, entry, argv) {
+            session.pause = Some(Pause::Locked);
         }
         session.pause.is_some()
     }
@@ -453,9 +532,11 @@ impl<'a> Turn<'a, 'a> {
                 call(&mut self.ctx, entry, argv);
             }
             Err(error) => {
-                if let Some(entry) = self.ctx.engine.registry.named(argv) {
+                let entry = self.ctx.engine.registry.named(argv);
+                if let Some(entry) = entry {
                     self.stats.commands[entry.id].rejected.add(1);
                 }
+                tracking::end_caching(&mut self.ctx, entry);
                 let error = note_refusal(self.ctx.session, argv, error);
                 self.stats.errors.add(1);
                 note_error(self.ctx.engine, &error);
@@ -463,10 +544,17 @@ impl<'a> Turn<'a, 'a> {
             }
         }
         self.ctx.ks.effects.end_unit();
+        self.ctx.ks.now_ms += std::mem::take(&mut self.ctx.ks.slept_ms);
         if !self.ctx.ks.ready.is_empty() {
             serve_ready(&mut self.ctx);
         }
         take_messages(&mut self.ctx);
+    }
+
+    /// Whether the last command is to be run elsewhere. It did nothing and has no reply.
+    #[inline]
+    fn gave_back(&self) -> bool {
+        self.ctx.session.pause.is_some()
     }
 
     /// Hands the effects over, counts, unlocks; what is large is freed after that.
@@ -519,10 +607,12 @@ pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> 
     }
     let result = (entry.command.run)(ctx, argv);
     if let Err(error) = &result {
-        debug_assert_eq!(dirty, ctx.ks.dirty, "{} changed data and failed", entry.full_name);
+        debug_assert!(dirty == ctx.ks.dirty || entry.runs_script, "{} changed data and failed", entry.full_name);
         ctx.reply.truncate(start);
         ctx.reply.error(&error.to_string());
-        note_error(ctx.engine, error);
+        if !error.was_counted() {
+            note_error(ctx.engine, error);
+        }
     }
     let changed = ctx.ks.dirty != dirty;
     ctx.ks.effects.end_command(db, argv, changed);
@@ -530,26 +620,29 @@ pub(crate) fn call(ctx: &mut Ctx<'_>, entry: &'static Entry, argv: Argv<'_>) -> 
         // Behind the command, which may have found the key's time to be over and told its readers so.
         tracking::remember(ctx, entry, argv);
     }
-    tracking::end_caching(ctx, entry);
+    tracking::end_caching(ctx, Some(entry));
     if !ctx.ks.events.is_empty() || !ctx.ks.stale.is_empty() {
         let from = ctx.sender();
         ctx.engine.announce(&mut ctx.ks, from);
     }
     // What is run again for a client that waited was shown when it came.
     if ctx.engine.monitors.any() && ctx.session.rerun == Rerun::No {
-        ctx.engine.monitors.show(ctx.engine, &ctx.session.shared, ctx.ks.now_ms, ctx.ks.db, entry, argv);
+        let Ctx { engine, session, ks, .. } = &*ctx;
+        engine.monitors.show(engine, &session.shared, session.in_script, ks.now_ms, ks.db, entry, argv);
     }
     // A command that begins to wait, or goes on waiting, counts when it is served.
-    if ctx.session.blocked.is_none() && ctx.session.rerun != Rerun::Waits {
+    if ctx.session.blocked.is_none() && ctx.session.rerun != Rerun::Waits && ctx.session.pause.is_none() {
         let ended = Ended {
             engine: ctx.engine,
             session: ctx.session,
             begun_ns,
-            succeeded: result.is_ok(),
+            error: result.as_ref().err(),
             reply_bytes: ctx.reply.position().saturating_sub(start),
             now_ms: ctx.ks.now_ms,
         };
         ctx.meter.end(ended, entry, argv);
+    } else if ctx.session.rerun == Rerun::No {
+        ctx.session.shared.last_command.store(entry.id as u64, Relaxed);
     }
     result.is_ok()
 }
@@ -591,7 +684,13 @@ fn refuse_while_limited(session: &Session, entry: &Entry) -> Result<(), CommandE
     Ok(())
 }
 
-fn note_error(engine: &Engine, error: &CommandError) {
+/// Counts a command that a script may not run.
+pub(crate) fn note_rejection(ctx: &Ctx<'_>, argv: Argv<'_>, error: &CommandError) {
+    ctx.meter.reject(ctx.engine.registry.named(argv));
+    note_error(ctx.engine, error);
+}
+
+pub(crate) fn note_error(engine: &Engine, error: &CommandError) {
     let mut codes = engine.stats.errors_by_code.lock();
     // The first words are few, but a handler may quote a client: the bound keeps the map small.
     if codes.len() < 128 {

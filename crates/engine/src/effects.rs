@@ -42,6 +42,11 @@ impl Effects {
         self.replaced = false;
     }
 
+    /// Lets what is pushed from here on count or not.
+    pub(crate) fn set_active(&mut self, active: bool) {
+        self.active = active;
+    }
+
     /// Whether a sink listens; when not, pushing is free.
     pub fn is_active(&self) -> bool {
         self.active

@@ -13,6 +13,7 @@ use crate::blocking::Waiter;
 use crate::config::Config;
 use crate::effects::{Effects, Sink};
 use crate::eviction::{Evictor, Gauge, Stamps, Told};
+use crate::functions::Functions;
 use crate::host::{Host, NoHost};
 use crate::hotkeys::HotKeys;
 use crate::keyspace::{ALL_SHARDS, Garbage, Keyspace, SHARDS, Shard};
@@ -24,6 +25,7 @@ use crate::notify::Class;
 use crate::pubsub::PubSub;
 use crate::registry::{Registry, registry};
 use crate::rng::Rng;
+use crate::scripting::Scripts;
 use crate::session::ClientInfo;
 use crate::slowlog::SlowLog;
 use crate::stats::{Stats, ThreadStats};
@@ -48,6 +50,10 @@ pub struct Engine {
     pub latency: Monitor,
     /// The search for hot keys.
     pub hotkeys: HotKeys,
+    /// Function libraries.
+    pub functions: Functions,
+    /// Scripts.
+    pub scripts: Scripts,
     /// State that every command checks.
     pub state: State,
     /// Memory in use.
@@ -84,6 +90,8 @@ pub struct State {
     pub save_failed: AtomicBool,
     /// The last snapshot before the end is being written: a write that is answered now would not be in it.
     pub ending: AtomicBool,
+    /// FLUSHALL has emptied everything: the snapshot on disk is to follow soon.
+    pub flushed: AtomicBool,
     /// Memory is over the limit.
     pub over_memory: AtomicBool,
     /// Unix time of the start, ms.
@@ -98,6 +106,8 @@ pub struct State {
     pub paused_until_ms: AtomicI64,
     /// It holds all of them back, not only those that write.
     pub paused_all: AtomicBool,
+    /// RESTORE takes payloads whatever their checksum (DEBUG SET-SKIP-CHECKSUM-VALIDATION).
+    pub skip_checksums: AtomicBool,
     /// Periodic work rests (DEBUG PAUSE-CRON).
     pub cron_paused: AtomicBool,
 }
@@ -144,6 +154,8 @@ impl Engine {
             hotkeys: HotKeys::default(),
             slowlog: SlowLog::default(),
             latency: Monitor::default(),
+            functions: Functions::default(),
+            scripts: Scripts::default(),
             state: State::default(),
             memory: Gauge::default(),
             pubsub: PubSub::default(),
@@ -217,7 +229,7 @@ impl Engine {
         Some(self.view(shards, effects, now_ms))
     }
 
-    fn view<'a>(&'a self, shards: Locked<'a, Shard>, effects: &'a mut Effects, now_ms: i64) -> Keyspace<'a> {
+    pub(crate) fn view<'a>(&'a self, shards: Locked<'a, Shard>, effects: &'a mut Effects, now_ms: i64) -> Keyspace<'a> {
         self.view_of(&self.stripes, shards, effects, now_ms)
     }
 

@@ -95,6 +95,9 @@ pub enum CommandError {
     DumpChecksum,
     #[error("ERR Bad data format")]
     BadData,
+    /// The error of a script's command that the script passes on.
+    #[error("{0}")]
+    Propagated(String),
     /// Any other text, spelled at the call site with its prefix.
     #[error("{0}")]
     Text(Cow<'static, str>),
@@ -115,6 +118,11 @@ impl CommandError {
     fn without_generic_code(&self) -> String {
         let text = self.to_string();
         text.strip_prefix("ERR ").map_or_else(|| text.clone(), str::to_owned)
+    }
+
+    /// Whether the statistics have it already.
+    pub(crate) const fn was_counted(&self) -> bool {
+        matches!(self, Self::Propagated(_))
     }
 
     /// The first word, under which INFO errorstats counts it.

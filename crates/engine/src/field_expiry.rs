@@ -1,5 +1,5 @@
-//! Expiry of single hash fields, as far as it is the keyspace's: which hashes have such fields, and taking out those
-//! whose time is over.
+//! Expiry of single hash fields and of elements of vector sets, as far as it is the keyspace's: which keys have such, and
+//! taking out those whose time is over. What is said of fields below holds for elements, whose removal is a VREM.
 //!
 //! Each database of a shard keeps the hashes with volatile fields in order of [`Hash::earliest`], so that active expiry
 //! only ever touches hashes it has reason to look at. A command that changes a hash takes out what is over among the
@@ -12,6 +12,7 @@
 
 use std::collections::BTreeSet;
 
+use parking_lot::RwLock;
 use quiver_structures::{Value, ValueRef};
 
 use crate::effects::Effects;
@@ -19,7 +20,7 @@ use crate::engine::{Engine, Freeing, Worker};
 use crate::keyspace::{ExpiryRule, Key, KeyHasher, Keyspace, SHARDS};
 use crate::mailbox::Sender;
 use crate::notify::Class;
-use crate::object::{Collection, Object};
+use crate::object::{Collection, Object, SharedVectorSet};
 use crate::types::hash::{AsOf, Hash};
 
 /// The hashes of a table that have volatile fields, by when to look at them.
@@ -62,7 +63,11 @@ impl FieldExpiries {
 
 /// When to look for expired fields in an object.
 pub(crate) fn earliest_of(object: &Object) -> Option<i64> {
-    Hash::of(object)?.earliest()
+    match object {
+        Object::Hash(hash) => hash.earliest(),
+        Object::VectorSet(set) => RwLock::read(set).earliest(),
+        _ => None,
+    }
 }
 
 /// [`earliest_of`] a value that is about to be stored.
@@ -113,6 +118,52 @@ impl Keyspace<'_> {
         self.fields_expired(key, &over);
     }
 
+    /// [`Self::expire_fields`] for elements of a vector set.
+    pub fn expire_elements<'e>(&mut self, key: Key<'_>, names: impl Iterator<Item = &'e [u8]>) {
+        let (db, as_of) = (self.db, AsOf(self.now_ms));
+        let due = self.shard_mut(key.shard).dbs().get(db).is_some_and(|db| db.field_expiries.is_due(as_of.0));
+        if !due || self.expiry != ExpiryRule::Delete {
+            return;
+        }
+        let Ok(Some(set)) = self.value_mut::<SharedVectorSet>(key).map(|set| set.cloned()) else { return };
+        let mut set = RwLock::write(&set);
+        let before = set.earliest();
+        let is_over = |name: &&[u8]| set.slot(name).is_some_and(|slot| !set.is_seen(slot, as_of));
+        let over: Vec<&[u8]> = names.filter(is_over).collect();
+        for name in &over {
+            set.remove(name);
+        }
+        let after = set.earliest();
+        drop(set);
+        self.reindex(&key, before, after);
+        self.elements_expired(key, &over);
+    }
+
+    /// What follows from elements having been taken out because their time was over.
+    fn elements_expired(&mut self, key: Key<'_>, names: &[impl AsRef<[u8]>]) {
+        if names.is_empty() {
+            return;
+        }
+        for name in names {
+            self.effects.push(self.db, [b"VREM", key.name, name.as_ref()].into_iter());
+        }
+        self.tell(&key);
+        if self.delete_if_empty(key) {
+            self.notify(Class::GENERIC, "del", key.name);
+        }
+    }
+
+    /// Takes up to `max` elements of a vector set out whose time is over; how many were.
+    fn expire_due_elements(&mut self, key: Key<'_>, max: usize) -> usize {
+        let mut over = Vec::new();
+        let Ok(Some(set)) = self.value_mut::<SharedVectorSet>(key).map(|set| set.cloned()) else { return 0 };
+        RwLock::write(&set).take_expired(AsOf(self.now_ms), max, &mut over);
+        let next = RwLock::read(&set).earliest();
+        self.reindex(&key, None, next);
+        self.elements_expired(key, &over);
+        over.len()
+    }
+
     /// What follows from fields having been taken out because their time was over.
     fn fields_expired(&mut self, key: Key<'_>, fields: &[impl AsRef<[u8]>]) {
         self.counters.expired_fields += fields.len() as u64;
@@ -151,9 +202,10 @@ impl Keyspace<'_> {
                         self.fields_expired(key, &over);
                     }
                 }
+                let gone = over.len() + self.expire_due_elements(key, (max - spent).min(ELEMENTS_PER_LOOK));
                 self.effects.end_unit();
-                expired += over.len();
-                spent += over.len() + LOOK_COST;
+                expired += gone;
+                spent += gone + LOOK_COST;
             }
         }
         let more = self.shard_mut(shard).dbs().iter().any(|db| db.field_expiries.is_due(now_ms));
@@ -163,6 +215,9 @@ impl Keyspace<'_> {
 
 /// Fields taken out under one hold of a lock.
 const FIELDS_PER_HOLD: usize = 256;
+
+/// Elements of a vector set taken out at a time: each is unlinked from a graph.
+const ELEMENTS_PER_LOOK: usize = 16;
 
 /// What looking at a hash costs, in fields.
 const LOOK_COST: usize = 16;

@@ -17,13 +17,21 @@ pub fn is_all(pattern: &[u8]) -> bool {
     pattern == b"*"
 }
 
+/// Nothing matches behind more stars than this: Redis, whose cost grows with them, stops there.
+const STARS_MAX: usize = 1000;
+
 fn matches_folded(pattern: &[u8], text: &[u8], fold: bool) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
+    let mut stars = 0;
     while t < text.len() {
         if pattern.get(p) == Some(&b'*') {
             star = Some((p + 1, t));
             p += 1;
+            stars += usize::from(pattern.get(p).is_some_and(|next| *next != b'*'));
+            if stars > STARS_MAX {
+                return false;
+            }
             continue;
         }
         if let Some(next) = match_one(pattern, p, text[t], fold) {

@@ -1,5 +1,7 @@
 //! What the engine asks of the instance around it: disk, replication, shutdown, figures of the process.
 
+use std::time::Duration;
+
 use crate::engine::{Engine, Freeing};
 use crate::error::CommandError;
 use crate::keyspace::Garbage;
@@ -31,8 +33,31 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     fn info(&self, engine: &Engine, section: &str, out: &mut String);
     /// A configuration parameter changed at run time.
     fn config_changed(&self, engine: &Engine, name: &str);
-    /// Writes the configuration back to its file.
-    fn rewrite_config(&self, engine: &Engine) -> Result<(), CommandError>;
+    /// Puts parameters into effect that the system may refuse: where to listen, scores of the process.
+    ///
+    /// # Errors
+    /// The parameter and the reason; what was in effect before may have to be put into effect again.
+    fn apply_config(&self, _engine: &Engine, _names: &[&'static str]) -> Result<(), (&'static str, &'static str)> {
+        Ok(())
+    }
+    /// Writes the configuration back to its file; `all`: even what has its default.
+    fn rewrite_config(&self, engine: &Engine, all: bool) -> Result<(), CommandError>;
+    /// Runs commands on the server at `host:port` behind those of `opening`, of which one that fails stands for all;
+    /// gives the error of each that failed.
+    ///
+    /// # Errors
+    /// The server could not be reached, or the connection broke.
+    fn run_elsewhere(
+        &self,
+        _target: &str,
+        _timeout: Duration,
+        _opening: &[Vec<Vec<u8>>],
+        _commands: &[Vec<Vec<u8>>],
+    ) -> Result<Vec<Result<(), String>>, Unreached> {
+        Err(Unreached::Refused)
+    }
+    /// Writes a line to the log.
+    fn log(&self, _text: &str) {}
     /// Gives the stream of effects a new identity, so that replicas begin anew.
     fn change_replication_id(&self) {}
     /// CPU time of the process in user mode and for the system, ms.
@@ -82,6 +107,17 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     }
     /// Counts [`LazyFree::freed`] from 0 again.
     fn reset_lazy_free(&self) {}
+}
+
+/// Where talking to another server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreached {
+    /// There is no connection in time.
+    Connecting,
+    /// Nobody listens there.
+    Refused,
+    /// There was one.
+    Talking,
 }
 
 /// What is being freed in the background: values, keys of tables counted one by one.
@@ -136,7 +172,7 @@ impl Host for NoHost {
     fn replica_ack(&self, _: u64, _: u64) {}
     fn info(&self, _: &Engine, _: &str, _: &mut String) {}
     fn config_changed(&self, _: &Engine, _: &str) {}
-    fn rewrite_config(&self, _: &Engine) -> Result<(), CommandError> {
+    fn rewrite_config(&self, _: &Engine, _: bool) -> Result<(), CommandError> {
         Err(CommandError::text("ERR The server is running without a config file"))
     }
     fn allocated_bytes(&self) -> u64 {

@@ -77,9 +77,18 @@ impl KeyHasher {
     /// The keyed hash of any bytes.
     #[inline]
     pub fn hash(self, bytes: &[u8]) -> u64 {
-        let mut hasher = HASH_STATE.get_or_init(|| Self::state(1)).build_hasher();
+        let mut hasher = self.build_hasher();
         hasher.write(bytes);
         hasher.finish()
+    }
+}
+
+impl BuildHasher for KeyHasher {
+    type Hasher = ahash::AHasher;
+
+    #[inline]
+    fn build_hasher(&self) -> Self::Hasher {
+        HASH_STATE.get_or_init(|| Self::state(1)).build_hasher()
     }
 }
 
@@ -227,6 +236,8 @@ pub struct Keyspace<'a> {
     pub events: Vec<Event>,
     /// Keys changed by the running unit that somebody waits for, as database and name, in order.
     pub(crate) ready: VecDeque<(usize, Box<[u8]>)>,
+    /// Time DEBUG SLEEP took, which the turn sees when its command is over, ms.
+    pub(crate) slept_ms: i64,
     /// Waiters served under this hold, to be woken after it.
     pub(crate) served: Vec<Arc<Waiter>>,
     /// Somebody wants to hear which fields of a key an event is about.
@@ -300,6 +311,7 @@ impl<'a> Keyspace<'a> {
             events: Vec::new(),
             ready: VecDeque::new(),
             served: Vec::new(),
+            slept_ms: 0,
             notify_subkeys: false,
             stale: Stale::default(),
         }
@@ -310,6 +322,18 @@ impl<'a> Keyspace<'a> {
         if !self.in_transaction {
             self.shards = self.stripes.lock(0);
         }
+    }
+
+    /// Does something with no lock held, before anything was changed, and takes the same locks again. Does it with the
+    /// locks inside a transaction.
+    pub fn unlocked(&mut self, work: impl FnOnce()) {
+        if self.in_transaction {
+            return work();
+        }
+        let mask = self.locked();
+        self.shards = self.stripes.lock(0);
+        work();
+        self.shards = self.stripes.lock(mask);
     }
 
     /// Locks one shard in the place of those locked so far, of which nothing may have been changed: effects would leave
@@ -429,6 +453,15 @@ impl<'a> Keyspace<'a> {
     /// The tables of a locked shard by number of database.
     pub(crate) fn tables(&self, shard: usize) -> impl Iterator<Item = (usize, &KeyTable)> + Clone {
         self.shards.get(shard).dbs.iter().map(|db| &db.table).enumerate()
+    }
+
+    /// Whether a change of a key is better tried again in a moment, when the running snapshot has what it needs of it.
+    pub(crate) fn snapshot_defers(&self, key: &Key<'_>) -> bool {
+        if self.locked() & key.shard_set() == 0 {
+            return false;
+        }
+        let Some(db) = self.shards.get(key.shard).dbs.get(self.db) else { return false };
+        db.cut.as_ref().is_some_and(|cut| cut.defers(&db.table, key.shard, key.hash, self.now_ms))
     }
 
     /// The entry of a live key, for reading: counts a hit or miss and marks the access.
@@ -761,7 +794,7 @@ impl<'a> Keyspace<'a> {
         for index in self.shard_indices().collect::<Vec<_>>() {
             self.mark_all_ready(index, db);
             let shard = self.shards.get_mut(index);
-            shard.tell_watchers_of_db(db, db);
+            shard.tell_watchers_of_db(db, db, self.now_ms);
             if self.stale.active {
                 self.stale.note_flush(&mut shard.tracked);
             }
@@ -780,16 +813,34 @@ impl<'a> Keyspace<'a> {
 
     /// Exchanges two databases; all shards must be locked. A change.
     pub fn swap_dbs(&mut self, a: usize, b: usize) {
+        self.expire_watched(a, b);
         for index in self.shard_indices().collect::<Vec<_>>() {
             self.mark_all_ready(index, a);
             self.mark_all_ready(index, b);
             let shard = self.shards.get_mut(index);
-            shard.tell_watchers_of_db(a, b);
-            shard.tell_watchers_of_db(b, a);
+            shard.tell_watchers_of_db(a, b, self.now_ms);
+            shard.tell_watchers_of_db(b, a, self.now_ms);
             shard.db_mut(a.max(b));
             shard.dbs.swap(a, b);
         }
         self.dirty += 1;
+    }
+
+    /// Takes keys that somebody watches in either database out of both where their time is over: none of them may come
+    /// to a watcher as news.
+    fn expire_watched(&mut self, a: usize, b: usize) {
+        let shards = self.shard_indices().collect::<Vec<_>>();
+        let watched = shards.into_iter().flat_map(|index| self.shards.get(index).watched.keys());
+        let names: Vec<Box<[u8]>> =
+            watched.filter(|(db, _)| *db == a || *db == b).map(|(_, name)| name.clone()).collect();
+        let selected = self.db;
+        for name in &names {
+            for db in [a, b] {
+                self.db = db;
+                self.contains(KeyHasher.key(name));
+            }
+        }
+        self.db = selected;
     }
 
     /// Starts a snapshot of everything locked (all shards).
@@ -880,10 +931,11 @@ impl Shard {
         }
     }
 
-    /// Tells the watchers of keys that are in `db`, or are about to come in from `other`.
-    fn tell_watchers_of_db(&self, db: usize, other: usize) {
+    /// Tells the watchers of keys that are in `db`, or are about to come in from `other`, and whose time is not over.
+    fn tell_watchers_of_db(&self, db: usize, other: usize, now_ms: i64) {
         let there = |db: usize, name: &[u8]| {
-            self.dbs.get(db).is_some_and(|db| db.table.get(KeyHasher.hash(name), name).is_some())
+            let entry = self.dbs.get(db).and_then(|db| db.table.get(KeyHasher.hash(name), name));
+            entry.is_some_and(|entry| entry.expire_at().is_none_or(|at| at > now_ms))
         };
         let touched = self
             .watched

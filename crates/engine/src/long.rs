@@ -8,11 +8,17 @@
 //!
 //! Not done here: making long commands short. The shards of their keys stay locked while they run.
 
+use std::time::Duration;
+
 use quiver_resp::Argv;
+use quiver_structures::ValueRef;
 
 use crate::command::{Flags, Locks};
+use crate::commands::args::is;
+use crate::context::Ctx;
 use crate::keyspace::{KeyHasher, Keyspace};
 use crate::number::parse_i64;
+use crate::object::{Object, SharedVectorSet};
 use crate::registry::Entry;
 use crate::session::{Pause, Session};
 
@@ -47,6 +53,10 @@ pub enum Cost {
     Number,
     /// With the number behind COUNT.
     Count,
+    /// With the elements of a vector set that a search looks at; and with the changes it has to wait for.
+    Search,
+    /// With the searches of a vector set that a change has to wait for.
+    Change,
     /// With the keyspace or the disk.
     Keyspace,
 }
@@ -79,6 +89,7 @@ const COSTS: &[(Cost, &[&str])] = &[
             "sunion",
             "sunioncard",
             "sunionstore",
+            "vrange",
             "zdiff",
             "zdiffstore",
             "zunion",
@@ -129,7 +140,9 @@ const COSTS: &[(Cost, &[&str])] = &[
         ],
     ),
     (Cost::Count, &["hscan", "lmovem", "lmpop", "scan", "sscan", "xautoclaim", "zmpop", "zscan"]),
-    (Cost::Keyspace, &["debug", "keys", "save"]),
+    (Cost::Search, &["vmsim", "vrecommend", "vsim"]),
+    (Cost::Change, &["vadd", "vexpire", "vexpireat", "vpersist", "vpexpire", "vpexpireat", "vrem", "vsetattr"]),
+    (Cost::Keyspace, &["debug", "keys", "migrate", "save"]),
 ];
 
 impl Cost {
@@ -170,8 +183,16 @@ fn words_are_long(session: &Session, entry: &Entry, argv: Argv<'_>) -> bool {
 pub(crate) fn is_long_by_keys(ks: &Keyspace<'_>, entry: &Entry, argv: Argv<'_>) -> bool {
     match entry.cost {
         Cost::Words | Cost::Number | Cost::Count | Cost::Keyspace => false,
+        Cost::Change => set_at(ks, argv).is_some_and(|set| set.try_write_for(PATIENCE).is_none()),
+        Cost::Search if set_at(ks, argv).is_some_and(|set| set.try_read_for(PATIENCE).is_none()) => true,
         cost => elements(ks, entry, argv, cost) > LONG_ELEMENTS,
     }
+}
+
+/// Whether a command is about to change what the running snapshot has not seen yet and is not to be copied in passing.
+pub(crate) fn waits_for_snapshot(ks: &Keyspace<'_>, entry: &Entry, argv: Argv<'_>) -> bool {
+    entry.command.flags.has(Flags::WRITE)
+        && entry.key_positions(argv).filter_map(|at| argv.get(at)).any(|name| ks.snapshot_defers(&KeyHasher.key(name)))
 }
 
 fn elements(ks: &Keyspace<'_>, entry: &Entry, argv: Argv<'_>, cost: Cost) -> usize {
@@ -188,13 +209,54 @@ fn elements(ks: &Keyspace<'_>, entry: &Entry, argv: Argv<'_>, cost: Cost) -> usi
             let said = [b"count".as_slice(), b"limit"].into_iter().any(|word| number_behind(argv, word).is_some());
             if said { 0 } else { sizes().sum::<usize>() / UNKNOWN_SHARE }
         }
+        Cost::Search => sizes().next().map_or(0, |size| searched(argv, size)),
         _ => sizes().sum(),
     }
 }
 
+/// Whether a command of a script takes long.
+pub(crate) fn is_long(ctx: &Ctx<'_>, entry: &Entry, argv: Argv<'_>) -> bool {
+    words_are_long(ctx.session, entry, argv) || is_long_by_keys(&ctx.ks, entry, argv)
+}
+
+/// How long a turn waits for others to be done with a vector set. Ordinary searches are shorter.
+const PATIENCE: Duration = Duration::from_micros(200);
+
+/// The vector set under the key behind the command's name.
+fn set_at<'k>(ks: &'k Keyspace<'_>, argv: Argv<'_>) -> Option<&'k SharedVectorSet> {
+    let key = KeyHasher.key(argv.get(1)?);
+    if ks.locked() & key.shard_set() == 0 {
+        return None;
+    }
+    match ks.stored(&key).map(|entry| entry.value()) {
+        Some(ValueRef::Object(Object::VectorSet(set))) => Some(set),
+        _ => None,
+    }
+}
+
+/// Elements a candidate of a walk stands for: its neighbours are measured.
+const PER_CANDIDATE: usize = 16;
+
+/// Words at the end of a search among which its options are; what is before them is a vector.
+const OPTION_WORDS: usize = 24;
+
+/// Elements a search among `size` looks at: all, where an option may ask for that.
+fn searched(argv: Argv<'_>, size: usize) -> usize {
+    let options = argv.from(argv.len().saturating_sub(OPTION_WORDS).max(2));
+    let has = |words: &[&str]| options.iter().any(|option| words.iter().any(|word| is(option, word)));
+    if has(&["TRUTH", "RECALL", "FILTER", "GROUPBY"]) {
+        return size;
+    }
+    let numbers = ["COUNT", "EF"].into_iter().filter_map(|word| {
+        let at = (0..options.len()).find(|at| is(options.at(*at), word))?;
+        parse_i64(options.get(at + 1)?)
+    });
+    let candidates = usize::try_from(numbers.max().unwrap_or(0)).unwrap_or(0);
+    candidates.saturating_mul(PER_CANDIDATE).min(size)
+}
+
 /// Elements under a key; of a string what takes as long.
 fn size(ks: &Keyspace<'_>, name: &[u8]) -> usize {
-    use quiver_structures::ValueRef;
     let key = KeyHasher.key(name);
     if ks.locked() & key.shard_set() == 0 {
         return 0;

@@ -17,6 +17,7 @@ use quiver_resp::Argv;
 
 use crate::command::Flags;
 use crate::engine::Engine;
+use crate::error::CommandError;
 use crate::registry::Entry;
 use crate::session::Session;
 use crate::slowlog::{self, SlowCommand};
@@ -31,7 +32,7 @@ pub(crate) struct Ended<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) session: &'a Session,
     pub(crate) begun_ns: Option<u64>,
-    pub(crate) succeeded: bool,
+    pub(crate) error: Option<&'a CommandError>,
     pub(crate) reply_bytes: usize,
     pub(crate) now_ms: i64,
 }
@@ -72,6 +73,20 @@ impl<'a> Meter<'a> {
         Self(None)
     }
 
+    /// Monotonic time, ns; 0 where nothing is measured.
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.0.as_ref().map_or(0, |measures| (measures.clock_ns)())
+    }
+
+    /// A command does not even begin.
+    pub(crate) fn reject(&self, entry: Option<&Entry>) {
+        let Some(measures) = &self.0 else { return };
+        measures.stats.errors.add(1);
+        if let Some(entry) = entry {
+            measures.stats.commands[entry.id].rejected.add(1);
+        }
+    }
+
     /// A command begins; its start, when it is timed apart.
     #[inline]
     pub(crate) fn begin(&self, entry: &Entry, words: usize) -> Option<u64> {
@@ -85,9 +100,9 @@ impl<'a> Meter<'a> {
         ended.session.shared.last_command.store(entry.id as u64, Relaxed);
         let Some(measures) = self.0.as_mut() else { return };
         measures.stats.processed.add(1);
-        if !ended.succeeded {
+        if let Some(error) = ended.error {
             measures.stats.commands[entry.id].failed.add(1);
-            measures.stats.errors.add(1);
+            measures.stats.errors.add(u64::from(!error.was_counted()));
         }
         match ended.begun_ns {
             None => measures.sharing.push(entry.id),

@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::mailbox::Sender;
 use crate::registry::Entry;
 use crate::session::ClientInfo;
+use crate::slowlog::secrets;
 
 /// Clients in MONITOR mode.
 #[derive(Debug, Default)]
@@ -44,28 +45,45 @@ impl Monitors {
         }
     }
 
-    /// Shows a command that ran.
+    /// Shows a command that ran; `in_script`: a script ran it for the sender.
+    #[expect(clippy::too_many_arguments, reason = "what a line shows has no other use together")]
     pub(crate) fn show(
         &self,
         engine: &Engine,
         sender: &ClientInfo,
+        in_script: bool,
         now_ms: i64,
         db: usize,
         entry: &Entry,
         argv: Argv<'_>,
     ) {
-        if entry.command.flags.any(Flags::SKIP_MONITOR.with(Flags::ADMIN)) {
-            return;
+        if !entry.command.flags.any(Flags::SKIP_MONITOR.with(Flags::ADMIN)) {
+            self.tell(engine, sender, in_script, now_ms, db, entry, argv);
         }
-        let line = line(sender, now_ms, db, entry, argv);
+    }
+
+    /// [`Self::show`] of a command that is shown before it runs, so that it stands before those it runs itself.
+    #[expect(clippy::too_many_arguments, reason = "what a line shows has no other use together")]
+    pub(crate) fn tell(
+        &self,
+        engine: &Engine,
+        sender: &ClientInfo,
+        in_script: bool,
+        now_ms: i64,
+        db: usize,
+        entry: &Entry,
+        argv: Argv<'_>,
+    ) {
+        let addr = if in_script { "lua" } else { &sender.addr };
+        let line = line(addr, now_ms, db, entry, argv);
         let from = Sender { id: sender.id, now_ms };
         self.clients.lock().iter().for_each(|client| engine.push(client, from, &line));
     }
 }
 
-fn line(sender: &ClientInfo, now_ms: i64, db: usize, entry: &Entry, argv: Argv<'_>) -> Vec<u8> {
+fn line(addr: &str, now_ms: i64, db: usize, entry: &Entry, argv: Argv<'_>) -> Vec<u8> {
     let (seconds, micros) = (now_ms / 1000, now_ms % 1000 * 1000);
-    let mut line = format!("+{seconds}.{micros:06} [{db} {}]", sender.addr).into_bytes();
+    let mut line = format!("+{seconds}.{micros:06} [{db} {addr}]").into_bytes();
     let secret = secrets(entry, argv);
     for (at, word) in argv.iter().enumerate() {
         line.push(b' ');
@@ -73,18 +91,6 @@ fn line(sender: &ClientInfo, now_ms: i64, db: usize, entry: &Entry, argv: Argv<'
     }
     line.extend_from_slice(b"\r\n");
     line
-}
-
-/// Positions of the words that are user names and passwords.
-fn secrets(entry: &Entry, argv: Argv<'_>) -> std::ops::Range<usize> {
-    match entry.full_name {
-        "auth" => 1..argv.len(),
-        "hello" => match argv.iter().position(|word| word.eq_ignore_ascii_case(b"auth")) {
-            Some(at) => at + 1..at + 3,
-            None => 0..0,
-        },
-        _ => 0..0,
-    }
 }
 
 /// Bytes in double quotes; what is not printable is escaped.
@@ -113,10 +119,9 @@ mod tests {
     use crate::registry::registry;
 
     fn shown(words: &[&[u8]]) -> String {
-        let sender = ClientInfo::new(7, "1.2.3.4:5".to_owned(), String::new(), 0);
         let argv = OwnedArgv::from_slices(words);
         let entry = registry().find(words[0]).expect("a command of the table");
-        String::from_utf8(line(&sender, 1_700_000_000_123, 9, entry, argv.as_argv())).expect("escaped text")
+        String::from_utf8(line("1.2.3.4:5", 1_700_000_000_123, 9, entry, argv.as_argv())).expect("escaped text")
     }
 
     #[test]

@@ -13,10 +13,13 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
+/// Longest text of a float.
+const FLOAT_BYTES_MAX: usize = 5 * 1024;
+
 /// A finite or infinite float (never NaN) as the C library reads it, without surrounding spaces.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(text).ok()?;
-    if text.is_empty() || text.len() > 255 {
+    if text.is_empty() || text.len() > FLOAT_BYTES_MAX {
         return None;
     }
     let lower = text.trim_start_matches(['+', '-']);

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use quiver_rdb::{Reader, Writer, code};
+use quiver_rdb::{Reader, Reason, Writer, code};
 use quiver_structures::ValueRef;
 
 use crate::codec;
@@ -16,6 +16,7 @@ use crate::keyspace::KeyEntry;
 use crate::prefetch::Reach;
 use crate::types::array::Array;
 use crate::types::hash::Hash;
+use crate::types::json::value::Json;
 use crate::types::list::List;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
@@ -43,10 +44,19 @@ pub trait Collection: Sized + Debug {
     fn duplicate(&self) -> Self;
     /// Digest of the content, independent of encoding and order of insertion.
     fn digest(&self) -> Digest;
+    /// The id of the module value it is saved as, if it is.
+    const MODULE_ID: Option<u64> = None;
+
     /// The RDB type byte [`Self::write`] writes after.
     fn rdb_kind(&self) -> u8;
+    /// Writes the next part of the value without its type byte, until `writer` holds about `room` bytes; `true` when all
+    /// of it is out. `at` says how far the parts before have come, 0 for nowhere, and the value does not change between
+    /// parts. What is short comes in one part.
+    fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool;
     /// Writes the value without its type byte.
-    fn write(&self, writer: &mut Writer<'_>);
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.write_part(writer, &mut 0, usize::MAX);
+    }
     /// Whether [`Self::read`] takes values of this RDB type.
     fn reads(kind: u8) -> bool;
     /// Reads a value of an RDB type that [`Self::reads`] takes.
@@ -91,6 +101,7 @@ pub(crate) use in_object;
 
 impl Collection for SharedVectorSet {
     const TYPE_NAME: &'static str = "vectorset";
+    const MODULE_ID: Option<u64> = Some(quiver_rdb::vectorset::MODULE_ID);
 
     fn encoding(&self) -> &'static str {
         "raw"
@@ -108,16 +119,23 @@ impl Collection for SharedVectorSet {
         RwLock::read(self).digest()
     }
     fn rdb_kind(&self) -> u8 {
-        code::MODULE_2
+        if RwLock::read(self).earliest().is_some() { code::QUIVER_VECTOR_SET } else { code::MODULE_2 }
     }
-    fn write(&self, writer: &mut Writer<'_>) {
-        RwLock::read(self).write(writer);
+    fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
+        let set = RwLock::read(self);
+        if *at == 0 && set.earliest().is_some() {
+            set.write_expiries(writer);
+        }
+        set.write_part(writer, at, room)
     }
     fn reads(kind: u8) -> bool {
-        kind == code::MODULE_2
+        [code::MODULE_2, code::QUIVER_VECTOR_SET].contains(&kind)
     }
-    fn read(reader: &mut Reader<'_>, _: u8) -> codec::Result<Self> {
-        Ok(VectorSet::read(reader)?.into_shared())
+    fn read(reader: &mut Reader<'_>, kind: u8) -> codec::Result<Self> {
+        let expiries = if kind == code::MODULE_2 { Vec::new() } else { VectorSet::read_expiries(reader)? };
+        let mut set = VectorSet::read(reader)?;
+        set.restore_expiries(&expiries).map_err(|reason| reader.error(Reason::Corrupt(reason)))?;
+        Ok(set.into_shared())
     }
     in_object!(VectorSet);
 }
@@ -181,6 +199,11 @@ macro_rules! objects {
                 match self { $(Self::$variant(value) => Collection::write(value, writer),)+ }
             }
 
+            /// Writes the next part of the value; see [`Collection::write_part`].
+            pub fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
+                match self { $(Self::$variant(value) => Collection::write_part(value, writer, at, room),)+ }
+            }
+
             /// Whether [`Self::read`] knows an RDB type.
             pub fn reads(kind: u8) -> bool {
                 $(<$type as Collection>::reads(kind))||+
@@ -191,7 +214,8 @@ macro_rules! objects {
             /// # Errors
             /// The type is not known, or the bytes are no such value.
             pub fn read(reader: &mut Reader<'_>, kind: u8) -> codec::Result<Self> {
-                $(if <$type as Collection>::reads(kind) {
+                let module = if kind == code::MODULE_2 { Some(reader.peek_length()?) } else { None };
+                $(if <$type as Collection>::reads(kind) && (module.is_none() || <$type as Collection>::MODULE_ID == module) {
                     return Ok(Self::$variant(<$type as Collection>::read(reader, kind)?));
                 })+
                 Err(reader.invalid("value of a type that is not supported"))
@@ -205,6 +229,8 @@ objects! {
     Array(Array);
     /// Field-value map.
     Hash(Hash);
+    /// JSON document.
+    Json(Json);
     /// Elements in order.
     List(List);
     /// Members in the order of their scores.

@@ -14,6 +14,12 @@ use crate::session::{Role, Session};
 /// What may reach the replicas.
 const REPLICATED: Flags = Flags::WRITE.with(Flags::MAY_REPLICATE);
 
+/// A script may write, unless the command that runs it says that it only reads.
+fn reaches_replicas(entry: &Entry) -> bool {
+    let flags = entry.command.flags;
+    flags.any(REPLICATED) || entry.runs_script && !flags.has(Flags::READONLY)
+}
+
 impl Engine {
     /// Whether some commands are held back at this time.
     pub(crate) fn pause_lasts(&self, now_ms: i64) -> bool {
@@ -30,8 +36,8 @@ impl Engine {
         let Ok(entry) = entry else { return false };
         let mut queued = session.multi.iter().flat_map(|multi| &multi.queue);
         self.state.paused_all.load(Relaxed)
-            || entry.command.flags.any(REPLICATED)
-            || entry.full_name == "exec" && queued.any(|(queued, _)| queued.command.flags.any(REPLICATED))
+            || reaches_replicas(entry)
+            || entry.full_name == "exec" && queued.any(|(queued, _)| reaches_replicas(queued))
     }
 
     /// Holds commands back until a time: those that write, or all. What another pause holds back beyond that stays so.

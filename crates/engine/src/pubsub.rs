@@ -67,6 +67,12 @@ impl Subscriptions {
         if kind == Kind::Shard { shard } else { channels + patterns }
     }
 
+    /// Whether `holds` is true of every name, with whether it is a pattern.
+    pub(crate) fn all(&self, holds: impl Fn(&[u8], bool) -> bool) -> bool {
+        self.channels.iter().chain(&self.shard).all(|name| holds(name, false))
+            && self.patterns.iter().all(|name| holds(name, true))
+    }
+
     /// What the client listens to, in the order of the names.
     pub(crate) fn names(&self, kind: Kind) -> Vec<Box<[u8]>> {
         self.of(kind).iter().cloned().collect()
@@ -118,6 +124,7 @@ impl PubSub {
     pub(crate) fn subscribe(&self, client: &Arc<ClientInfo>, kind: Kind, name: &[u8]) -> usize {
         let mut mine = client.subscriptions.lock();
         if mine.of_mut(kind).insert(name.into()) {
+            client.held_bytes.fetch_add(ClientInfo::bytes_of_name(name), Relaxed);
             self.receivers(kind, name, |receivers| receivers.insert(client.id, Arc::clone(client)));
             self.note(client, &mine);
         }
@@ -128,6 +135,7 @@ impl PubSub {
     pub(crate) fn unsubscribe(&self, client: &ClientInfo, kind: Kind, name: &[u8]) -> usize {
         let mut mine = client.subscriptions.lock();
         if mine.of_mut(kind).remove(name) {
+            client.held_bytes.fetch_sub(ClientInfo::bytes_of_name(name), Relaxed);
             self.receivers(kind, name, |receivers| receivers.remove(&client.id));
             self.note(client, &mine);
         }
@@ -142,6 +150,7 @@ impl PubSub {
         let mut mine = client.subscriptions.lock();
         for kind in [Kind::Channel, Kind::Pattern, Kind::Shard] {
             for name in std::mem::take(mine.of_mut(kind)) {
+                client.held_bytes.fetch_sub(ClientInfo::bytes_of_name(&name), Relaxed);
                 self.receivers(kind, &name, |receivers| receivers.remove(&client.id));
             }
         }

@@ -23,6 +23,10 @@ pub struct Entry {
     pub one_key: bool,
     /// May run under the locks of a pipelined batch.
     pub groupable: bool,
+    /// Runs a script.
+    pub runs_script: bool,
+    /// The name clients call it by; empty when they may not.
+    called: String,
     /// How its work grows.
     pub cost: Cost,
     /// It is worth asking whether it takes long.
@@ -51,7 +55,30 @@ const SLOTS: usize = 2048;
 /// The registry of this process.
 pub fn registry() -> &'static Registry {
     static REGISTRY: OnceLock<Registry> = OnceLock::new();
-    REGISTRY.get_or_init(Registry::build)
+    REGISTRY.get_or_init(|| Registry::build(RENAMED.get().map_or(&[], Vec::as_slice)))
+}
+
+/// Commands under other names: the old name and the new one, which is empty for a command that nobody may run.
+static RENAMED: OnceLock<Vec<(String, String)>> = OnceLock::new();
+
+/// Gives commands other names (`rename-command`). Only before the registry is used for the first time.
+///
+/// # Errors
+/// Which line is wrong, in Redis' words.
+pub fn rename(names: Vec<(String, String)>) -> Result<(), &'static str> {
+    let known = |name: &str| commands().any(|command| command.name.eq_ignore_ascii_case(name));
+    let mut taken: Vec<&str> = Vec::new();
+    for (old, new) in &names {
+        if !known(old) {
+            return Err("No such command in rename-command");
+        }
+        if known(new) || taken.iter().any(|other| !new.is_empty() && other.eq_ignore_ascii_case(new)) {
+            return Err("Target command name already exists");
+        }
+        taken.push(new);
+    }
+    // Without a renamed command there is nothing to remember, and with one the server has just begun.
+    if names.is_empty() { Ok(()) } else { RENAMED.set(names).map_err(|_| "commands are renamed at the start only") }
 }
 
 /// Every top-level command.
@@ -60,9 +87,14 @@ pub fn commands() -> impl Iterator<Item = &'static Command> {
 }
 
 impl Registry {
-    fn build() -> Self {
+    fn build(renamed: &[(String, String)]) -> Self {
         let mut entries: Vec<Entry> =
             commands().enumerate().map(|(id, command)| Entry::new(id, command, None)).collect();
+        for (old, new) in renamed {
+            for entry in entries.iter_mut().filter(|entry| entry.command.name.eq_ignore_ascii_case(old)) {
+                entry.called = new.to_ascii_lowercase();
+            }
+        }
         let top = entries.len();
         for parent in 0..top {
             let (container, first) = (entries[parent].command, entries.len());
@@ -74,7 +106,11 @@ impl Registry {
         let mut registry = Self { entries, top, slots: vec![FREE; SLOTS] };
         assert!(registry.top * 2 < SLOTS, "the name table must stay sparse");
         for id in 0..registry.top {
-            let slot = registry.slot_of(registry.entries[id].command.name.as_bytes());
+            let called = registry.entries[id].called.as_bytes();
+            if called.is_empty() || called.len() > NAME_MAX {
+                continue;
+            }
+            let slot = registry.slot_of(called);
             assert_eq!(registry.slots[slot], FREE, "two commands share a name");
             registry.slots[slot] = id as u16;
         }
@@ -162,7 +198,7 @@ impl Registry {
         loop {
             match self.slots[slot] {
                 FREE => return slot,
-                id if self.entries[id as usize].command.name.as_bytes() == lower => return slot,
+                id if self.entries[id as usize].called.as_bytes() == lower => return slot,
                 _ => slot = (slot + 1) % SLOTS,
             }
         }
@@ -210,9 +246,12 @@ impl Entry {
         );
         let quick =
             matches!(command.group, Group::Connection) && command.flags.has(Flags::FAST) && command.keys.is_empty();
-        let groupable = command.locks == Locks::Keys
-            && !command.flags.any(Flags::BLOCKING.with(Flags::MOVABLEKEYS))
-            && (!command.keys.is_empty() && command.group != Group::Transactions || quick && command.name == "ping");
+        let runs_script = command.flags.has(Flags::SCRIPT_RUNNER);
+        let groupable = runs_script
+            || command.locks == Locks::Keys
+                && !command.flags.any(Flags::BLOCKING.with(Flags::MOVABLEKEYS))
+                && (!command.keys.is_empty() && command.group != Group::Transactions
+                    || quick && command.name == "ping");
         let cost = Cost::of(full_name);
         let quick_words = quick_words(command, cost);
         let may_be_long = cost != Cost::Words || command.locks == Locks::Transaction;
@@ -223,6 +262,8 @@ impl Entry {
             full_name,
             one_key,
             groupable,
+            runs_script,
+            called: command.name.to_owned(),
             cost,
             may_be_long,
             quick_words,

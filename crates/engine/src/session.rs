@@ -43,6 +43,8 @@ pub struct Session {
     pub watch_flag: Arc<AtomicBool>,
     /// Watched keys: database and name.
     pub watched: Vec<(usize, Box<[u8]>)>,
+    /// Bytes of them.
+    pub(crate) watched_bytes: u64,
     /// Close once the replies are sent.
     pub close_after_reply: bool,
     /// What CLIENT REPLY asked for.
@@ -71,6 +73,8 @@ pub struct Session {
     pub postponed: bool,
     /// It has changed something, so WAIT has something to wait for.
     pub(crate) has_written: bool,
+    /// A script runs as it.
+    pub(crate) in_script: bool,
     /// This is a waiter's session, and its command is run again.
     pub(crate) rerun: Rerun,
 }
@@ -187,6 +191,8 @@ pub struct ClientInfo {
     pub mailbox: Mailbox,
     /// Bytes taken out of the mailbox or written as replies that the socket has not taken yet.
     pub output_bytes: AtomicU64,
+    /// Bytes of what the server remembers for it: watched keys, channels, prefixes.
+    pub held_bytes: AtomicU64,
     /// Channels and patterns it listens to.
     pub subscriptions: Mutex<Subscriptions>,
     /// Whether it listens to any.
@@ -258,6 +264,7 @@ impl ClientInfo {
             tracking: AtomicU32::new(0),
             redirect: AtomicU64::new(0),
             prefixes: Mutex::default(),
+            held_bytes: AtomicU64::new(0),
         }
     }
 
@@ -296,6 +303,16 @@ impl ClientInfo {
     }
 }
 
+/// Bytes a remembered name takes besides itself.
+const NAME_OVERHEAD: usize = 64;
+
+impl ClientInfo {
+    /// Bytes it takes to remember a name for a client.
+    pub(crate) fn bytes_of_name(name: &[u8]) -> u64 {
+        (name.len() + NAME_OVERHEAD) as u64
+    }
+}
+
 impl Session {
     /// A session for `shared`; `authenticated` when no password is set.
     pub fn new(shared: Arc<ClientInfo>, authenticated: bool) -> Self {
@@ -309,6 +326,7 @@ impl Session {
             multi: None,
             watch_flag: Arc::new(AtomicBool::new(false)),
             watched: Vec::new(),
+            watched_bytes: 0,
             close_after_reply: false,
             reply_mode: ReplyMode::On,
             takeover: None,
@@ -323,6 +341,7 @@ impl Session {
             can_block: true,
             postponed: false,
             has_written: false,
+            in_script: false,
             rerun: Rerun::No,
         }
     }

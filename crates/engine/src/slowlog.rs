@@ -40,6 +40,9 @@ struct Entries {
 impl SlowLog {
     /// Writes a command down, keeping `len_max` entries at most.
     pub fn add(&self, mut command: SlowCommand, len_max: usize) {
+        if len_max == 0 {
+            return;
+        }
         let mut entries = self.0.lock();
         command.id = entries.next_id;
         entries.next_id += 1;

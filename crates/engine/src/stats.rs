@@ -1,7 +1,7 @@
 //! Counters. Each I/O thread owns its [`ThreadStats`] and writes them without locked instructions; INFO adds them up.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -94,8 +94,14 @@ impl Default for ThreadStats {
 #[derive(Debug, Default)]
 pub struct Stats {
     threads: Mutex<Vec<Arc<ThreadStats>>>,
+    /// Counters of what no thread's worker is there for; whoever holds the lock is their one writer.
+    apart: OnceLock<Mutex<Arc<ThreadStats>>>,
     /// Connections accepted.
     pub connections_received: AtomicU64,
+    /// Time spent looking for keys whose time is over, ns.
+    pub expire_cycle_ns: AtomicU64,
+    /// Clients closed for sending too much without the end of a command.
+    pub query_limit_disconnections: AtomicU64,
     /// Connections refused (maxclients).
     pub connections_rejected: AtomicU64,
     /// Clients closed for their buffers (maxmemory-clients).
@@ -130,6 +136,17 @@ impl Stats {
         stats
     }
 
+    /// A command that waited has ended without being run again.
+    pub fn note_ended_wait(&self, id: usize, failed: bool) {
+        let stats = self.apart.get_or_init(|| Mutex::new(self.register())).lock();
+        stats.processed.add(1);
+        stats.commands[id].calls.add(1);
+        if failed {
+            stats.commands[id].failed.add(1);
+            stats.errors.add(1);
+        }
+    }
+
     /// The sum over all threads of what `read` picks.
     pub fn sum(&self, read: impl Fn(&ThreadStats) -> u64) -> u64 {
         self.threads.lock().iter().map(|thread| read(thread)).sum()
@@ -155,11 +172,15 @@ impl Stats {
                 command.latency.reset();
             }
             let all = [&thread.processed, &thread.hits, &thread.misses, &thread.expired, &thread.net_in_bytes];
-            for counter in all.into_iter().chain([&thread.net_out_bytes, &thread.errors, &thread.evicted]) {
+            for counter in
+                all.into_iter().chain([&thread.net_out_bytes, &thread.errors, &thread.evicted, &thread.expired_fields])
+            {
                 counter.reset();
             }
         }
         self.errors_by_code.lock().clear();
+        self.query_limit_disconnections.store(0, Relaxed);
+        self.expire_cycle_ns.store(0, Relaxed);
         for counter in [&self.connections_received, &self.connections_rejected, &self.peak_memory_bytes] {
             counter.store(0, Relaxed);
         }

@@ -135,7 +135,9 @@ impl Tracking {
         let mut table = self.prefixes.lock();
         let mut mine = client.prefixes.lock();
         for prefix in prefixes {
-            mine.insert(prefix.clone());
+            if mine.insert(prefix.clone()) {
+                client.held_bytes.fetch_add(ClientInfo::bytes_of_name(prefix), Relaxed);
+            }
             table.entry(prefix.clone()).or_default().insert(client.id);
         }
         self.prefix_count.store(table.len(), Relaxed);
@@ -154,6 +156,7 @@ impl Tracking {
         client.redirect.store(0, Relaxed);
         let mut table = self.prefixes.lock();
         for prefix in std::mem::take(&mut *client.prefixes.lock()) {
+            client.held_bytes.fetch_sub(ClientInfo::bytes_of_name(&prefix), Relaxed);
             if let Some(ids) = table.get_mut(&prefix) {
                 ids.remove(&client.id);
                 if ids.is_empty() {
@@ -203,12 +206,15 @@ pub(crate) fn remembers(client: &ClientInfo) -> bool {
     client.tracking_mode().remembers()
 }
 
-/// CLIENT CACHING holds for one command, or for the transaction it stands in.
+/// CLIENT CACHING holds for one command, known or not, or for the transaction it stands in.
 #[inline]
-pub(crate) fn end_caching(ctx: &mut Ctx<'_>, entry: &Entry) {
+pub(crate) fn end_caching(ctx: &mut Ctx<'_>, entry: Option<&Entry>) {
     let client = &ctx.session.shared;
     let over = ctx.session.multi.is_none() && !ctx.ks.in_transaction;
-    if client.tracking_mode().has(Mode::CACHING) && over && !entry.full_name.starts_with("client|") {
+    if client.tracking_mode().has(Mode::CACHING)
+        && over
+        && !entry.is_some_and(|entry| entry.full_name.starts_with("client|"))
+    {
         client.tracking.fetch_and(!Mode::CACHING.0, Relaxed);
     }
 }
@@ -307,16 +313,14 @@ impl Engine {
     fn broadcast(&self, keys: &[StaleKey], from: Sender) {
         let mut messages: Vec<(u64, Vec<&[u8]>)> = Vec::new();
         for (prefix, ids) in self.tracking.prefixes.lock().iter() {
-            let mut below: Vec<(&[u8], bool)> =
+            // What happened to a key last decides whose change it is.
+            let below: BTreeMap<&[u8], bool> =
                 keys.iter().filter(|k| k.key.starts_with(prefix)).map(|k| (&*k.key, k.by_command)).collect();
-            // A key that expired and was then written by the command counts as written.
-            below.sort_unstable_by_key(|(key, by_command)| (*key, !by_command));
-            below.dedup_by_key(|(key, _)| *key);
-            let all: Vec<&[u8]> = below.iter().map(|(key, _)| *key).collect();
+            let all: Vec<&[u8]> = below.keys().copied().collect();
             for id in ids {
                 let quiet = *id == from.id
                     && self.tracking.client(*id).is_some_and(|client| client.tracking_mode().has(Mode::NOLOOP));
-                let others = || below.iter().filter(|(_, own)| !own).map(|(key, _)| *key).collect();
+                let others = || below.iter().filter(|(_, own)| !**own).map(|(key, _)| *key).collect();
                 messages.push((*id, if quiet { others() } else { all.clone() }));
             }
         }

@@ -23,6 +23,7 @@ const WHOLE: &[&str] = &[
     "array",
     "generic",
     "transactions",
+    "scripting",
     "pubsub",
     "connection",
     "server",
@@ -34,12 +35,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("backup", "comes with the append-only file"),
     ("bgrewriteaof", "comes with the append-only file"),
     ("failover", "comes with failover between primary and replica"),
-    ("module load", "loadable modules are not planned"),
-    ("module loadex", "loadable modules are not planned"),
-    ("module unload", "loadable modules are not planned"),
-    ("migrate", "comes with cluster mode"),
-    ("restore-asking", "comes with cluster mode"),
-    ("trimslots", "comes with cluster mode"),
 ];
 
 type Facts = BTreeMap<String, Map<String, Value>>;
@@ -127,6 +122,11 @@ fn page() -> String {
             let list: Vec<String> = missing.iter().map(|name| told(name)).collect();
             let _ = writeln!(page, "{gap}Not there yet: {}.", list.join(", "));
         }
+    }
+    page.push_str("\n## Quiver's own\n\nWhat Redis does not have.\n\n| command | cost | |\n|---|---|---|\n");
+    for (name, command) in ours.iter().filter(|(name, _)| !facts.contains_key(*name)) {
+        let (cost, summary) = (cell(command.complexity), cell(command.summary));
+        let _ = writeln!(page, "| `{}` | {cost} | {summary} |", name.to_uppercase());
     }
     page
 }

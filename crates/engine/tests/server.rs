@@ -73,7 +73,8 @@ fn config_set_changes_everything_or_nothing() {
     for (line, reply) in [
         ("CONFIG SET foo bar", unknown("foo")),
         ("CONFIG SET maxmemory 1mb foo bar", unknown("foo")),
-        ("CONFIG SET databases 3 foo bar", unknown("foo")),
+        ("CONFIG SET databases 3 foo bar", failed("databases", "can't set immutable config")),
+        ("CONFIG SET foo bar databases 3", unknown("foo")),
         ("CONFIG SET maxmemory 1mb maxmemory 2mb", failed("maxmemory", "duplicate parameter")),
         ("CONFIG SET maxmemory 1 MAXMEMORY 2", failed("MAXMEMORY", "duplicate parameter")),
         ("CONFIG SET maxmemory zz", failed("maxmemory", "argument must be a memory value")),

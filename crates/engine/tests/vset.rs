@@ -229,7 +229,7 @@ fn vsim_checks_key_query_and_options_in_this_order() {
         ("VSIM a ELE e1 EPSILON 0", "-ERR invalid EPSILON"),
         ("VSIM a ELE e1 EPSILON nan", "-ERR invalid EPSILON"),
         ("VSIM a ELE e1 EPSILON 1e999", "-ERR invalid EPSILON"),
-        ("VSIM a ELE e1 FILTER '.x > 1'", "-ERR VSIM does not support FILTER yet"),
+        ("VSIM a ELE e1 FILTER", syntax),
         ("VSIM a ELE e1 COUNT 1 COUNT 2 NoThread tRuth", "*2['e1' 'e2']"),
     ]);
 }
@@ -340,7 +340,9 @@ fn names_are_ranged_in_byte_order() {
         ("VRANGE k - + 2", "*2['a' 'b']"),
         ("VRANGE k (b + 0", "*0[]"),
         ("VRANGE k - [c -1", "*3['a' 'b' 'c']"),
-        ("VRANGE k + -", "*0[]"),
+        ("VRANGE k + -", "-ERR '-' can only be used as first argument, '+' only as second"),
+        ("VRANGE k - -", "-ERR '-' can only be used as first argument, '+' only as second"),
+        ("VRANGE k [d (a", "*0[]"),
         ("VRANGE none - +", "*0[]"),
         ("VRANGE k b +", "-ERR start and end must be -, + or begin with [ or ("),
         ("VRANGE k - + x", "-ERR COUNT value is not an integer"),

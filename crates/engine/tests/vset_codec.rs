@@ -38,7 +38,7 @@ fn read(bytes: &[u8]) -> Result<VectorSet, String> {
 
 fn found(set: &VectorSet, query: &[f32]) -> Vec<(Vec<u8>, f32)> {
     let mut search = Search::default();
-    set.search(Query::Vector(query), Effort { count: 10, ef: 20, exact: false }, &mut search).unwrap();
+    set.search(Query::Vector(query), Effort::new(10, 20), None, &mut search).unwrap();
     search.found.iter().map(|neighbor| (set.name(neighbor.slot).to_vec(), neighbor.distance)).collect()
 }
 
@@ -168,9 +168,9 @@ fn sets_of_redis_are_read_whole_and_searched() {
         assert!(set.len() > 10);
         for name in set.names() {
             let mut search = Search::default();
-            let effort = Effort { count: set.len(), ef: 100, exact: false };
+            let effort = Effort::new(set.len(), 100);
             let slot = set.slot(name).unwrap();
-            set.search(Query::Slot(slot), effort, &mut search).unwrap();
+            set.search(Query::Slot(slot), effort, None, &mut search).unwrap();
             // One bit per component lets elements coincide; none may be nearer than the element itself.
             let own = search.found.iter().find(|neighbor| neighbor.slot == slot).unwrap();
             assert!((own.distance - search.found[0].distance).abs() < 1e-3);

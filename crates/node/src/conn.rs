@@ -15,9 +15,9 @@ use std::task::{Context, Poll, Waker};
 use quiver_engine::session::{ClientInfo, Takeover};
 use quiver_engine::{Engine, Session};
 use quiver_resp::Decoder;
-use tokio::net::TcpStream;
 
 use crate::outbox::Peer;
+use crate::socket::Socket;
 use crate::turns::with_shared;
 
 /// A connection.
@@ -45,7 +45,8 @@ impl Conn {
     pub(crate) fn note_buffers(&mut self, engine: &Engine) {
         let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
         let unsent = self.session.shared.output_bytes.load(Relaxed);
-        let bytes = (self.pending.len() + queued) as u64 + unsent;
+        let held = self.session.shared.held_bytes.load(Relaxed);
+        let bytes = (self.pending.len() + queued) as u64 + unsent + held;
         if bytes != self.noted_bytes {
             self.noted_bytes = bytes;
             engine.note_client_buffers(&self.session.shared, bytes);
@@ -82,7 +83,7 @@ impl Drop for Place {
 }
 
 /// Serves a client until it leaves; gives the socket back when the client became a replica.
-pub(crate) async fn serve(stream: TcpStream, client: Arc<ClientInfo>) -> Option<(TcpStream, Session, Takeover)> {
+pub(crate) async fn serve(stream: Socket, client: Arc<ClientInfo>) -> Option<(Socket, Session, Takeover)> {
     let (mut read_half, write_half) = stream.into_split();
     let peer = Arc::new(Peer::new(write_half, Arc::clone(&client)));
     let place = with_shared(|shared| {

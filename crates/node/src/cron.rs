@@ -84,6 +84,7 @@ impl Cron {
         Saver::at_save_points(&self.host, &self.engine);
         self.sample();
         self.close_idle();
+        self.host.elsewhere.close_idle();
         self.engine.close_slow_readers(now_ms());
         self.engine.trim_tracking(now_ms());
         if now_ns() - self.pinged_ns >= PING_EVERY_NS {
@@ -102,6 +103,7 @@ impl Cron {
                 std::thread::sleep(EXPIRE_PAUSE);
             }
         }
+        self.engine.stats.expire_cycle_ns.fetch_add(spent_ns, Relaxed);
         self.engine.note_latency("expire-cycle", spent_ns / 1_000_000, now_ms());
     }
 

@@ -14,8 +14,6 @@ use quiver_engine::{ClientInfo, Engine, Session};
 use quiver_persist::SnapshotStream;
 use quiver_resp::{Decoder, Limits, Requests};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
@@ -23,6 +21,7 @@ use tracing::{info, warn};
 use crate::Node;
 use crate::clock::{now_ms, random_id};
 use crate::conn::killed;
+use crate::socket::{ReadHalf, Socket, WriteHalf};
 use crate::stream::{Reader, Stream};
 
 /// Bytes written at once.
@@ -35,7 +34,7 @@ const INPUT_MAX: usize = 64 * 1024;
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(600);
 
 /// Feeds a replica until it leaves.
-pub(crate) async fn feed(node: &Node, stream: TcpStream, session: Session, takeover: Takeover) {
+pub(crate) async fn feed(node: &Node, stream: Socket, session: Session, takeover: Takeover) {
     let Takeover::Psync { replid, offset } = takeover;
     let client = Arc::clone(&session.shared);
     let source = node.start_stream();
@@ -55,7 +54,7 @@ pub(crate) async fn feed(node: &Node, stream: TcpStream, session: Session, takeo
 async fn serve(
     node: &Node,
     source: &Arc<Stream>,
-    stream: TcpStream,
+    stream: Socket,
     session: &Session,
     replid: &str,
     offset: i64,
@@ -102,7 +101,7 @@ async fn serve(
 async fn full_sync(
     node: &Node,
     source: &Arc<Stream>,
-    output: &mut OwnedWriteHalf,
+    output: &mut WriteHalf,
     replica: &ClientInfo,
     announced: bool,
 ) -> io::Result<Reader> {
@@ -111,6 +110,8 @@ async fn full_sync(
     let (engine, stream) = (Arc::clone(node.engine()), Arc::clone(source));
     let mut options = crate::save_options(&engine);
     options.wait = SNAPSHOT_WAIT;
+    // A slow replica must not slow the writers down.
+    options.hold_writers = false;
     tokio::task::spawn_blocking(move || {
         let mut cut = None;
         let snapshot = SnapshotStream::begin(&*engine, &options, |_| {
@@ -163,7 +164,7 @@ fn hand_over(engine: &Engine, pieces: &mpsc::Sender<Vec<u8>>, mut piece: Vec<u8>
 }
 
 /// Writes the stream from the reader's place on, as it grows.
-async fn write_stream(mut reader: Reader, mut output: OwnedWriteHalf) -> io::Result<()> {
+async fn write_stream(mut reader: Reader, mut output: WriteHalf) -> io::Result<()> {
     let mut growth = reader.growth();
     let mut chunk = Vec::new();
     loop {
@@ -184,7 +185,7 @@ async fn write_stream(mut reader: Reader, mut output: OwnedWriteHalf) -> io::Res
 async fn read_acks(
     engine: &Engine,
     source: &Stream,
-    mut input: OwnedReadHalf,
+    mut input: ReadHalf,
     client_id: u64,
     mut first: Option<oneshot::Sender<()>>,
 ) -> io::Result<()> {

@@ -36,7 +36,7 @@ fn write_and_rename(temporary: &Path, target: &Path, content: &[u8]) -> Result<(
 }
 
 /// CONFIG REWRITE: the file as it should be, where it differs.
-pub(crate) fn rewrite_config(engine: &Engine, path: &str) -> Result<()> {
+pub(crate) fn rewrite_config(engine: &Engine, path: &str, all: bool) -> Result<()> {
     let old = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -44,7 +44,7 @@ pub(crate) fn rewrite_config(engine: &Engine, path: &str) -> Result<()> {
     };
     let in_file = engine.config.get("aclfile").is_empty();
     let users: Vec<String> = engine.users.all().iter().map(|user| shown(&lines::line_of(user))).collect();
-    let new = config_file::rewrite(&old, &engine.config, in_file.then_some(&users));
+    let new = config_file::rewrite(&old, &engine.config, in_file.then_some(&users), all);
     if new == old { Ok(()) } else { replace(path, new.as_bytes()) }
 }
 

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use quiver_engine::engine::Freeing;
-use quiver_engine::host::{Host, LazyFree, RoleReply};
+use quiver_engine::host::{Host, LazyFree, RoleReply, Unreached};
 use quiver_engine::keyspace::Garbage;
 use quiver_engine::session::ReplicaInfo;
 use quiver_engine::{CommandError, Engine};
@@ -13,8 +14,10 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::clock::{now_ms, random_id};
+use crate::elsewhere::Elsewhere;
 use crate::freer::Freer;
 use crate::memory::Memory;
+use crate::oom_score::OomScore;
 use crate::saver::Saver;
 use crate::stream::{Replica, Stream};
 
@@ -25,6 +28,22 @@ pub enum Exit {
     Clean,
     /// Asked to end although a save failed.
     Forced,
+}
+
+/// Listens where the configuration says by now; the reason why that is not possible.
+pub type Rebind = dyn Fn() -> Result<(), &'static str> + Send + Sync;
+
+/// What CONFIG SET says of addresses.
+const NOT_BOUND: &str = "Failed to bind to specified addresses.";
+
+/// What [`Rebind`] is kept in; it has nothing to show.
+#[derive(Default)]
+struct Listeners(OnceLock<Box<Rebind>>);
+
+impl std::fmt::Debug for Listeners {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Listeners")
+    }
 }
 
 /// The surroundings; cheap to clone.
@@ -45,6 +64,9 @@ pub(crate) struct Inner {
     following: watch::Sender<Option<Primary>>,
     link: LinkFacts,
     config_file: OnceLock<String>,
+    listeners: Listeners,
+    oom_score: OomScore,
+    pub(crate) elsewhere: Elsewhere,
 }
 
 /// A primary to follow.
@@ -87,12 +109,26 @@ impl NodeHost {
             following: watch::Sender::new(None),
             link: LinkFacts::default(),
             config_file: OnceLock::new(),
+            listeners: Listeners::default(),
+            oom_score: OomScore::default(),
+            elsewhere: Elsewhere::default(),
         }))
     }
 
     pub(crate) fn use_config_file(&self, path: &std::path::Path) {
         // The first one counts: a node is configured once.
         let _ = self.config_file.set(path.to_string_lossy().into_owned());
+    }
+
+    pub(crate) fn configure_process(&self, engine: &Engine) {
+        if let Err(reason) = self.oom_score.apply(engine) {
+            warn!("{reason}");
+        }
+    }
+
+    pub(crate) fn on_rebind(&self, rebind: Box<Rebind>) {
+        // The first one counts: a node has one set of listeners.
+        let _ = self.listeners.0.set(rebind);
     }
 
     pub(crate) fn attach(&self, engine: &Arc<Engine>) {
@@ -129,7 +165,7 @@ impl NodeHost {
         engine.state.ending.store(wanted, Relaxed);
         let exit = match wanted.then(|| self.save_everything(engine)) {
             Some(Err(error)) if !force => {
-                warn!("the last snapshot failed, the server goes on: {error}");
+                warn!("Error trying to save the DB, can't exit: {error}");
                 engine.state.ending.store(false, Relaxed);
                 self.shutting_down.store(false, Relaxed);
                 return Err(failed);
@@ -140,7 +176,7 @@ impl NodeHost {
             }
             Some(Ok(())) | None => Exit::Clean,
         };
-        info!("ready to exit");
+        warn!("Quiver is now ready to exit, bye bye...");
         self.exit.send_replace(Some(exit));
         Ok(())
     }
@@ -249,7 +285,7 @@ impl NodeHost {
             out,
             "redis_version:{}\r\nredis_git_sha1:00000000\r\nredis_git_dirty:0\r\nredis_build_id:0\r\nredis_mode:standalone\r\n\
              server_name:quiver\r\nquiver_version:{}\r\nos:{} {}\r\narch_bits:64\r\nmultiplexing_api:tokio\r\nmonotonic_clock:system\r\natomicvar_api:rust\r\n\
-             process_id:{}\r\nprocess_supervised:no\r\nrun_id:{}\r\ntcp_port:{}\r\nserver_time_usec:{}\r\n\
+             process_id:{}\r\nprocess_supervised:{}\r\nrun_id:{}\r\ntcp_port:{}\r\nserver_time_usec:{}\r\n\
              uptime_in_seconds:{up_s}\r\nuptime_in_days:{}\r\nhz:{}\r\nconfigured_hz:{}\r\nlru_clock:{}\r\nexecutable:{executable}\r\n\
              config_file:{}\r\nio_threads_active:1\r\n",
             crate::REDIS_VERSION,
@@ -257,6 +293,7 @@ impl NodeHost {
             std::env::consts::OS,
             std::env::consts::ARCH,
             std::process::id(),
+            engine.config.get("supervised"),
             self.run_id,
             engine.config.get("port"),
             now_ms() * 1000,
@@ -335,6 +372,7 @@ impl Host for NodeHost {
         }
         let is_replica = primary.is_some();
         engine.state.is_replica.store(is_replica, Relaxed);
+        self.configure_process(engine);
         self.following.send_replace(primary);
         if is_replica {
             engine.unblock_all();
@@ -371,7 +409,10 @@ impl Host for NodeHost {
         match section {
             "server" => self.server_info(engine, out),
             "memory" => self.memory_info(engine, out),
-            "stats" => crate::memory::eviction_info(engine, out),
+            "stats" => {
+                let _ = write!(out, "migrate_cached_sockets:{}\r\n", self.elsewhere.len());
+                crate::memory::eviction_info(engine, out);
+            }
             "persistence" => self.saver.info(engine, out),
             "replication" => self.replication_info(engine, out),
             "cpu" => cpu_info(out),
@@ -387,14 +428,39 @@ impl Host for NodeHost {
         }
     }
 
-    fn rewrite_config(&self, engine: &Engine) -> Result<(), CommandError> {
+    fn apply_config(&self, engine: &Engine, names: &[&'static str]) -> Result<(), (&'static str, &'static str)> {
+        let named = |wanted: &[&str]| names.iter().find(|name| wanted.contains(name));
+        if let (Some(name), Some(rebind)) = (named(&["bind", "grpc-port", "port"]), self.listeners.0.get()) {
+            rebind().map_err(|reason| (*name, if *name == "bind" { NOT_BOUND } else { reason }))?;
+        }
+        if let Some(name) = named(&["oom-score-adj", "oom-score-adj-values"]) {
+            self.oom_score.apply(engine).map_err(|reason| (*name, reason))?;
+        }
+        Ok(())
+    }
+
+    fn rewrite_config(&self, engine: &Engine, all: bool) -> Result<(), CommandError> {
         const NO_FILE: CommandError = CommandError::text("ERR The server is running without a config file");
         let path = self.config_file.get().ok_or(NO_FILE)?;
-        let rewritten = crate::files::rewrite_config(engine, path);
+        let rewritten = crate::files::rewrite_config(engine, path, all);
         rewritten.map_err(|error| {
             warn!("CONFIG REWRITE failed: {error}");
             CommandError::owned(format!("ERR Rewriting config file: {error}"))
         })
+    }
+
+    fn run_elsewhere(
+        &self,
+        target: &str,
+        timeout: Duration,
+        opening: &[Vec<Vec<u8>>],
+        commands: &[Vec<Vec<u8>>],
+    ) -> Result<Vec<Result<(), String>>, Unreached> {
+        self.elsewhere.run(target, timeout, opening, commands)
+    }
+
+    fn log(&self, text: &str) {
+        warn!("{text}");
     }
 
     fn change_replication_id(&self) {

@@ -1,12 +1,10 @@
 //! The I/O threads: each runs its connections on a `current_thread` runtime, commands included. An acceptor deals
 //! connections out in turn; a connection stays on its thread.
 
-use std::net::TcpStream as StdTcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use quiver_engine::session::ClientInfo;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -14,10 +12,11 @@ use crate::Node;
 use crate::conn::serve;
 use crate::helpers::LONG_AT_ONCE;
 use crate::memory;
+use crate::socket::Accepted;
 use crate::turns::{Shared, run_turns};
 
 /// A connection on its way to a thread. Their number is bounded by `maxclients`.
-type Handover = (StdTcpStream, Arc<ClientInfo>);
+type Handover = (Accepted, Arc<ClientInfo>);
 
 /// The running threads.
 pub struct IoThreads {
@@ -47,7 +46,7 @@ impl IoThreads {
     }
 
     /// Hands a fresh connection to the next thread.
-    pub fn hand_over(&self, stream: StdTcpStream, client: Arc<ClientInfo>) {
+    pub fn hand_over(&self, stream: Accepted, client: Arc<ClientInfo>) {
         let thread = self.next.fetch_add(1, Relaxed) % self.threads.len();
         if self.threads[thread].send((stream, client)).is_err() {
             warn!("an I/O thread has ended; a connection was dropped");
@@ -63,9 +62,7 @@ async fn run(node: Node, mut receiver: mpsc::UnboundedReceiver<Handover>) {
         let node = node.clone();
         tokio::spawn(async move {
             let _registered = Registered { node: node.clone(), id: client.id };
-            let _ = stream.set_nodelay(true);
-            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-            match stream {
+            match stream.register() {
                 Ok(stream) => {
                     if let Some((stream, session, takeover)) = serve(stream, client).await {
                         node.take_over(stream, session, takeover).await;

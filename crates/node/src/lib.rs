@@ -1,11 +1,12 @@
 //! One running instance: the engine with a clock, a disk, I/O threads, background work and replica links around it.
 //!
 //! - `io.rs`: the I/O threads, each a `current_thread` runtime that executes the commands of its connections inline.
-//! - `conn.rs`: one connection: bytes in, batches of commands, one write.
+//! - `conn.rs`: one connection: bytes in, batches of commands, one write; `socket.rs`: over TCP or a socket file.
 //! - `host.rs`: what the engine asks of its surroundings.
 //! - `cron.rs`: everything periodic: active expiry, memory figures, save points, idle clients.
 //! - `helpers.rs`: threads for commands that take long; `freer.rs`: one that frees what is large.
 //! - `memory.rs`: the allocator's figures.
+//! - `progress.rs`: how far loading and saving are.
 //! - `saver.rs`: snapshots, in the foreground and the background.
 //! - `stream.rs`, `feed.rs`, `link.rs`: the ordered stream, the replicas that read it, the primary this one follows.
 //! - `handle.rs`: commands from inside the process (gRPC).
@@ -18,6 +19,7 @@
 mod clock;
 mod conn;
 mod cron;
+mod elsewhere;
 mod feed;
 mod files;
 mod freer;
@@ -27,8 +29,11 @@ mod host;
 mod io;
 mod link;
 mod memory;
+mod oom_score;
 mod outbox;
+mod progress;
 mod saver;
+mod socket;
 mod stream;
 mod turns;
 
@@ -41,13 +46,14 @@ use quiver_engine::mailbox::OutputClass;
 use quiver_engine::session::Takeover;
 use quiver_engine::{Engine, Session};
 use quiver_persist::SaveOptions;
-use tokio::net::TcpStream;
+use quiver_script::LuaRuntime;
 
 pub use clock::{now_ms, now_ns};
 pub use handle::{Handle, HandleSession};
-pub use host::Exit;
+pub use host::{Exit, Rebind};
 pub use io::IoThreads;
 pub use quiver_engine::REDIS_VERSION;
+pub use socket::Accepted;
 
 /// The allocator of the server: its counters answer INFO memory.
 #[global_allocator]
@@ -66,6 +72,7 @@ impl Node {
         let host = host::NodeHost::new();
         let engine = Arc::new(Engine::new(config, Box::new(host.clone())));
         host.attach(&engine);
+        engine.scripts.set_runtime(Arc::new(LuaRuntime::default()));
         Self { engine, host }
     }
 
@@ -85,6 +92,11 @@ impl Node {
     /// What is wrong with the file, with its name and the offset; the keyspace is empty then and must not be served.
     pub fn load(&self) -> Result<(), String> {
         self.host.load(&self.engine)
+    }
+
+    /// Puts the parameters into effect that concern the process as a whole.
+    pub fn configure_process(&self) {
+        self.host.configure_process(&self.engine);
     }
 
     /// Starts the periodic work on a thread of its own.
@@ -126,7 +138,7 @@ impl Node {
     }
 
     /// A connection leaves the command loop.
-    pub(crate) async fn take_over(&self, stream: TcpStream, session: Session, takeover: Takeover) {
+    pub(crate) async fn take_over(&self, stream: socket::Socket, session: Session, takeover: Takeover) {
         feed::feed(self, stream, session, takeover).await;
     }
 
@@ -135,19 +147,41 @@ impl Node {
         Handle::new(Arc::clone(&self.engine))
     }
 
+    /// What opens the listeners anew when CONFIG SET changes where to listen.
+    pub fn on_rebind(&self, rebind: Box<Rebind>) {
+        self.host.on_rebind(rebind);
+    }
+
     /// Waits until somebody asked for the end of the process; gives how.
     pub async fn ended(&self) -> Exit {
         self.host.ended().await
     }
 
-    /// Ends as SHUTDOWN does.
+    /// Ends as SHUTDOWN does with these words: `save` or `nosave` and `force`; `default` says nothing.
     ///
     /// # Errors
     /// The last snapshot could not be written; the instance goes on.
-    pub fn shutdown(&self) -> Result<(), String> {
-        self.host.shut_down(&self.engine, None, false).map_err(|error| error.to_string())
+    pub fn shutdown(&self, words: &str) -> Result<(), String> {
+        let says = |wanted: &str| words.split_ascii_whitespace().any(|word| word == wanted);
+        let save = if says("save") { Some(true) } else { says("nosave").then_some(false) };
+        self.host.shut_down(&self.engine, save, says("force")).map_err(|error| error.to_string())
     }
 }
+
+/// More databases than any server is configured for: a file is checked for itself.
+const DATABASES_MAX: usize = 1 << 20;
+
+/// What a snapshot file holds and what is wrong with it.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn check_snapshot(path: &std::path::Path, now_ms: i64) -> Result<quiver_persist::Report, String> {
+    let checked = quiver_persist::check_file(path, DATABASES_MAX, now_ms, &mut |_| ());
+    checked.map_err(|error| error.to_string())
+}
+
+/// Bytes of a snapshot after which they are brought to the disk (Redis: REDIS_AUTOSYNC_BYTES).
+const SYNC_EVERY_BYTES: u64 = 4 << 20;
 
 /// How snapshots are written, by the configuration.
 pub(crate) fn save_options(engine: &Engine) -> SaveOptions {
@@ -155,6 +189,7 @@ pub(crate) fn save_options(engine: &Engine) -> SaveOptions {
         used_memory_bytes: engine.host().allocated_bytes(),
         compress: engine.config.rdbcompression(),
         checksum: engine.config.rdbchecksum(),
+        sync_every_bytes: engine.config.rdb_save_incremental_fsync().then_some(SYNC_EVERY_BYTES),
         ..SaveOptions::new(REDIS_VERSION, now_ms())
     }
 }

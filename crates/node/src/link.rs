@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use quiver_engine::eviction::Stamps;
 use quiver_engine::session::{ClientInfo, Role};
 use quiver_engine::{Engine, Session, Worker};
 use quiver_persist::{LoadOptions, read_data_set};
@@ -203,11 +204,16 @@ impl Follower {
 
     /// Loads a received snapshot beside the running data and exchanges the two.
     fn load(&mut self, spool: Spool) -> io::Result<()> {
-        let options =
-            LoadOptions { databases: self.engine.config.databases(), now_ms: now_ms(), discard_expired: false };
+        let options = LoadOptions {
+            databases: self.engine.config.databases(),
+            now_ms: now_ms(),
+            discard_expired: false,
+            clock: Some(Stamps::new(now_ms(), &self.engine.config)),
+        };
         let mut source = BufReader::new(File::open(&spool.path)?);
-        let (data_set, loaded) =
+        let (mut data_set, loaded) =
             read_data_set(&mut source, &options, &mut |_| {}).map_err(|error| io::Error::other(error.to_string()))?;
+        self.engine.compile(&mut data_set).map_err(|error| io::Error::other(error.to_string()))?;
         let Spool { id, offset, .. } = &spool;
         let (old, ()) = self.engine.adopt(data_set, |_| self.host.stream.adopt(id.clone(), *offset));
         self.session = primary_session();

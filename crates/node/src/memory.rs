@@ -102,19 +102,43 @@ impl NodeHost {
         let _ = write!(
             out,
             "used_memory_peak_perc:{:.2}%\r\nused_memory_overhead:{overhead}\r\nused_memory_startup:{at_start}\r\n\
-             used_memory_dataset:{}\r\nmaxmemory_policy:{}\r\nmem_not_counted_for_evict:{}\r\n\
-             mem_replication_backlog:{backlog}\r\nmem_clients_slaves:0\r\nmem_clients_normal:{clients}\r\n\
+             used_memory_dataset:{}\r\nused_memory_dataset_perc:{:.2}%\r\nmaxmemory_policy:{}\r\nmem_not_counted_for_evict:{}\r\n\
+             mem_replication_backlog:{backlog}\r\nmem_total_replication_buffers:{backlog}\r\nmem_clients_slaves:0\r\nmem_clients_normal:{clients}\r\n\
              mem_cluster_links:0\r\nmem_aof_buffer:0\r\nmem_allocator:jemalloc\r\nactive_defrag_running:0\r\n\
              lazyfree_pending_objects:{}\r\nlazyfreed_objects:{}\r\n",
             used as f64 * 100.0 / peak.max(1) as f64,
             used.saturating_sub(overhead),
+            used.saturating_sub(overhead) as f64 * 100.0 / used.saturating_sub(at_start).max(1) as f64,
             engine.config.get("maxmemory-policy"),
             self.not_counted_bytes(),
             lazy.pending,
             lazy.freed,
         );
+        script_info(engine, out);
         allocator_info(used, rss, out);
     }
+}
+
+/// There is one kind of interpreter, for scripts and functions alike.
+fn script_info(engine: &Engine, out: &mut String) {
+    let facts = engine.scripts.facts();
+    let (vm, cached) = (facts.interpreter_bytes as u64, facts.cache_bytes as u64);
+    let set = engine.functions.set();
+    let functions = set.libraries().map(|library| library.code.len() as u64).sum::<u64>();
+    let _ = write!(
+        out,
+        "used_memory_vm_eval:{vm}\r\nused_memory_lua:{vm}\r\nused_memory_lua_human:{}\r\n\
+         used_memory_scripts_eval:{cached}\r\nnumber_of_cached_scripts:{}\r\nused_memory_vm_total:{vm}\r\n\
+         used_memory_vm_total_human:{}\r\nnumber_of_functions:{}\r\nnumber_of_libraries:{}\r\nused_memory_functions:{functions}\r\n\
+         used_memory_scripts:{}\r\nused_memory_scripts_human:{}\r\n",
+        human(vm),
+        facts.scripts,
+        human(vm),
+        set.functions_len(),
+        set.libraries().len(),
+        cached + functions,
+        human(cached + functions),
+    );
 }
 
 fn allocator_info(used: u64, rss: u64, out: &mut String) {
@@ -123,10 +147,15 @@ fn allocator_info(used: u64, rss: u64, out: &mut String) {
     let _ = write!(
         out,
         "allocator_allocated:{used}\r\nallocator_active:{active}\r\nallocator_resident:{resident}\r\n\
-         allocator_frag_ratio:{:.2}\r\nallocator_frag_bytes:{}\r\nmem_fragmentation_ratio:{:.2}\r\n\
+         allocator_frag_ratio:{:.2}\r\nallocator_frag_bytes:{}\r\nallocator_rss_ratio:{:.2}\r\n\
+         allocator_rss_bytes:{}\r\nrss_overhead_ratio:{:.2}\r\nrss_overhead_bytes:{}\r\nmem_fragmentation_ratio:{:.2}\r\n\
          mem_fragmentation_bytes:{}\r\n",
         active as f64 / used.max(1) as f64,
         (active as u64).saturating_sub(used),
+        resident as f64 / active.max(1) as f64,
+        resident as i64 - active as i64,
+        rss as f64 / resident.max(1) as f64,
+        rss as i64 - resident as i64,
         rss as f64 / used.max(1) as f64,
         rss as i64 - used as i64,
     );

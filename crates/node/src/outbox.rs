@@ -13,9 +13,9 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use parking_lot::Mutex;
 use quiver_engine::session::ClientInfo;
-use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::conn::killed;
+use crate::socket::WriteHalf;
 
 /// Replies are written at the latest when this much waits.
 const FLUSH_BYTES: usize = 64 * 1024;
@@ -68,7 +68,7 @@ impl Outbox {
 
 /// The writing end of a connection.
 pub(crate) struct Peer {
-    half: OwnedWriteHalf,
+    half: WriteHalf,
     client: Arc<ClientInfo>,
     /// Whether `unsent` holds anything, or the socket is broken.
     stuck: AtomicBool,
@@ -77,12 +77,12 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(half: OwnedWriteHalf, client: Arc<ClientInfo>) -> Self {
+    pub(crate) fn new(half: WriteHalf, client: Arc<ClientInfo>) -> Self {
         Self { half, client, stuck: AtomicBool::new(false), unsent: Mutex::new(Some(Vec::new())) }
     }
 
     /// Gives the socket's half back.
-    pub(crate) fn into_half(self) -> OwnedWriteHalf {
+    pub(crate) fn into_half(self) -> WriteHalf {
         self.half
     }
 

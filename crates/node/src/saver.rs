@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use quiver_engine::eviction::Stamps;
 use quiver_engine::keyspace::Keyspace;
 use quiver_engine::{CommandError, Engine};
 use quiver_persist::{LoadOptions, SaveError};
@@ -14,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::clock::now_ms;
 use crate::host::NodeHost;
+use crate::progress::{Loading, Saving};
 
 /// State of saving.
 #[derive(Debug, Default)]
@@ -27,6 +29,8 @@ pub(crate) struct Saver {
     last_duration_s: AtomicI64,
     started_s: AtomicI64,
     saves: AtomicU64,
+    saving: Saving,
+    loading: Loading,
 }
 
 /// Seconds before a failed background snapshot is tried again by a save point.
@@ -50,6 +54,11 @@ impl Saver {
         if self.running.swap(true, Relaxed) {
             return Err("a snapshot is being written already".to_owned());
         }
+        self.save_claimed(engine).map_err(|error| error.to_string())
+    }
+
+    /// The same for whoever has set `running`.
+    fn save_claimed(&self, engine: &Engine) -> Result<(), SaveError> {
         let started_ms = now_ms();
         self.started_s.store(started_ms / 1000, Relaxed);
         let mut dirty = 0;
@@ -58,9 +67,12 @@ impl Saver {
             None
         };
         let path = Self::path(engine);
-        let result = quiver_persist::save(engine, &path, &crate::save_options(engine), at_cut, &mut |_| {
+        self.saving.begin();
+        let result = quiver_persist::save(engine, &path, &crate::save_options(engine), at_cut, &mut |now| {
+            self.saving.advance(now);
             if self.giving_up.load(Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
+        self.saving.end();
         self.running.store(false, Relaxed);
         self.last_try_s.store(now_ms() / 1000, Relaxed);
         self.last_duration_s.store((now_ms() - started_ms) / 1000, Relaxed);
@@ -74,10 +86,17 @@ impl Saver {
                 engine.stats.dirty_at_save.store(dirty as i64, Relaxed);
                 self.last_save_s.store(now_ms() / 1000, Relaxed);
                 self.saves.fetch_add(1, Relaxed);
-                info!("snapshot of {} keys written to {}", saved.keys, path.display());
+                info!(
+                    "DB saved on disk: {} keys, {} bytes in {} after {} ms; writers had copied {} bytes at most",
+                    saved.keys,
+                    saved.bytes,
+                    path.display(),
+                    saved.duration.as_millis(),
+                    saved.copied_bytes_max,
+                );
                 Ok(())
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error),
         }
     }
 
@@ -91,35 +110,49 @@ impl Saver {
         self.giving_up.store(false, Relaxed);
     }
 
-    /// Starts a snapshot in the background.
+    /// Starts a snapshot in the background; with `schedule` it waits for whatever else is cutting the keyspace, however
+    /// long that takes.
     pub(crate) fn start(host: NodeHost, engine: Arc<Engine>, schedule: bool) -> Result<&'static str, CommandError> {
-        if host.saver.is_running() {
-            if schedule {
-                host.saver.scheduled.store(true, Relaxed);
-                return Ok("Background saving scheduled");
-            }
+        if host.saver.running.swap(true, Relaxed) {
             return Err(CommandError::text("ERR Background save already in progress"));
         }
+        let scheduled = schedule && engine.cut_running();
+        host.saver.scheduled.store(scheduled, Relaxed);
         let thread = std::thread::Builder::new().name("quiver-save".to_owned());
-        let spawned = thread.spawn(move || {
-            loop {
-                if let Err(error) = host.saver.save(&engine) {
-                    warn!("background snapshot failed: {error}");
-                }
-                if !host.saver.scheduled.swap(false, Relaxed) {
-                    break;
-                }
-            }
-        });
-        match spawned {
+        let starting = host.clone();
+        match thread.spawn(move || host.saver.save_in_background(&engine)) {
+            Ok(_) if scheduled => Ok("Background saving scheduled"),
             Ok(_) => Ok("Background saving started"),
-            Err(_) => Err(CommandError::text("ERR no thread for the background save")),
+            Err(_) => {
+                starting.saver.running.store(false, Relaxed);
+                Err(CommandError::text("ERR no thread for the background save"))
+            }
+        }
+    }
+
+    fn save_in_background(&self, engine: &Engine) {
+        info!("Background saving started");
+        loop {
+            match self.save_claimed(engine) {
+                Ok(()) => info!("Background saving terminated with success"),
+                Err(SaveError::Busy(_)) if self.scheduled.load(Relaxed) && !self.running.swap(true, Relaxed) => {
+                    continue;
+                }
+                Err(error) => warn!("Background saving error: {error}"),
+            }
+            break;
         }
     }
 
     /// Starts a snapshot when a save point is reached.
     pub(crate) fn at_save_points(host: &NodeHost, engine: &Arc<Engine>) {
         let saver = &host.saver;
+        if engine.state.flushed.swap(false, Relaxed) && !engine.config.save_points().is_empty() {
+            // What was deleted must not come back with the old snapshot.
+            saver.give_up_background();
+            let _ = Self::start(host.clone(), Arc::clone(engine), false);
+            return;
+        }
         let now_s = now_ms() / 1000;
         let retry = !saver.failed.load(Relaxed) || now_s - saver.last_try_s.load(Relaxed) > RETRY_S;
         if saver.is_running() || !retry {
@@ -147,35 +180,53 @@ impl Saver {
             databases: engine.config.databases(),
             now_ms,
             discard_expired: !engine.state.is_replica.load(Relaxed),
+            clock: Some(Stamps::new(now_ms, &engine.config)),
         };
-        let loaded = quiver_persist::load_file(engine, &path, &options, &mut |_| ());
+        self.loading.begin(&path);
+        let loaded = quiver_persist::load_file(engine, &path, &options, &mut |now| self.loading.advance(&path, now));
         let Some(loaded) = loaded.map_err(|error| error.to_string())? else { return Ok(()) };
+        self.loading.end(&loaded);
         for warning in &loaded.warnings {
             warn!("{}: {warning}", path.display());
         }
         let took_ms = crate::clock::now_ms() - now_ms;
-        info!("{} keys loaded from {} in {took_ms} ms", loaded.keys, path.display());
+        info!(
+            "DB loaded from disk: {} keys from {} in {took_ms} ms, {} expired, {} empty",
+            loaded.keys,
+            path.display(),
+            loaded.expired,
+            loaded.empty,
+        );
         Ok(())
     }
 
     pub(crate) fn info(&self, engine: &Engine, out: &mut String) {
         let running = self.is_running();
         let current = if running { now_ms() / 1000 - self.started_s.load(Relaxed) } else { -1 };
+        let loading = engine.state.loading.load(Relaxed);
+        let _ = write!(out, "loading:{}\r\nasync_loading:0\r\n", u8::from(loading));
+        self.saving.info(out);
         let _ = write!(
             out,
-            "loading:{}\r\nasync_loading:0\r\nrdb_changes_since_last_save:{}\r\nrdb_bgsave_in_progress:{}\r\n\
-             rdb_last_save_time:{}\r\nrdb_last_bgsave_status:{}\r\nrdb_last_bgsave_time_sec:{}\r\n\
-             rdb_current_bgsave_time_sec:{current}\r\nrdb_saves:{}\r\nrdb_last_cow_size:0\r\naof_enabled:0\r\n\
-             aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\naof_last_rewrite_time_sec:-1\r\n\
-             aof_current_rewrite_time_sec:-1\r\n\
-             aof_last_bgrewrite_status:ok\r\naof_last_write_status:ok\r\n",
-            u8::from(engine.state.loading.load(Relaxed)),
+            "rdb_changes_since_last_save:{}\r\nrdb_bgsave_in_progress:{}\r\nrdb_last_save_time:{}\r\n\
+             rdb_last_bgsave_status:{}\r\nrdb_last_bgsave_time_sec:{}\r\nrdb_current_bgsave_time_sec:{current}\r\n\
+             rdb_saves:{}\r\nrdb_last_cow_size:{}\r\n",
             Self::changes(engine),
             u8::from(running),
             self.last_save_s(),
             if self.failed.load(Relaxed) { "err" } else { "ok" },
             if self.saves.load(Relaxed) == 0 { -1 } else { self.last_duration_s.load(Relaxed) },
             self.saves.load(Relaxed),
+            self.saving.last_copied_bytes_max(),
         );
+        self.loading.last_info(out);
+        out.push_str(
+            "aof_enabled:0\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n\
+             aof_last_rewrite_time_sec:-1\r\naof_current_rewrite_time_sec:-1\r\n\
+             aof_last_bgrewrite_status:ok\r\naof_last_write_status:ok\r\n",
+        );
+        if loading {
+            self.loading.info(out);
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::task::{Context, Poll, Waker};
 
 use quiver_engine::hint::Hint;
@@ -22,13 +22,13 @@ use quiver_engine::{ClientInfo, Engine, Session, Worker};
 use quiver_resp::{Decoder, Encoder, Limits, ProtocolError, Requests};
 use slab::Slab;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::tcp::OwnedReadHalf;
 use tracing::error;
 
 use crate::clock::now_ms;
 use crate::conn::{Conn, Next, poll_killed};
 use crate::helpers::Helpers;
 use crate::outbox::Outbox;
+use crate::socket::ReadHalf;
 
 /// Bytes that all connections of a thread together may have read and not run.
 const INPUT_BYTES: usize = 128 * 1024;
@@ -114,7 +114,7 @@ impl Shared {
     }
 
     /// One step of a connection's task: what its last turn asks for, or a read and then a wait for the next turn.
-    pub(crate) fn poll_conn(&mut self, index: usize, half: &mut OwnedReadHalf, cx: &mut Context<'_>) -> Poll<Next> {
+    pub(crate) fn poll_conn(&mut self, index: usize, half: &mut ReadHalf, cx: &mut Context<'_>) -> Poll<Next> {
         let conn = &mut self.conns[index];
         let killed = poll_killed(&conn.session.shared, &mut conn.waker, cx).is_ready();
         if conn.waits_for_turn {
@@ -138,7 +138,7 @@ impl Shared {
             Poll::Ready(Ok(input)) => self.enqueue(index, input),
         }
         // More may have arrived; nothing is read before the turn has run, but the socket must know whom to wake.
-        if half.as_ref().poll_read_ready(cx).is_ready() {
+        if half.poll_read_ready(cx).is_ready() {
             self.conns[index].was_woken = true;
         }
         Poll::Pending
@@ -150,12 +150,7 @@ impl Shared {
     }
 
     /// Reads into the shared buffer, or behind what the connection already holds.
-    fn poll_read(
-        &mut self,
-        index: usize,
-        half: &mut OwnedReadHalf,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::io::Result<Input>> {
+    fn poll_read(&mut self, index: usize, half: &mut ReadHalf, cx: &mut Context<'_>) -> Poll<std::io::Result<Input>> {
         if self.input.len() - self.input_used < INPUT_STEP {
             self.run_waiting();
         }
@@ -262,9 +257,12 @@ impl Shared {
         let received = bytes.len() as u64;
         // What was sent before these commands came is read before their replies.
         take_messages(&conn.session.shared, output);
+        let killed = conn.session.shared.killed.load(Acquire);
         let (engine, worker) = (&self.engine, &mut self.worker);
         let ran = catch_unwind(AssertUnwindSafe(|| match turn.input {
             Input::Messages => (0, Next::Read),
+            // Another connection's turn may have ended this one.
+            _ if killed => (bytes.len(), Next::Close),
             _ => run_all(engine, worker, conn, turn, bytes, output, now_ms),
         }));
         let (consumed, mut next) = ran.unwrap_or_else(|_| {
@@ -287,6 +285,7 @@ impl Shared {
         conn.note_buffers(&self.engine);
         self.worker.stats.net_out_bytes.add(output_bytes as u64);
         if conn.pending.len() > self.engine.config.client_query_buffer_limit() {
+            self.engine.stats.query_limit_disconnections.fetch_add(1, Relaxed);
             next = Next::Close;
         }
         conn.waits_for_turn = false;

@@ -3,6 +3,7 @@
 //! - [`SnapshotStream`]: the bytes of a snapshot piece by piece, for a file or a replica's socket alike.
 //! - [`save`]: those bytes as a file that is either whole or not there.
 //! - [`load_file`], [`load`], [`read_data_set`]: a snapshot back into an engine, all of it or nothing.
+//! - [`check_file`]: what a file holds and what is wrong with it, without loading it.
 //!
 //! Invariants:
 //! - A file under its final name is complete and on disk: it was written under a temporary name, synced, renamed, and
@@ -10,13 +11,16 @@
 //! - A loader builds a data set of its own and hands it over when the checksum holds: damaged input never changes an
 //!   engine, and nobody sees half a data set.
 //!
-//! Deliberately absent: when to save (save points), threads, and the append-only log; crate `node` decides those.
+//! Deliberately absent: when to save (save points) and in which thread, which crate `node` decides.
 #![forbid(unsafe_code)]
 
+mod check;
 mod load;
+mod records;
 mod save;
 mod stream;
 
+pub use check::{KeysReport, Largest, Report, ValuesReport, check_file};
 pub use load::{
     LoadError, LoadFileError, LoadFileReason, LoadOptions, LoadProgress, Loaded, load, load_file, read_data_set,
 };

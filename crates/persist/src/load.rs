@@ -3,16 +3,21 @@
 //! The records go into a [`DataSet`] of their own, which takes the engine's place only after the checksum was found
 //! right and nothing follows it. Memory grows with the bytes that have arrived, never with what a length claims.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 
-use quiver_engine::Engine;
 use quiver_engine::codec;
-use quiver_engine::data_set::DataSet;
+use quiver_engine::data_set::{Batch, DataSet, Duplicate};
+use quiver_engine::eviction::Stamps;
+use quiver_engine::keyspace::string_value;
+use quiver_engine::{CommandError, Engine};
 use quiver_rdb::frame::Properties;
-use quiver_rdb::{Reader, code, walk};
+use quiver_rdb::{Reason, code, walk};
 use thiserror::Error;
+
+use crate::records::{Record, Records, hint, quoted};
 
 /// How a snapshot is read.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +28,8 @@ pub struct LoadOptions {
     pub now_ms: i64,
     /// Leave out keys whose time is over at `now_ms`: right for a primary; a replica keeps them until it is told.
     pub discard_expired: bool,
+    /// Reads idle times and frequencies in the file as the policy of this clock wants them; without one they are lost.
+    pub clock: Option<Stamps>,
 }
 
 /// What a snapshot held.
@@ -32,6 +39,10 @@ pub struct Loaded {
     pub keys: u64,
     /// Keys left out because their time was over.
     pub expired: u64,
+    /// Function libraries loaded.
+    pub libraries: u64,
+    /// Keys left out because nothing was in them; each is among the warnings while these are few.
+    pub empty: u64,
     /// Bytes read, checksum included.
     pub bytes: u64,
     /// Version of the format.
@@ -42,23 +53,22 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// How far loading is; reported every [`KEYS_PER_REPORT`] keys.
+/// How far loading is; reported every few hundred keys, and at the end.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadProgress {
     /// Keys so far.
     pub keys: u64,
     /// Bytes so far.
     pub bytes: u64,
+    /// Memory that the writer of the snapshot used.
+    pub used_memory_bytes: u64,
 }
 
-/// Keys between two reports of progress.
-const KEYS_PER_REPORT: u64 = 1024;
+/// Batches that may wait for the thread that inserts them.
+const BATCHES_WAITING: usize = 8;
 
 /// Warnings kept; a file may hold any number of things to warn about.
 const WARNINGS_MAX: usize = 32;
-
-/// Longest part of a key that an error quotes, in bytes.
-const QUOTED_MAX: usize = 64;
 
 /// What is wrong with a snapshot.
 #[derive(Debug, Error)]
@@ -79,7 +89,7 @@ pub enum LoadError {
         source: quiver_rdb::Error,
     },
     /// A type this server does not have.
-    #[error("at byte {offset}: key '{key}' of database {db} is of a type that is not known ({kind_byte})")]
+    #[error("at byte {offset}: key '{key}' of database {db} is of a type that is not known ({kind_byte}{})", hint(*kind_byte))]
     Unsupported {
         /// The key, made printable.
         key: String,
@@ -100,6 +110,9 @@ pub enum LoadError {
         /// Where its value ends.
         offset: u64,
     },
+    /// A function library is none.
+    #[error("a function library cannot be loaded: {0}")]
+    Library(#[from] CommandError),
     /// A database beyond the configured number.
     #[error("at byte {offset}: database {db} is used, but only {databases} are configured")]
     Database {
@@ -146,7 +159,10 @@ pub fn load_file(
     let fail = |source| LoadFileError { path: path.to_path_buf(), source };
     let mut file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A link to nowhere is a file that was there.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {
+            return Ok(None);
+        }
         Err(error) => return Err(fail(LoadFileReason::Open(error))),
     };
     load(engine, &mut file, options, progress).map(Some).map_err(|error| fail(error.into()))
@@ -162,13 +178,14 @@ pub fn load(
     options: &LoadOptions,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<Loaded, LoadError> {
-    let (data_set, loaded) = read_data_set(source, options, progress)?;
+    let (mut data_set, loaded) = read_data_set(source, options, progress)?;
+    engine.compile(&mut data_set)?;
     drop(engine.adopt(data_set, |_| ()));
     Ok(loaded)
 }
 
 /// Reads a snapshot into a data set that [`Engine::adopt`] can put in place later, while the old one is served on.
-/// `source` must end with the snapshot.
+/// `source` must end with the snapshot. Where there is a second core, one thread reads and another one inserts.
 ///
 /// # Errors
 /// What is wrong and where.
@@ -177,130 +194,162 @@ pub fn read_data_set(
     options: &LoadOptions,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<(DataSet, Loaded), LoadError> {
-    let loader = Loader {
-        reader: Reader::new(source),
-        options,
-        data_set: DataSet::new(options.now_ms),
-        loaded: Loaded::default(),
-        db: 0,
-        expire_at_ms: None,
-    };
-    loader.run(progress)
+    let records = Records::begin(source, options.databases)?;
+    let loader = Loader { records, options, batch: Batch::default(), text: Vec::new(), sources: Vec::new(), loaded: Loaded::default() };
+    let data_set = DataSet::new(options.now_ms);
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
+        load_with_two(loader, data_set, progress)
+    } else {
+        load_with_one(loader, data_set, progress)
+    }
+}
+
+fn load_with_one(
+    loader: Loader<'_>,
+    mut data_set: DataSet,
+    progress: &mut dyn FnMut(LoadProgress),
+) -> Result<(DataSet, Loaded), LoadError> {
+    let mut duplicate = Ok(());
+    let loaded = loader.run(progress, &mut |mut batch| {
+        duplicate = data_set.insert_all(&mut batch);
+        duplicate.is_ok().then_some(batch)
+    });
+    duplicate?;
+    finish(data_set, loaded?)
+}
+
+fn load_with_two(
+    loader: Loader<'_>,
+    mut data_set: DataSet,
+    progress: &mut dyn FnMut(LoadProgress),
+) -> Result<(DataSet, Loaded), LoadError> {
+    let (full, waiting) = sync_channel::<Batch>(BATCHES_WAITING);
+    let (emptied, empty) = sync_channel::<Batch>(BATCHES_WAITING * 2);
+    std::thread::scope(|scope| {
+        let inserting = scope.spawn(move || {
+            for mut batch in waiting {
+                data_set.insert_all(&mut batch)?;
+                // One too many is dropped.
+                let _ = emptied.try_send(batch);
+            }
+            Ok::<_, Duplicate>(data_set)
+        });
+        let loaded = loader.run(progress, &mut |batch| {
+            full.send(batch).ok()?;
+            Some(empty.try_recv().unwrap_or_default())
+        });
+        drop(full);
+        // Whoever inserts has stopped at a duplicate before the reader could tell: that is the first fault.
+        let data_set = inserting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        finish(data_set, loaded?)
+    })
+}
+
+/// Adds the function libraries to the keys.
+fn finish(
+    mut data_set: DataSet,
+    (loaded, sources): (Loaded, Vec<Vec<u8>>),
+) -> Result<(DataSet, Loaded), LoadError> {
+    sources.into_iter().for_each(|source| data_set.add_source(source));
+    Ok((data_set, loaded))
 }
 
 /// The state between two records.
 struct Loader<'a> {
-    reader: Reader<'a>,
+    records: Records<'a>,
     options: &'a LoadOptions,
-    data_set: DataSet,
+    batch: Batch,
+    /// A string on its way into the batch.
+    text: Vec<u8>,
+    /// Function libraries so far.
+    sources: Vec<Vec<u8>>,
     loaded: Loaded,
-    db: usize,
-    /// Expiry of the next key.
-    expire_at_ms: Option<i64>,
 }
 
 impl Loader<'_> {
-    fn run(mut self, progress: &mut dyn FnMut(LoadProgress)) -> Result<(DataSet, Loaded), LoadError> {
-        self.loaded.version = self.reader.header()?;
-        loop {
-            match self.reader.byte()? {
-                code::EOF => break,
-                opcode => self.record(opcode)?,
+    /// Reads everything and hands it on in batches; `hand_on` gives an empty batch in exchange, or `None` to stop.
+    fn run(
+        mut self,
+        progress: &mut dyn FnMut(LoadProgress),
+        hand_on: &mut dyn FnMut(Batch) -> Option<Batch>,
+    ) -> Result<(Loaded, Vec<Vec<u8>>), LoadError> {
+        while let Some(record) = self.records.next()? {
+            match record {
+                Record::Key => self.key()?,
+                Record::Function => {
+                    self.sources.push(self.records.reader.string()?);
+                    self.loaded.libraries += 1;
+                }
+                Record::ModuleData => self.warn("data that a module keeps beside the keys was left out"),
             }
-            let keys = self.loaded.keys + self.loaded.expired;
-            if keys.is_multiple_of(KEYS_PER_REPORT) {
-                progress(LoadProgress { keys, bytes: self.reader.offset() });
+            if self.batch.is_full() {
+                let Some(next) = hand_on(std::mem::take(&mut self.batch)) else { break };
+                self.batch = next;
+                progress(self.progress());
             }
         }
-        self.reader.verify_checksum(self.loaded.version)?;
-        if !self.reader.is_at_end()? {
-            return Err(self.reader.invalid("bytes follow the end of the snapshot").into());
+        if !self.batch.is_empty() {
+            hand_on(std::mem::take(&mut self.batch));
         }
-        self.loaded.bytes = self.reader.offset();
-        Ok((self.data_set, self.loaded))
+        progress(self.progress());
+        if !self.records.checksummed {
+            self.warn("there is no checksum, so that damage inside of values cannot be told");
+        }
+        self.loaded.version = self.records.reader.version().number();
+        self.loaded.bytes = self.records.reader.offset();
+        self.loaded.properties = self.records.properties;
+        Ok((self.loaded, self.sources))
     }
 
-    fn record(&mut self, opcode: u8) -> Result<(), LoadError> {
-        let reader = &mut self.reader;
-        match opcode {
-            code::AUX => self.loaded.properties.read(reader)?,
-            code::SELECTDB => self.select()?,
-            code::EXPIRETIME_MS => self.expire_at_ms = Some(reader.i64()?),
-            code::EXPIRETIME => {
-                self.expire_at_ms = Some(i64::from(i32::from_le_bytes(reader.array()?)) * 1000);
+    fn key(&mut self) -> Result<(), LoadError> {
+        let Records { reader, name, db, kind, expire_at_ms, last_use, .. } = &mut self.records;
+        let (db, kind, expire_at_ms) = (*db, *kind, *expire_at_ms);
+        let is_over = self.options.discard_expired && expire_at_ms.is_some_and(|at| at <= self.options.now_ms);
+        let value = if is_over {
+            walk::skip_value(reader, kind).map(|()| None)
+        } else if kind == code::STRING {
+            self.text.clear();
+            reader.string_into(&mut self.text).map(|()| Some(string_value(&self.text)))
+        } else {
+            codec::read_value(reader, kind).map(Some)
+        };
+        let error = match value {
+            Ok(None) => {
+                self.loaded.expired += 1;
+                return Ok(());
             }
-            code::FUNCTION2 => {
-                reader.skip_string()?;
-                self.warn("a function library was left out: functions are not supported");
+            Ok(Some(value)) => {
+                let access = self.options.clock.and_then(|clock| last_use.stamp(clock));
+                self.batch.push(db, name, value, expire_at_ms, access, reader.offset());
+                self.loaded.keys += 1;
+                return Ok(());
             }
-            code::MODULE_AUX => {
-                walk::skip_hint(reader, opcode)?;
-                self.warn("data that a module keeps beside the keys was left out");
-            }
-            hint if walk::skip_hint(reader, hint)? => {}
-            kind => self.key(kind)?,
-        }
+            Err(error) => error,
+        };
+        let Reason::Empty(what) = error.reason else { return Err(self.records.in_value(error)) };
+        let text = format!("key '{}' of database {db} was left out: {what}", quoted(&self.records.name));
+        self.loaded.empty += 1;
+        self.warn(&text);
         Ok(())
     }
 
-    fn select(&mut self) -> Result<(), LoadError> {
-        let (db, databases) = (self.reader.length()?, self.options.databases);
-        self.db = usize::try_from(db).ok().filter(|db| *db < databases).ok_or_else(|| LoadError::Database {
-            db,
-            databases,
-            offset: self.reader.offset(),
-        })?;
-        Ok(())
-    }
-
-    fn key(&mut self, kind_byte: u8) -> Result<(), LoadError> {
-        let name = self.reader.string()?;
-        let (db, expire_at_ms) = (self.db, self.expire_at_ms.take());
-        let kind = kind_name(kind_byte);
-        let in_value = |source| LoadError::Value { key: quoted(&name), db, kind, source };
-        if self.options.discard_expired && expire_at_ms.is_some_and(|at| at <= self.options.now_ms) {
-            walk::skip_value(&mut self.reader, kind_byte).map_err(in_value)?;
-            self.loaded.expired += 1;
-            return Ok(());
+    fn progress(&self) -> LoadProgress {
+        LoadProgress {
+            keys: self.loaded.keys + self.loaded.expired + self.loaded.empty,
+            bytes: self.records.reader.offset(),
+            used_memory_bytes: self.records.properties.used_memory_bytes,
         }
-        let offset = self.reader.offset();
-        if !codec::supports(kind_byte) {
-            return Err(LoadError::Unsupported { key: quoted(&name), db, kind_byte, offset });
-        }
-        let value = codec::read_value(&mut self.reader, kind_byte).map_err(in_value)?;
-        if !self.data_set.insert(db, &name, value, expire_at_ms) {
-            return Err(LoadError::Duplicate { key: quoted(&name), db, offset: self.reader.offset() });
-        }
-        self.loaded.keys += 1;
-        Ok(())
     }
 
     fn warn(&mut self, text: &str) {
         if self.loaded.warnings.len() < WARNINGS_MAX {
-            self.loaded.warnings.push(format!("at byte {}: {text}", self.reader.offset()));
+            self.loaded.warnings.push(format!("at byte {}: {text}", self.records.reader.offset()));
         }
     }
 }
 
-/// A key as an error shows it: printable, and not long.
-fn quoted(name: &[u8]) -> String {
-    let shown = name[..name.len().min(QUOTED_MAX)].escape_ascii();
-    if name.len() > QUOTED_MAX { format!("{shown}...") } else { shown.to_string() }
-}
-
-/// The name of a value type.
-fn kind_name(kind_byte: u8) -> &'static str {
-    match kind_byte {
-        code::STRING => "string",
-        code::LIST | code::LIST_ZIPLIST | code::LIST_QUICKLIST | code::LIST_QUICKLIST_2 => "list",
-        code::SET | code::SET_INTSET | code::SET_LISTPACK => "set",
-        code::ZSET | code::ZSET_2 | code::ZSET_ZIPLIST | code::ZSET_LISTPACK => "sorted set",
-        code::HASH | code::HASH_ZIPMAP | code::HASH_ZIPLIST | code::HASH_LISTPACK => "hash",
-        code::HASH_METADATA | code::HASH_LISTPACK_EX => "hash with expiring fields",
-        code::STREAM_LISTPACKS | code::STREAM_LISTPACKS_2 | code::STREAM_LISTPACKS_3 => "stream",
-        code::STREAM_LISTPACKS_4 | code::STREAM_LISTPACKS_5 => "stream",
-        code::MODULE_2 => "module value",
-        code::QUIVER_ARRAY => "array",
-        _ => "value of an unknown type",
+impl From<Duplicate> for LoadError {
+    fn from(Duplicate { db, name, offset }: Duplicate) -> Self {
+        Self::Duplicate { key: quoted(&name), db, offset }
     }
 }

@@ -26,6 +26,8 @@ pub struct Saved {
     pub bytes: u64,
     /// From the cut to the synced folder.
     pub duration: Duration,
+    /// Most bytes of old content that writers had copied and that were not written yet.
+    pub copied_bytes_max: usize,
 }
 
 /// How far a snapshot is.
@@ -33,10 +35,12 @@ pub struct Saved {
 pub struct SaveProgress {
     /// Keys in the snapshot.
     pub keys_total: usize,
+    /// Of those serialised so far, by the snapshot or by writers.
+    pub keys_done: u64,
     /// Bytes written so far.
     pub bytes: u64,
-    /// Share that is done, 0 to 1.
-    pub share: f64,
+    /// Bytes that writers have copied and that were not written yet, and the most there ever were.
+    pub copied_bytes: (usize, usize),
 }
 
 /// Why there is no new snapshot. The old file is as it was.
@@ -87,15 +91,20 @@ pub fn save(
             file.step("sync", |file| file.sync_data())?;
             synced = stream.bytes();
         }
-        let now = SaveProgress { keys_total: stream.keys_total(), bytes: stream.bytes(), share: stream.progress() };
+        let now = SaveProgress {
+            keys_total: stream.keys_total(),
+            keys_done: stream.keys_done(),
+            bytes: stream.bytes(),
+            copied_bytes: stream.copied_bytes(),
+        };
         if progress(now).is_break() {
             return Err(SaveError::Cancelled(path.to_path_buf()));
         }
     }
-    let (keys, bytes) = (stream.keys_total(), stream.bytes());
+    let (keys, bytes, (_, copied_bytes_max)) = (stream.keys_total(), stream.bytes(), stream.copied_bytes());
     drop(stream);
     file.publish(path)?;
-    Ok(Saved { keys, bytes, duration: since.elapsed() })
+    Ok(Saved { keys, bytes, duration: since.elapsed(), copied_bytes_max })
 }
 
 /// A file that is gone again unless it was published.

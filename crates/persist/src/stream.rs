@@ -4,10 +4,11 @@ use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use quiver_engine::Engine;
+use quiver_engine::functions::LibrarySet;
 use quiver_engine::keyspace::Keyspace;
-use quiver_engine::snapshot::Snapshot;
+use quiver_engine::snapshot::{CutOptions, Snapshot};
 use quiver_rdb::frame::{self, Properties, ReplicationPoint};
-use quiver_rdb::{Checksum, Writer, code};
+use quiver_rdb::{Checksum, Version, Writer, code};
 
 /// How a snapshot is written.
 #[derive(Clone, Debug)]
@@ -26,6 +27,9 @@ pub struct SaveOptions {
     pub sync_every_bytes: Option<u64>,
     /// How long to wait for another snapshot to end.
     pub wait: Duration,
+    /// Ask writers to wait a moment where keeping old content for the snapshot would take long or much memory. For
+    /// snapshots whose pieces are drawn swiftly.
+    pub hold_writers: bool,
 }
 
 impl SaveOptions {
@@ -39,6 +43,7 @@ impl SaveOptions {
             checksum: true,
             sync_every_bytes: Some(4 << 20),
             wait: Duration::from_secs(10),
+            hold_writers: true,
         }
     }
 }
@@ -76,9 +81,14 @@ impl<E: Deref<Target = Engine> + Clone> SnapshotStream<E> {
         let mut at_cut = Some(at_cut);
         let since = Instant::now();
         loop {
-            let note = |keyspace: &Keyspace<'_>| (at_cut.take().expect("runs once"))(keyspace);
-            if let Some((snapshot, point)) = Snapshot::begin(engine.clone(), options.now_ms, options.compress, note) {
-                let head = head(&snapshot, options, point);
+            let note = |keyspace: &Keyspace<'_>| {
+                // Libraries are exchanged under the locks that are held here, so these belong to the cut.
+                ((at_cut.take().expect("runs once"))(keyspace), engine.functions.set())
+            };
+            let cut =
+                CutOptions { now_ms: options.now_ms, compress: options.compress, hold_writers: options.hold_writers };
+            if let Some((snapshot, (point, libraries))) = Snapshot::begin(engine.clone(), cut, note) {
+                let head = head(&snapshot, options, point, &libraries);
                 let sum = options.checksum.then(Checksum::new);
                 return Some(Self { snapshot, stage: Stage::Head(head), sum, bytes: 0 });
             }
@@ -122,22 +132,34 @@ impl<E: Deref<Target = Engine>> SnapshotStream<E> {
         self.snapshot.keys_total()
     }
 
+    /// Keys serialised so far.
+    pub fn keys_done(&self) -> u64 {
+        self.snapshot.keys_done()
+    }
+
+    /// Bytes that writers have copied and that were not drawn yet, and the most there ever were.
+    pub fn copied_bytes(&self) -> (usize, usize) {
+        self.snapshot.copied_bytes()
+    }
+
     /// Bytes drawn so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Share that is done, 0 to 1.
+    /// Share of the keys that is done, 0 to 1.
     pub fn progress(&self) -> f64 {
-        self.snapshot.progress()
+        self.keys_done() as f64 / self.keys_total().max(1) as f64
     }
 }
 
-/// Header, properties, and the size of every database, which lets loaders of other engines allocate at once.
+/// Header, properties, function libraries, and the size of every database, which lets loaders of other engines allocate
+/// at once.
 fn head<E: Deref<Target = Engine>>(
     snapshot: &Snapshot<E>,
     options: &SaveOptions,
     replication: Option<ReplicationPoint>,
+    libraries: &LibrarySet,
 ) -> Vec<u8> {
     let properties = Properties {
         server_version: options.server_version.clone(),
@@ -146,9 +168,13 @@ fn head<E: Deref<Target = Engine>>(
         replication,
         is_aof_base: false,
     };
+    // The lowest version that has all there is, so that more servers read the file: Redis 7.2, Valkey 7.2 to 8.1.
+    let version = if snapshot.has_field_expiries() { Version::WRITTEN } else { Version::WITHOUT_FIELD_EXPIRIES };
     let mut bytes = Vec::new();
     let mut writer = Writer::new(&mut bytes);
-    properties.write(&mut writer);
+    properties.write(&mut writer, version);
+    writer.set_compress(options.compress);
+    libraries.write(&mut writer);
     for size in snapshot.sizes() {
         writer.select_db(size.db as u64, size.keys as u64, size.volatile as u64);
     }

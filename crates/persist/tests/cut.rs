@@ -12,8 +12,11 @@ use quiver_engine::digest::of_keyspace;
 use quiver_engine::effects::Effects;
 use quiver_engine::keyspace::{KeyHasher, Text, string_value};
 use quiver_engine::rng::Rng;
-use quiver_engine::snapshot::Snapshot;
+use quiver_engine::snapshot::{CutOptions, Snapshot};
 use quiver_persist::SnapshotStream;
+use quiver_testkit::local::Local;
+
+const CUT: CutOptions = CutOptions { now_ms: NOW_MS, compress: false, hold_writers: true };
 
 /// Something that happens while a snapshot is taken.
 #[derive(Clone, Debug)]
@@ -124,7 +127,7 @@ proptest! {
     ) {
         let engine = Engine::standalone();
         before.iter().for_each(|step| act(&engine, step));
-        let (mut snapshot, ()) = Snapshot::begin(&engine, NOW_MS, false, |_| ()).unwrap();
+        let (mut snapshot, ()) = Snapshot::begin(&engine, CUT, |_| ()).unwrap();
         for step in &during {
             match step {
                 Step::Draw => drop(snapshot.next_chunk()),
@@ -265,4 +268,105 @@ fn snapshots_under_writing_threads_hold_the_sum_of_all_accounts_and_the_digest_a
         }
     });
     nothing_is_left_behind(&engine);
+}
+
+/// Commands on values that are long enough to be written in parts.
+fn command_on_long_values() -> impl Strategy<Value = String> {
+    let key = || (0u8..2).prop_map(|i| i.to_string());
+    prop_oneof![
+        2 => (key(), 0u32..20_000).prop_map(|(key, i)| format!("SADD set:{key} new:{i}")),
+        2 => (key(), 0u32..20_000).prop_map(|(key, i)| format!("HSET hash:{key} f:{i} other")),
+        1 => (key(), 0u32..6000).prop_map(|(key, i)| format!("HPEXPIRE hash:{key} 100000 FIELDS 1 f:{i}")),
+        2 => (key(), 0u32..20_000, 0u32..99).prop_map(|(key, i, score)| format!("ZADD zset:{key} {score} m:{i}")),
+        1 => key().prop_map(|key| format!("ZPOPMAX zset:{key} 10")),
+        2 => key().prop_map(|key| format!("RPUSH list:{key} one more")),
+        1 => key().prop_map(|key| format!("LTRIM list:{key} 7 -7")),
+        2 => key().prop_map(|key| format!("XADD stream:{key} * f another")),
+        1 => key().prop_map(|key| format!("XTRIM stream:{key} MAXLEN 4500")),
+        1 => (key(), 0u32..6000).prop_map(|(key, i)| format!("ARSET array:{key} {i} changed")),
+        1 => key().prop_map(|key| format!("APPEND text:{key} more")),
+        1 => (0u32..200).prop_map(|i| format!("VREM vset:0 e:{i}")),
+        1 => prop_oneof![Just("set"), Just("hash"), Just("zset"), Just("list"), Just("stream"), Just("text"), Just("vset")]
+            .prop_map(|kind| format!("DEL {kind}:0")),
+        1 => Just("RENAME zset:0 zset:1".to_owned()),
+        1 => prop_oneof![Just("FLUSHDB"), Just("SWAPDB 0 1"), Just("SET small v"), Just("DEL small")].prop_map(str::to_owned),
+    ]
+}
+
+/// One value of each type that is written in parts, in two databases.
+fn engine_of_long_values() -> Local {
+    let mut local = Local::new();
+    for (db, count) in [(0, 6000), (1, 4500)] {
+        let mut run = |start: &str, words: &mut dyn Iterator<Item = String>| {
+            let words: Vec<String> = start.split(' ').map(str::to_owned).chain(words).collect();
+            let reply = local.call(&words).expect("an engine answers");
+            assert!(!reply.is_error(), "{start}: {reply:?}");
+        };
+        let some = |text: &'static str| (0..count).map(move |i| format!("{text}{i}"));
+        run(&format!("SELECT {db}"), &mut std::iter::empty());
+        run("SADD set:0", &mut some("m:"));
+        run("HSET hash:0", &mut (0..count).flat_map(|i| [format!("f:{i}"), format!("value {i}")]));
+        run("ZADD zset:0", &mut (0..count).flat_map(|i| [(i % 97).to_string(), format!("m:{i}")]));
+        run("RPUSH list:0", &mut some("an element of a list "));
+        run("ARSET array:0 0", &mut some("element "));
+        for i in 0..count {
+            run(&format!("XADD stream:0 {}-1 field value:{i}", i + 1), &mut std::iter::empty());
+        }
+        run("XGROUP CREATE stream:0 g 0", &mut std::iter::empty());
+        run("SET text:0", &mut std::iter::once("text ".repeat(300_000)));
+        if db == 0 {
+            for i in 0..200 {
+                run(&format!("VADD vset:0 VALUES 3 {} {} 1 e:{i}", i % 13, i % 7), &mut std::iter::empty());
+            }
+        }
+    }
+    local.call(&["SELECT", "0"]).expect("an engine answers");
+    local
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn long_values_are_as_at_the_cut_whatever_is_done_to_them_between_their_parts(
+        during in proptest::collection::vec(
+            prop_oneof![1 => command_on_long_values().prop_map(Some), 2 => Just(None)],
+            0..160,
+        ),
+    ) {
+        let mut local = engine_of_long_values();
+        let mut at_cut = None;
+        let options = quiver_persist::SaveOptions { compress: false, ..save_options() };
+        let engine = std::sync::Arc::clone(&local.engine);
+        let mut stream = SnapshotStream::begin(engine, &options, |keyspace| {
+            at_cut = Some(of_keyspace(keyspace));
+            None
+        }).unwrap();
+        let mut bytes = Vec::new();
+        for step in &during {
+            match step {
+                None => bytes.extend(stream.next_piece().unwrap_or_default()),
+                Some(line) => drop(local.call(&line.split(' ').collect::<Vec<_>>()).unwrap()),
+            }
+        }
+        while let Some(piece) = stream.next_piece() {
+            bytes.extend(piece);
+        }
+        drop(stream);
+        let (copy, _) = loaded(&bytes);
+        prop_assert_eq!(Some(digest(&copy)), at_cut);
+        nothing_is_left_behind(&local.engine);
+    }
+}
+
+#[test]
+fn a_long_value_comes_in_pieces_with_its_shard_free_in_between() {
+    let local = engine_of_long_values();
+    let mut stream = SnapshotStream::begin(&*local.engine, &save_options(), |_| None).unwrap();
+    let (mut pieces, mut largest) = (0, 0);
+    while let Some(piece) = stream.next_piece() {
+        pieces += 1;
+        largest = largest.max(piece.len());
+    }
+    assert!(pieces > 12 && largest < 100 << 10, "{pieces} pieces, the largest of {largest} bytes");
 }

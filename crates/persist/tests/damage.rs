@@ -26,7 +26,7 @@ fn small_engine() -> Engine {
 fn file_of(records: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = Writer::new(&mut bytes);
-    Properties::default().write(&mut writer);
+    Properties::default().write(&mut writer, quiver_rdb::Version::WRITTEN);
     records(&mut writer);
     finish(Checksum::new(), &mut bytes);
     bytes
@@ -188,6 +188,16 @@ fn an_error_of_a_file_names_it() {
     assert!(text.contains("dump.rdb") && text.contains("at byte 10") && text.contains("ends in the middle"), "{text}");
     let error = quiver_persist::load_file(&engine, folder.path(), &load_options(), &mut |_| ()).unwrap_err();
     assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_link_to_a_file_that_is_gone_is_no_empty_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dump.rdb");
+    std::os::unix::fs::symlink(folder.path().join("unmounted/dump.rdb"), &path).unwrap();
+    let loaded = quiver_persist::load_file(&Engine::standalone(), &path, &load_options(), &mut |_| ());
+    assert!(loaded.unwrap_err().to_string().contains("dump.rdb"));
 }
 
 /// Only what was there before is in the folder.

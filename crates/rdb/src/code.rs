@@ -1,9 +1,13 @@
 //! The one-byte codes of the format: opcodes between records and the types of values.
 
+/// What modules note beside a key (Redis 8.6), or a slot on its way in (Valkey 9). Neither is read.
+pub const KEY_META: u8 = 243;
 /// Hash-slot sizes of the keys that follow (three lengths: slot, keys, keys with an expiry). A hint only.
 pub const SLOT_INFO: u8 = 244;
 /// A function library's source (one string).
 pub const FUNCTION2: u8 = 245;
+/// A function library as release candidates of Redis 7.0 wrote it. No released server reads it.
+pub const FUNCTION_PRE_GA: u8 = 246;
 /// Data a module keeps beside the keyspace: module id, then module opcodes.
 pub const MODULE_AUX: u8 = 247;
 /// Idle time of the next key in seconds (a length), written under LRU policies.
@@ -35,6 +39,8 @@ pub const ZSET: u8 = 3;
 pub const HASH: u8 = 4;
 /// Sorted set with binary scores, highest first as Redis writes it.
 pub const ZSET_2: u8 = 5;
+/// A module's value as a release candidate of Redis 4.0 wrote it: only the module knows where it ends.
+pub const MODULE: u8 = 6;
 /// A module's value: id and self-describing opcodes, see [`crate::module`].
 pub const MODULE_2: u8 = 7;
 /// Hash as a zipmap. Only in old files.
@@ -63,6 +69,11 @@ pub const STREAM_LISTPACKS_2: u8 = 19;
 pub const SET_LISTPACK: u8 = 20;
 /// Stream of Redis 7.2.
 pub const STREAM_LISTPACKS_3: u8 = 21;
+/// Hash with field expiries as release candidates of Redis 7.4 wrote it: a count, then (expiry, field, value). In files
+/// of Valkey 9 it is (field, value, expiry of 8 bytes, -1 for none).
+pub const HASH_CANDIDATE: u8 = 22;
+/// Hash with field expiries as one listpack, without the earliest before it: release candidates of Redis 7.4.
+pub const HASH_LISTPACK_CANDIDATE: u8 = 23;
 /// Hash with field expiries: the earliest, a count, then (expiry offset, field, value).
 pub const HASH_METADATA: u8 = 24;
 /// Hash with field expiries as one listpack: the earliest, then field, value, expiry, ...
@@ -73,3 +84,5 @@ pub const STREAM_LISTPACKS_4: u8 = 26;
 pub const STREAM_LISTPACKS_5: u8 = 27;
 /// Array: cursor, count, then (distance, element). Quiver's own, far from the numbers that Redis gives out.
 pub const QUIVER_ARRAY: u8 = 200;
+/// Vector set with elements that expire: their number, (name, unix ms) of each, then the module value. Quiver's own.
+pub const QUIVER_VECTOR_SET: u8 = 201;

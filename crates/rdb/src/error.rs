@@ -31,10 +31,10 @@ pub enum Reason {
     #[error("reading failed: {0}")]
     Io(#[from] std::io::Error),
     /// The file does not begin with `REDIS` and four digits.
-    #[error("not an RDB file: it does not begin with REDIS and a version")]
+    #[error("not an RDB file: it does not begin with REDIS or VALKEY and a version")]
     NotRdb,
     /// A version this crate does not know.
-    #[error("RDB version {0} is not supported (1 to 12 are)")]
+    #[error("RDB version {0} is not supported (Redis' 1 to 15 and Valkey's 80 are)")]
     Version(u16),
     /// A length that no writer produces.
     #[error("0x{0:02x} does not begin a length")]
@@ -64,6 +64,9 @@ pub enum Reason {
         /// The opcode that is there.
         found: u64,
     },
+    /// A collection without elements, read to its end. Old servers wrote such now and then.
+    #[error("{0}")]
+    Empty(&'static str),
     /// Well-formed items whose values make no sense together.
     #[error("{0}")]
     Invalid(&'static str),

@@ -3,10 +3,10 @@
 //! A file is `REDIS` and four digits, properties (AUX), records, the EOF opcode, and the CRC64 of all that,
 //! little-endian. A payload is a type byte and a value, the version as two bytes, and the CRC64 of all that.
 
-use crate::{Checksum, Error, Reader, Reason, VERSION, Writer, code, crc64};
+use crate::{Checksum, Error, Reader, Reason, VERSION, Version, Writer, code, crc64};
 
 /// Version and checksum at the end of a sealed payload.
-const SEAL_LEN: usize = 10;
+pub const SEAL_LEN: usize = 10;
 
 /// The properties every file carries, and those of a file that starts a replica.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub struct ReplicationPoint {
 
 impl Properties {
     /// Appends the header and the properties, in the order of Redis.
-    pub fn write(&self, writer: &mut Writer<'_>) {
-        writer.raw(format!("REDIS{VERSION:04}").as_bytes());
+    pub fn write(&self, writer: &mut Writer<'_>, version: Version) {
+        writer.raw(format!("REDIS{:04}", version.number()).as_bytes());
         property(writer, "redis-ver", self.server_version.as_bytes());
         property(writer, "redis-bits", b"64");
         property(writer, "ctime", self.created_unix_s.to_string().as_bytes());
@@ -100,25 +100,23 @@ pub fn seal(payload: &mut Vec<u8>) {
     payload.extend_from_slice(&crc64(payload).to_le_bytes());
 }
 
-/// The type byte and value inside what `DUMP` returned.
+/// The version and the type byte and value inside what `DUMP` returned.
 ///
 /// # Errors
-/// [`Reason::Truncated`] if it is too short, [`Reason::Version`] if it is from a newer version, and
+/// [`Reason::Truncated`] if it is too short, [`Reason::Version`] if it is of a version that is not read, and
 /// [`Reason::Checksum`] if the checksum is neither 0 nor that of the bytes before it.
-pub fn open(sealed: &[u8]) -> Result<&[u8], Error> {
+pub fn open(sealed: &[u8]) -> Result<(Version, &[u8]), Error> {
     let fail = |reason| Error { offset: sealed.len() as u64, reason };
     let Some((payload, seal)) = sealed.split_last_chunk::<SEAL_LEN>() else { return Err(fail(Reason::Truncated)) };
     let (version, sum) = seal.split_first_chunk::<2>().expect("the seal has ten bytes");
-    let version = u16::from_le_bytes(*version);
-    if version > VERSION {
-        return Err(fail(Reason::Version(version)));
-    }
+    let number = u16::from_le_bytes(*version);
+    let version = Version::new(number).ok_or_else(|| fail(Reason::Version(number)))?;
     let stored = u64::from_le_bytes(sum.try_into().expect("eight of the ten bytes are left"));
     let computed = crc64(&sealed[..sealed.len() - 8]);
     if stored != 0 && stored != computed {
         return Err(fail(Reason::Checksum { stored, computed }));
     }
-    Ok(payload)
+    Ok((version, payload))
 }
 
 #[cfg(test)]
@@ -138,15 +136,15 @@ mod tests {
         let no_db = Some(ReplicationPoint { stream_db: None, ..point });
         for properties in [full.clone(), Properties { replication: no_db, ..full.clone() }, Properties::default()] {
             let mut bytes = Vec::new();
-            properties.write(&mut Writer::new(&mut bytes));
+            properties.write(&mut Writer::new(&mut bytes), Version::WRITTEN);
             finish(Checksum::new(), &mut bytes);
             let mut reader = Reader::from_slice(&bytes);
-            assert_eq!(reader.header().unwrap(), VERSION);
+            assert_eq!(reader.header().unwrap(), Version::WRITTEN);
             let mut found = Properties::default();
             while reader.byte().unwrap() == code::AUX {
                 found.read(&mut reader).unwrap();
             }
-            reader.verify_checksum(VERSION).unwrap();
+            reader.verify_checksum().unwrap();
             assert_eq!(found, properties);
         }
     }
@@ -155,7 +153,7 @@ mod tests {
     fn a_seal_breaks_with_any_bit() {
         let mut sealed = b"\x00\x05hello".to_vec();
         seal(&mut sealed);
-        assert_eq!(open(&sealed).unwrap(), b"\x00\x05hello");
+        assert_eq!(open(&sealed).unwrap(), (Version::WRITTEN, &b"\x00\x05hello"[..]));
         for bit in 0..sealed.len() * 8 {
             let mut bytes = sealed.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -167,11 +165,15 @@ mod tests {
     #[test]
     fn headers_of_other_files_and_versions_are_refused() {
         let reason = |bytes: &[u8]| Reader::from_slice(bytes).header().unwrap_err().reason;
-        assert!(matches!(reason(b"REDIS0013"), Reason::Version(13)));
+        assert!(matches!(reason(b"REDIS0016"), Reason::Version(16)));
+        assert!(matches!(reason(b"REDIS0080"), Reason::Version(80)), "that number is Valkey's");
+        assert!(matches!(reason(b"VALKEY011"), Reason::Version(11)), "that number is Redis'");
+        assert!(matches!(reason(b"VALKEY999"), Reason::Version(999)));
         assert!(matches!(reason(b"REDIS0000"), Reason::Version(0)));
         assert!(matches!(reason(b"REDISabcd"), Reason::NotRdb));
-        assert!(matches!(reason(b"VALKEY080"), Reason::NotRdb));
+        assert!(matches!(reason(b"VALKEYabc"), Reason::NotRdb));
         assert!(matches!(reason(b"REDIS00"), Reason::Truncated));
-        assert_eq!(Reader::from_slice(b"REDIS0001").header().unwrap(), 1);
+        assert_eq!(Reader::from_slice(b"REDIS0001").header().unwrap().number(), 1);
+        assert!(Reader::from_slice(b"VALKEY080").header().unwrap().is_valkey());
     }
 }

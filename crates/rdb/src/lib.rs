@@ -14,7 +14,7 @@
 //! - Foreign bytes end in [`Error`] with the offset of the fault, never in a panic.
 //! - What [`Writer`] appends, [`Reader`] returns unchanged, and real Redis reads as the same value.
 //!
-//! Deliberately absent: files, temporary names, `fsync` (crate `persist`), and versions older than 1 or newer than 12.
+//! Deliberately absent: files, temporary names and `fsync` (crate `persist`).
 #![forbid(unsafe_code)]
 
 mod checksum;
@@ -25,13 +25,15 @@ pub mod lzf;
 pub mod module;
 mod reader;
 pub mod vectorset;
+mod version;
 pub mod walk;
 mod writer;
 
 pub use checksum::{Checksum, crc64};
 pub use error::{Error, Reason};
 pub use reader::Reader;
+pub use version::Version;
 pub use writer::Writer;
 
 /// The version written: that of Redis 8.0.
-pub const VERSION: u16 = 12;
+pub const VERSION: u16 = Version::WRITTEN.number();

@@ -59,6 +59,21 @@ impl<'w, 'a> ModuleWriter<'w, 'a> {
         Self(writer)
     }
 
+    /// Goes on with a value that was begun before.
+    pub fn go_on(writer: &'w mut Writer<'a>) -> Self {
+        Self(writer)
+    }
+
+    /// Bytes written so far, those from before this value included.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing is written; not so once the value has begun.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// An unsigned number.
     pub fn unsigned(&mut self, n: u64) {
         self.0.length(UINT);

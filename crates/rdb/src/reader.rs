@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read};
 
-use crate::{Checksum, Error, Reason, VERSION, lzf};
+use crate::{Checksum, Error, Reason, Version, lzf};
 
 /// Bytes fetched from the source at once, and the step by which a long string grows.
 const BUFFER_LEN: usize = 64 << 10;
@@ -20,7 +20,10 @@ pub struct Reader<'a> {
     summed: usize,
     /// Offset in the input of the first byte of `buffer`.
     base: u64,
+    /// A length that was read ahead.
+    peeked: Option<u64>,
     sum: Checksum,
+    version: Version,
     /// Where a compressed string waits to be unpacked; kept for its capacity.
     packed: Vec<u8>,
 }
@@ -73,6 +76,11 @@ impl<'a> Reader<'a> {
         self.error(Reason::Invalid(what))
     }
 
+    /// An error at the current offset: the value that was just read has nothing in it.
+    pub fn empty(&self, what: &'static str) -> Error {
+        self.error(Reason::Empty(what))
+    }
+
     /// An error at the current offset.
     pub fn error(&self, reason: Reason) -> Error {
         Error { offset: self.offset(), reason }
@@ -112,8 +120,21 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Reason::Length`] if it is a special string form or none at all.
     pub fn length(&mut self) -> Result<u64, Error> {
+        if let Some(known) = self.peeked.take() {
+            return Ok(known);
+        }
         let first = self.byte()?;
         self.length_after(first)
+    }
+
+    /// The length that comes next, which is still to be read: the id that says whose a module value is.
+    ///
+    /// # Errors
+    /// See [`Reader::length`].
+    pub fn peek_length(&mut self) -> Result<u64, Error> {
+        let length = self.length()?;
+        self.peeked = Some(length);
+        Ok(length)
     }
 
     /// A length that must fit `max`.
@@ -229,41 +250,53 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The version in the file header: `REDIS` and four digits.
+    /// The version in the file header: `REDIS` and four digits, or `VALKEY` and three. What is read from here on is taken
+    /// to be of that version.
     ///
     /// # Errors
-    /// [`Reason::NotRdb`], or [`Reason::Version`] if it is 0 or newer than 12.
-    pub fn header(&mut self) -> Result<u16, Error> {
+    /// [`Reason::NotRdb`], or [`Reason::Version`] if it is not one of those that are read.
+    pub fn header(&mut self) -> Result<Version, Error> {
         let header: [u8; 9] = self.array()?;
-        let digits = header.strip_prefix(b"REDIS").filter(|digits| digits.iter().all(u8::is_ascii_digit));
+        let digits = [b"REDIS".as_slice(), b"VALKEY"].into_iter().find_map(|magic| header.strip_prefix(magic));
+        let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_digit));
         let Some(digits) = digits else { return Err(self.error(Reason::NotRdb)) };
-        let version = digits.iter().fold(0, |n, digit| n * 10 + u16::from(digit - b'0'));
-        if version == 0 || version > VERSION {
-            return Err(self.error(Reason::Version(version)));
-        }
-        Ok(version)
+        let number = digits.iter().fold(0, |n, digit| n * 10 + u16::from(digit - b'0'));
+        let version = Version::new(number).filter(|version| version.is_valkey() == (digits.len() == 3));
+        self.version = version.ok_or_else(|| self.error(Reason::Version(number)))?;
+        Ok(self.version)
     }
 
-    /// Reads the checksum that follows the EOF opcode and compares it. Zero means that none was computed; files
-    /// before version 5 have none.
+    /// The version of the input: that of its header, or the one that is written here.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Takes what follows to be of a version.
+    pub fn set_version(&mut self, version: Version) {
+        self.version = version;
+    }
+
+    /// Reads the checksum that follows the EOF opcode and compares it; `false` when there is none to compare: zero means
+    /// that none was computed, and files before version 5 have none.
     ///
     /// # Errors
     /// [`Reason::Checksum`].
-    pub fn verify_checksum(&mut self, version: u16) -> Result<(), Error> {
-        if version < 5 {
-            return Ok(());
+    pub fn verify_checksum(&mut self) -> Result<bool, Error> {
+        if !self.version.has_checksum() {
+            return Ok(false);
         }
         let computed = self.checksum();
         let stored = self.u64()?;
         if stored != 0 && stored != computed {
             return Err(self.error(Reason::Checksum { stored, computed }));
         }
-        Ok(())
+        Ok(stored != 0)
     }
 
     fn over(source: Source<'a>) -> Self {
         let sum = Checksum::new();
-        Self { source, buffer: Vec::new(), at: 0, summed: 0, base: 0, sum, packed: Vec::new() }
+        let version = Version::WRITTEN;
+        Self { source, buffer: Vec::new(), at: 0, summed: 0, base: 0, peeked: None, sum, version, packed: Vec::new() }
     }
 
     /// Replaces the consumed buffer by the next bytes of the source; false at its end.

@@ -177,7 +177,6 @@ pub struct VectorSetWriter<'w, 'a> {
     items: ModuleWriter<'w, 'a>,
     vector_len: usize,
     has_attributes: bool,
-    left: u64,
 }
 
 impl<'w, 'a> VectorSetWriter<'w, 'a> {
@@ -197,7 +196,22 @@ impl<'w, 'a> VectorSetWriter<'w, 'a> {
             items.string(&matrix);
         }
         let vector_len = header.quantisation.vector_len(header.dim);
-        Self { items, vector_len, has_attributes: header.has_attributes, left: header.count }
+        Self { items, vector_len, has_attributes: header.has_attributes }
+    }
+
+    /// Goes on with a value of which header and elements were written before; who does so counts the elements.
+    pub fn go_on(writer: &'w mut Writer<'a>, vector_len: usize, has_attributes: bool) -> Self {
+        Self { items: ModuleWriter::go_on(writer), vector_len, has_attributes }
+    }
+
+    /// Bytes written so far, those from before this value included.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether nothing is written; not so once the value has begun.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The next element.
@@ -205,10 +219,8 @@ impl<'w, 'a> VectorSetWriter<'w, 'a> {
     /// # Panics
     /// If it does not have the shape that the header announced: the file would not load.
     pub fn element(&mut self, element: &VectorSetElement) {
-        assert!(self.left > 0, "no more elements than announced");
         assert_eq!(element.vector.len(), self.vector_len, "vectors have the announced dimension");
         assert!(element.id > 0 && !element.links.levels.is_empty(), "a node has an id and level 0");
-        self.left -= 1;
         self.items.string(&element.name);
         if self.has_attributes {
             self.items.string(&element.attributes);
@@ -217,12 +229,8 @@ impl<'w, 'a> VectorSetWriter<'w, 'a> {
         self.numbers(element);
     }
 
-    /// Ends the value.
-    ///
-    /// # Panics
-    /// If fewer elements were written than announced.
+    /// Ends the value, of which as many elements must have been written as the header announced.
     pub fn finish(self) {
-        assert_eq!(self.left, 0, "as many elements as announced");
         self.items.finish();
     }
 

@@ -4,7 +4,7 @@
 //! only: containers that are one string (listpack, ziplist, intset) are not looked into.
 
 use crate::frame::Properties;
-use crate::{Error, Reader, Reason, code, module};
+use crate::{Error, Reader, Reason, Version, code, module};
 
 /// Raw bytes of a stream id in the lists of pending entries.
 const STREAM_ID_LEN: u64 = 16;
@@ -13,7 +13,7 @@ const STREAM_ID_LEN: u64 = 16;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Format version.
-    pub version: u16,
+    pub version: Version,
     /// Properties in the head of the file.
     pub properties: Properties,
     /// Keys in all databases.
@@ -57,7 +57,7 @@ pub fn file(reader: &mut Reader<'_>) -> Result<Summary, Error> {
             }
         }
     }
-    reader.verify_checksum(found.version)?;
+    reader.verify_checksum()?;
     if !reader.is_at_end()? {
         return Err(reader.invalid("bytes follow the end of the file"));
     }
@@ -110,12 +110,15 @@ pub fn skip_value(reader: &mut Reader<'_>, kind: u8) -> Result<(), Error> {
             reader.length()?;
             reader.skip_string()
         }),
+        code::HASH_CANDIDATE if reader.version().is_valkey() => repeat(reader, |reader| {
+            skip_strings(reader, 2)?;
+            reader.skip(8)
+        }),
+        code::HASH_CANDIDATE => skip_expiring_pairs(reader),
+        code::HASH_LISTPACK_CANDIDATE => reader.skip_string(),
         code::HASH_METADATA => {
             reader.skip(8)?;
-            repeat(reader, |reader| {
-                reader.length()?;
-                skip_strings(reader, 2)
-            })
+            skip_expiring_pairs(reader)
         }
         code::HASH_LISTPACK_EX => {
             reader.skip(8)?;
@@ -137,8 +140,22 @@ pub fn skip_value(reader: &mut Reader<'_>, kind: u8) -> Result<(), Error> {
                 reader.skip_string()
             })
         }
+        code::QUIVER_VECTOR_SET => {
+            repeat(reader, |reader| {
+                reader.skip_string()?;
+                reader.skip(8)
+            })?;
+            skip_value(reader, code::MODULE_2)
+        }
         other => Err(reader.error(Reason::ValueType(other))),
     }
+}
+
+fn skip_expiring_pairs(reader: &mut Reader<'_>) -> Result<(), Error> {
+    repeat(reader, |reader| {
+        reader.length()?;
+        skip_strings(reader, 2)
+    })
 }
 
 /// A stream: nodes, counters, then groups with their pending entries and consumers.

@@ -32,7 +32,7 @@ type Strings = Vec<(u64, Vec<u8>, Option<i64>, Vec<u8>)>;
 
 fn strings(bytes: &[u8]) -> Strings {
     let mut reader = Reader::from_slice(bytes);
-    assert_eq!(reader.header().unwrap(), VERSION);
+    assert_eq!(reader.header().unwrap().number(), VERSION);
     let (mut found, mut db, mut expiry) = (Vec::new(), 0, None);
     loop {
         match reader.byte().unwrap() {
@@ -53,7 +53,7 @@ fn strings(bytes: &[u8]) -> Strings {
             }
         }
     }
-    reader.verify_checksum(VERSION).unwrap();
+    reader.verify_checksum().unwrap();
     found
 }
 

@@ -45,6 +45,12 @@ impl<'a> Encoder<'a> {
         self.out.len()
     }
 
+    /// What was written since `position`.
+    #[must_use]
+    pub fn written(&self, position: usize) -> &[u8] {
+        &self.out[position..]
+    }
+
     /// Takes back everything written since `position`.
     pub fn truncate(&mut self, position: usize) {
         self.out.truncate(position);

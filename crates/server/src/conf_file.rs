@@ -11,6 +11,7 @@ Usage: quiver-server [/path/to/redis.conf] [--parameter value ...]
 
   quiver-server                              port 6379, data in the working folder
   quiver-server --port 7000 --dir /var/data  parameters as in redis.conf
+  quiver-server --check-rdb dump.rdb         what a snapshot holds, and whether it is whole
   quiver-server --check-system               what of this machine makes servers slow
   quiver-server --save \"\"                    no snapshots but on SAVE and BGSAVE
   quiver-server --grpc-port 6380             the gRPC API as well
@@ -23,100 +24,162 @@ pub(crate) struct Startup {
     pub(crate) file: Option<PathBuf>,
     /// The words of `user` lines.
     pub(crate) users: Vec<Vec<String>>,
+    /// Old and new names of commands.
+    pub(crate) renamed: Vec<(String, String)>,
 }
 
 /// Included files may include others, this deep.
 const INCLUDE_DEPTH_MAX: usize = 16;
 
-/// Applies a configuration file (the first argument, unless it is a parameter) and the parameters behind it.
+/// Applies a configuration file (the first argument, unless it is a parameter; `-` for standard input) and the
+/// parameters behind it, which count as further lines of the file.
 ///
 /// # Errors
-/// Names the file and line, or the parameter, and what is wrong with it.
+/// Names the line and what is wrong with it, in the form of Redis.
 pub(crate) fn apply(config: &Config, arguments: &[String]) -> Result<Startup> {
-    let mut startup = Startup::default();
-    let mut rest = arguments;
+    let mut reader = Reader { config, startup: Startup::default(), save_given: false };
+    let (mut rest, mut lines) = (arguments, 0);
     if let Some((file, parameters)) = arguments.split_first().filter(|(first, _)| !first.starts_with("--")) {
-        apply_file(config, Path::new(file), 0, &mut startup)?;
-        // The working folder may change later.
-        startup.file = Some(std::path::absolute(file)?);
-        rest = parameters;
+        let text = if file == "-" {
+            std::io::read_to_string(std::io::stdin())?
+        } else {
+            // The working folder may change later.
+            reader.startup.file = Some(std::path::absolute(file)?);
+            read_file(Path::new(file))?
+        };
+        reader.text(&text, 0, 0)?;
+        (rest, lines) = (parameters, text.lines().count());
     }
-    let mut directives: Vec<Vec<String>> = Vec::new();
-    for word in rest {
-        match word.strip_prefix("--").filter(|name| !name.is_empty()) {
-            Some(name) => match name.split_once('=') {
-                Some((name, value)) => directives.push(vec![name.to_owned(), value.to_owned()]),
-                None => directives.push(vec![name.to_owned()]),
-            },
-            None => match directives.last_mut() {
-                Some(directive) => directive.push(word.clone()),
-                None => bail!("{word:?} is neither a file in the first place nor a --parameter"),
-            },
-        }
-    }
-    let mut save_given = false;
-    for words in &directives {
-        apply_directive(config, words, 0, &mut save_given, &mut startup)
-            .with_context(|| format!("parameter --{}", words.join(" ")))?;
-    }
-    Ok(startup)
+    reader.text(&as_lines(rest), lines, 0)?;
+    Ok(reader.startup)
 }
 
-fn apply_file(config: &Config, path: &Path, depth: usize, startup: &mut Startup) -> Result<()> {
-    if depth > INCLUDE_DEPTH_MAX {
-        bail!("{}: files include each other too deeply", path.display());
-    }
-    let text = std::fs::read_to_string(path).with_context(|| format!("configuration file {}", path.display()))?;
-    let mut save_given = false;
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
+/// The command line as lines of a configuration file. Behind a name that stands alone comes its value, even if that
+/// begins with two dashes.
+fn as_lines(words: &[String]) -> String {
+    let mut text = String::new();
+    let mut wants_value = false;
+    for (at, word) in words.iter().enumerate() {
+        match word.strip_prefix("--").filter(|_| !wants_value) {
+            None => {
+                text.push_str(&format!("{} ", quoted(word)));
+                wants_value = false;
+            }
+            Some(name) => {
+                text.push('\n');
+                match name.split_once('=').filter(|(name, _)| !name.contains(' ')) {
+                    Some((name, value)) => text.push_str(&format!("{name} {}", quoted(value))),
+                    None => text.push_str(&format!("{name} ")),
+                }
+                wants_value = !name.contains(['=', ' ']);
+                // No save points may be said by saying nothing.
+                if name == "save" && words.get(at + 1).is_none_or(|next| next.starts_with("--")) {
+                    text.push_str("\"\"");
+                    wants_value = false;
+                }
+            }
         }
-        let place = || format!("{}, line {}: {line}", path.display(), number + 1);
+    }
+    text.trim_start_matches('\n').to_owned()
+}
+
+/// A word in double quotes, as lines of a configuration file are read.
+fn quoted(word: &str) -> String {
+    let mut out = String::from("\"");
+    for byte in word.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend(['\\', char::from(byte)]),
+            b' '..=b'~' => out.push(char::from(byte)),
+            other => out.push_str(&format!("\\x{other:02x}")),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn read_file(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("Fatal error, can't open config file '{}'", path.display()))
+}
+
+/// What is wrong, where and with which text.
+fn at_line(number: usize, line: &str, error: &anyhow::Error) -> anyhow::Error {
+    anyhow::anyhow!(
+        "\n*** FATAL CONFIG FILE ERROR (Redis {}) ***\nReading the configuration file, at line {number}\n>>> \
+         '{line}'\n{error:#}",
+        quiver_node::REDIS_VERSION
+    )
+}
+
+/// Lines on their way into the configuration.
+struct Reader<'a> {
+    config: &'a Config,
+    startup: Startup,
+    /// There was a `save` line: the first replaces the default, further ones add up.
+    save_given: bool,
+}
+
+impl Reader<'_> {
+    fn text(&mut self, text: &str, lines_before: usize, depth: usize) -> Result<()> {
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if !line.is_empty() && !line.starts_with('#') {
+                self.line(line, depth).map_err(|error| at_line(lines_before + number + 1, line, &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &str, depth: usize) -> Result<()> {
         let (mut text, mut ranges) = (Vec::new(), Vec::new());
         let split = split_inline(line.as_bytes(), &mut text, |range| ranges.push(range));
-        split.ok().context("unbalanced quotes").with_context(place)?;
+        split.ok().context("Unbalanced quotes in configuration line")?;
         let words = ranges.into_iter().map(|range| String::from_utf8_lossy(&text[range]).into_owned());
         let words: Vec<String> = words.collect();
-        apply_directive(config, &words, depth, &mut save_given, startup).with_context(place)?;
+        if words.is_empty() { Ok(()) } else { self.directive(&words, depth) }
     }
-    Ok(())
-}
 
-/// Applies one directive. Several `save` lines add up; the first replaces the default.
-fn apply_directive(
-    config: &Config,
-    words: &[String],
-    depth: usize,
-    save_given: &mut bool,
-    startup: &mut Startup,
-) -> Result<()> {
-    let name = words[0].to_ascii_lowercase();
-    let mut value = words[1..].join(" ");
-    match name.as_str() {
-        "include" => return apply_file(config, Path::new(&value), depth + 1, startup),
-        "user" => {
-            startup.users.push(words.to_vec());
-            return Ok(());
-        }
-        // What this server always does, or has no counterpart for: accepted so that existing files load.
-        "loadmodule" | "rename-command" => {
-            bail!("this parameter is not supported")
-        }
-        "save" => {
-            if *save_given && !value.is_empty() {
-                value = format!("{} {value}", config.get("save")).trim().to_owned();
+    fn directive(&mut self, words: &[String], depth: usize) -> Result<()> {
+        let name = words[0].to_ascii_lowercase();
+        let mut value = words[1..].join(" ");
+        match (name.as_str(), &words[1..]) {
+            ("include", _) if depth >= INCLUDE_DEPTH_MAX => bail!("files include each other too deeply"),
+            ("include", [file]) => return self.text(&read_file(Path::new(file))?, 0, depth + 1),
+            ("user", [_, ..]) => {
+                self.startup.users.push(words.to_vec());
+                return Ok(());
             }
-            *save_given = true;
+            ("rename-command", [old, new]) => {
+                self.startup.renamed.push((old.clone(), new.clone()));
+                return Ok(());
+            }
+            ("loadmodule", _) => bail!("this parameter is not supported"),
+            ("save", _) => {
+                if self.save_given && !value.is_empty() {
+                    value = format!("{} {value}", self.config.get("save")).trim().to_owned();
+                }
+                self.save_given = true;
+            }
+            ("replicaof" | "slaveof", [_, port])
+                if port.parse::<u16>().is_err() && !port.eq_ignore_ascii_case("one") =>
+            {
+                bail!("Invalid master port")
+            }
+            ("replicaof" | "slaveof", [host, port]) => {
+                let none = host.eq_ignore_ascii_case("no") && port.eq_ignore_ascii_case("one");
+                value = if none { String::new() } else { format!("{host} {port}") };
+            }
+            ("replicaof" | "slaveof", words) if words != [""] => bail!("wrong number of arguments"),
+            _ => {}
         }
-        _ => {}
+        if !config::exists(&name) {
+            bail!("Bad directive or wrong number of arguments");
+        }
+        if words.len() != 2 && !config::takes_several_words(&name) {
+            bail!("wrong number of arguments");
+        }
+        self.config.set(&name, &value, false).map_err(anyhow::Error::msg)?;
+        Ok(())
     }
-    if !config::exists(&name) {
-        bail!("Bad directive or wrong number of arguments");
-    }
-    config.set(&name, &value, false).map_err(anyhow::Error::msg)?;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -138,6 +201,30 @@ mod tests {
         assert_eq!(config.maxmemory(), 1 << 20);
         apply(&config, &words("--save ''")).unwrap();
         assert!(config.save_points().is_empty());
+    }
+
+    #[test]
+    fn a_value_may_begin_with_dashes_or_stand_in_the_word_of_its_name() {
+        let config = Config::default();
+        apply(&config, &words("--save --proc-title-template --my--title --loglevel verbose")).unwrap();
+        assert_eq!((config.get("save").as_str(), config.get("loglevel").as_str()), ("", "verbose"));
+        assert_eq!(config.get("proc-title-template"), "--my--title");
+        apply(&config, &["--shutdown-on-sigint nosave now".to_owned(), "--port 7001".to_owned()]).unwrap();
+        assert_eq!((config.get("shutdown-on-sigint").as_str(), config.get("port").as_str()), ("nosave now", "7001"));
+    }
+
+    #[test]
+    fn mistakes_say_the_line_and_the_reason_as_redis_does() {
+        let config = Config::default();
+        for (line, reason) in [
+            ("--nonsense 1", "at line 1\n>>> 'nonsense \"1\"'\nBad directive or wrong number of arguments"),
+            ("--hz 20 --port", "at line 2\n>>> 'port'\nwrong number of arguments"),
+            ("--port 1 2", "at line 1\n>>> 'port \"1\" \"2\"'\nwrong number of arguments"),
+            ("--appendonly maybe", "\nargument"),
+        ] {
+            let error = apply(&config, &words(line)).unwrap_err().to_string();
+            assert!(error.contains(reason) && error.contains("FATAL CONFIG FILE ERROR"), "{line}: {error}");
+        }
     }
 
     #[test]

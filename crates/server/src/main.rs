@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod check_rdb;
 mod conf_file;
 mod grpc;
 mod listen;
@@ -14,9 +15,11 @@ mod system;
 mod users;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use quiver_engine::config::Config;
+use quiver_engine::registry;
 use quiver_node::{Exit, IoThreads, Node};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -36,11 +39,16 @@ fn main() -> ExitCode {
     if arguments.iter().any(|argument| argument == "--check-system") {
         return system::check();
     }
+    if let [option, file] = arguments.as_slice()
+        && option == "--check-rdb"
+    {
+        return check_rdb::check(file);
+    }
     match run(&arguments) {
         Ok(Exit::Clean) => ExitCode::SUCCESS,
         Ok(Exit::Forced) => ExitCode::FAILURE,
         Err(error) => {
-            logs::complain(&format!("quiver-server: {error:#}"));
+            logs::complain(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -48,15 +56,19 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[String]) -> Result<Exit> {
     let config = Config::default();
-    let startup = conf_file::apply(&config, arguments)?;
+    let mut startup = conf_file::apply(&config, arguments)?;
+    registry::rename(std::mem::take(&mut startup.renamed)).map_err(anyhow::Error::msg)?;
     if process::go_to_background(&config)? {
         return Ok(Exit::Clean);
     }
     logs::start(&config);
+    logs::banner(&config);
     enter_folder(&config)?;
     let _pid_file = process::PidFile::write(&config);
     let node = Node::new(config);
+    logs::follow(&node);
     users::load(&node, &startup.users)?;
+    node.configure_process();
     if let Some(file) = &startup.file {
         node.use_config_file(file);
     }
@@ -65,14 +77,23 @@ fn run(arguments: &[String]) -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         node.mark_loading();
-        listen::start(&node, io).await?;
+        let grpc = Arc::new(grpc::Service::new(&node));
+        listen::start(&node, io, Arc::clone(&grpc)).await?;
+        info!("Server initialized");
         let loading = node.clone();
         let loaded = tokio::task::spawn_blocking(move || loading.load()).await?;
         loaded.map_err(anyhow::Error::msg).context("the data could not be loaded; nothing was started")?;
         node.start_cron();
-        grpc::start(&node).await?;
+        grpc.start()?;
         node.start_replication().map_err(anyhow::Error::msg)?;
-        info!("ready to accept connections");
+        let config = &node.engine().config;
+        process::tell_supervisor(config);
+        if config.get("port") != "0" {
+            info!("Ready to accept connections tcp");
+        }
+        if !config.get("unixsocket").is_empty() {
+            info!("Ready to accept connections unix");
+        }
         wait_for_end(&node).await
     })
 }
@@ -81,13 +102,20 @@ fn run(arguments: &[String]) -> Result<Exit> {
 async fn wait_for_end(node: &Node) -> Result<Exit> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     loop {
-        tokio::select! {
+        let wish = tokio::select! {
             exit = node.ended() => return Ok(exit),
-            _ = terminate.recv() => info!("SIGTERM: shutting down"),
-            _ = interrupt.recv() => info!("SIGINT: shutting down"),
-        }
+            _ = terminate.recv() => {
+                info!("Received SIGTERM scheduling shutdown...");
+                "shutdown-on-sigterm"
+            }
+            _ = interrupt.recv() => {
+                info!("Received SIGINT scheduling shutdown...");
+                "shutdown-on-sigint"
+            }
+        };
         let ending = node.clone();
-        match tokio::task::spawn_blocking(move || ending.shutdown()).await? {
+        let wish = node.engine().config.get(wish);
+        match tokio::task::spawn_blocking(move || ending.shutdown(&wish)).await? {
             Ok(()) => return Ok(node.ended().await),
             Err(reason) => error!("not shutting down: {reason}"),
         }

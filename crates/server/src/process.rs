@@ -1,5 +1,7 @@
-//! The process itself: leaving the terminal, the pid file.
+//! The process itself: leaving the terminal, the pid file, word to whoever supervises it.
 
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -33,6 +35,23 @@ pub(crate) fn go_to_background(config: &Config) -> Result<bool> {
         .spawn()
         .context("starting in the background")?;
     Ok(true)
+}
+
+/// Tells systemd that clients are served, where `supervised` says that it asks (sd_notify's protocol: a datagram to the
+/// socket it names).
+pub(crate) fn tell_supervisor(config: &Config) {
+    let wanted = matches!(config.get("supervised").as_str(), "systemd" | "auto");
+    let Some(name) = std::env::var("NOTIFY_SOCKET").ok().filter(|_| wanted) else { return };
+    let address = match name.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(&name),
+    };
+    let sent = address.and_then(|address| {
+        UnixDatagram::unbound()?.send_to_addr(b"STATUS=Ready to accept connections\nREADY=1\n", &address)
+    });
+    if let Err(error) = sent {
+        warn!("the supervisor could not be told that the server is ready: {error}");
+    }
 }
 
 /// The file with the pid, there while this lives.

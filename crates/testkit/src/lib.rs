@@ -3,12 +3,17 @@
 //! - [`server`] starts a binary on a free port in a directory of its own and ends it on drop.
 //! - [`connection`] is a blocking connection that keeps the bytes of each reply, so that replies can be compared exactly.
 //! - [`differential`] sends the same seeded commands to two servers and reports where their replies differ.
+//! - [`corpus`] fills a server with one of everything and writes down what it holds; [`local`] is an engine without one.
+//! - [`fuzz`] runs parsers and loaders on mutated inputs.
 //!
 //! It never reads a server's memory or debug commands: what a client cannot see is not compared.
 #![forbid(unsafe_code)]
 
 pub mod connection;
+pub mod corpus;
 pub mod differential;
+pub mod fuzz;
+pub mod local;
 pub mod server;
 
 pub use connection::{Connection, Reply};

@@ -74,16 +74,17 @@ impl Server {
     /// # Errors
     /// When the program does not answer in time.
     pub fn start_oracle(args: &[&str]) -> Result<Option<Self>> {
-        let Ok(line) = env::var("QUIVER_ORACLE") else { return Ok(None) };
-        let mut words = line.split_whitespace();
-        let program = words.next().context("QUIVER_ORACLE is empty")?;
-        let words: Vec<&str> = words.collect();
-        let command = || {
-            let mut command = Command::new(program);
-            command.args(&words);
-            command
-        };
-        Self::spawn(&command, args).map(Some)
+        let Some(oracle) = oracle()? else { return Ok(None) };
+        Self::spawn(&oracle, args).map(Some)
+    }
+
+    /// Starts the oracle of [`Self::start_oracle`] in a directory that outlives it.
+    ///
+    /// # Errors
+    /// When the program does not answer in time.
+    pub fn start_oracle_in(directory: &Path, args: &[&str]) -> Result<Option<Self>> {
+        let Some(oracle) = oracle()? else { return Ok(None) };
+        Self::spawn_in(&oracle, directory.to_owned(), None, None, args).map(Some)
     }
 
     /// Where it listens.
@@ -201,6 +202,19 @@ impl Drop for Server {
         // Nothing to be done when it has ended by itself.
         let _ = self.kill();
     }
+}
+
+/// The command that starts the oracle, if one is named.
+fn oracle() -> Result<Option<impl Fn() -> Command>> {
+    let Ok(line) = env::var("QUIVER_ORACLE") else { return Ok(None) };
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let program = words.next().context("QUIVER_ORACLE is empty")?;
+    let words: Vec<String> = words.collect();
+    Ok(Some(move || {
+        let mut command = Command::new(&program);
+        command.args(&words);
+        command
+    }))
 }
 
 /// A port nothing listens on now.

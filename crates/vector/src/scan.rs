@@ -91,19 +91,19 @@ pub(crate) fn rerank(
 }
 
 /// The `k` nearest of any number of offers, unsorted until the end: O(1) per offer for every `k`.
-struct Nearest<'a> {
+pub(crate) struct Nearest<'a> {
     entries: &'a mut Vec<u64>,
     k: usize,
     bound: u64,
 }
 
 impl<'a> Nearest<'a> {
-    fn new(entries: &'a mut Vec<u64>, k: usize) -> Self {
+    pub(crate) fn new(entries: &'a mut Vec<u64>, k: usize) -> Self {
         Self { entries, k, bound: if k == 0 { 0 } else { u64::MAX } }
     }
 
     #[inline]
-    fn offer(&mut self, distance: f32, slot: Slot) {
+    pub(crate) fn offer(&mut self, distance: f32, slot: Slot) {
         let entry = entry(distance, slot);
         if entry < self.bound {
             self.entries.push(entry);
@@ -114,7 +114,7 @@ impl<'a> Nearest<'a> {
         }
     }
 
-    fn sorted(self) -> &'a [u64] {
+    pub(crate) fn sorted(self) -> &'a [u64] {
         self.entries.sort_unstable();
         self.entries.truncate(self.k);
         self.entries

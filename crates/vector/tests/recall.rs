@@ -107,26 +107,3 @@ fn what_is_left_after_mass_removal_is_found() {
     let found = hits as f64 / (set.queries.len() * K) as f64;
     assert!(found >= 0.97, "{found}");
 }
-
-#[test]
-fn filters_that_pass_half_a_tenth_or_a_hundredth_keep_the_recall() {
-    let set = data();
-    let index = build(&set, Storage::F32);
-    let (mut scratch, mut found, mut truth) = (Scratch::new(), Vec::new(), Vec::new());
-    for part in [2, 10, 100] {
-        let (mut hits, mut asked) = (0, 0);
-        for query in &set.queries {
-            let accept = |slot| {
-                asked += 1;
-                slot % part == 0
-            };
-            index.search_filtered(query, K, 40, usize::MAX, accept, &mut scratch, &mut found).unwrap();
-            index.exact(query, index.len(), &mut scratch, &mut truth).unwrap();
-            truth.retain(|neighbor| neighbor.slot % part == 0);
-            hits += found.iter().filter(|neighbor| truth[..K].iter().any(|near| near.slot == neighbor.slot)).count();
-        }
-        let recall = hits as f64 / (set.queries.len() * K) as f64;
-        assert!(recall >= 0.95, "one in {part}: {recall}");
-        assert!(asked < set.queries.len() * 30 * part as usize, "one in {part}: asked {asked} times");
-    }
-}

@@ -286,7 +286,7 @@ fn parse_key_pattern(rule: &[u8]) -> Result<(Rights, &[u8]), RuleError> {
     let (rights, pattern) = match rule {
         [b'~', pattern @ ..] => (Rights::ALL, pattern),
         _ => {
-            let tilde = rule.iter().position(|byte| *byte == b'~').ok_or(RuleError::Syntax)?;
+            let tilde = rule.iter().position(|byte| *byte == b'~').unwrap_or(rule.len());
             let mut rights = Rights { read: false, write: false };
             for letter in &rule[1..tilde] {
                 let right = match letter.to_ascii_uppercase() {
@@ -298,7 +298,7 @@ fn parse_key_pattern(rule: &[u8]) -> Result<(Rights, &[u8]), RuleError> {
                     return Err(RuleError::Syntax);
                 }
             }
-            (rights, &rule[tilde + 1..])
+            (rights, rule.get(tilde + 1..).unwrap_or_default())
         }
     };
     if !(rights.read || rights.write) || has_spaces(pattern) {

@@ -7,9 +7,10 @@ use quiver_resp::Encoder;
 use quiver_structures::ValueRef;
 
 use super::{KeyWait, Rerun, Waiter, Want};
-use crate::command::Group;
+use crate::acl::log::Context;
+use crate::command::{CommandResult, Group};
 use crate::context::Ctx;
-use crate::dispatch::call;
+use crate::dispatch::{call, note_error};
 use crate::engine::{Engine, Freeing};
 use crate::keyspace::{ExpiryRule, Key, KeyHasher, Keyspace};
 use crate::meter::Meter;
@@ -97,7 +98,16 @@ fn rerun(ctx: &mut Ctx<'_>, waiter: &Arc<Waiter>, wait: &KeyWait) {
     ctx.ks.expiry = if ctx.engine.state.is_replica.load(Relaxed) { ExpiryRule::Hide } else { ExpiryRule::Delete };
     ctx.ks.no_touch = ctx.session.shared.no_touch.load(Relaxed);
     ctx.located = None;
-    call(ctx, wait.entry, wait.argv.as_argv());
+    // What the client may do can have changed while it waited.
+    match check(ctx, wait) {
+        Ok(()) => {
+            call(ctx, wait.entry, wait.argv.as_argv());
+        }
+        Err(error) => {
+            ctx.reply.error(&error.to_string());
+            note_error(ctx.engine, &error);
+        }
+    }
     ctx.ks.effects.end_unit();
     let waits_on = ctx.session.rerun == Rerun::Waits;
     std::mem::swap(ctx.session, &mut session);
@@ -110,6 +120,16 @@ fn rerun(ctx: &mut Ctx<'_>, waiter: &Arc<Waiter>, wait: &KeyWait) {
     ctx.ks.stop_waiting(waiter);
     waiter.complete(reply);
     ctx.ks.served.push(Arc::clone(waiter));
+}
+
+/// Whether the client may still run its command.
+fn check(ctx: &Ctx<'_>, wait: &KeyWait) -> CommandResult {
+    let (session, argv) = (&*ctx.session, wait.argv.as_argv());
+    if session.user.is_unrestricted() {
+        return Ok(());
+    }
+    let checked = ctx.engine.check_permissions(session, wait.entry, argv, Context::of(session), ctx.ks.now_ms);
+    checked.map_err(|denied| denied.error(&session.user, wait.entry))
 }
 
 impl Waiter {

@@ -202,6 +202,7 @@ fn acl_setuser(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         let rule = quote_within(&rules[at], usize::MAX);
         CommandError::owned(format!("ERR Error in ACL SETUSER modifier '{rule}': {error}"))
     })?;
+    end_listening(ctx);
     ctx.reply.ok();
     Ok(())
 }
@@ -230,6 +231,20 @@ fn end_sessions(ctx: &mut Ctx<'_>, users: &[Arc<User>]) {
     let names: std::collections::BTreeSet<&[u8]> = users.iter().map(|user| user.name()).collect();
     for client in ctx.engine.clients.lock().values() {
         if names.contains(client.user.lock().name()) {
+            if client.id == ctx.session.shared.id {
+                ctx.session.close_after_reply = true;
+            } else {
+                client.kill();
+            }
+        }
+    }
+}
+
+/// Closes the connections that listen to what their users may no longer listen to.
+fn end_listening(ctx: &mut Ctx<'_>) {
+    for client in ctx.engine.clients.lock().values().filter(|client| client.is_subscriber()) {
+        let rules = client.user.lock().rules();
+        if !client.subscriptions.lock().all(|name, is_pattern| rules.allows_channel(name, is_pattern)) {
             if client.id == ctx.session.shared.id {
                 ctx.session.close_after_reply = true;
             } else {
@@ -337,6 +352,7 @@ fn acl_load(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
     let users = users.map_err(|errors| CommandError::owned(format!("ERR {errors}")))?;
     let gone = ctx.engine.users.replace_all(users);
     end_sessions(ctx, &gone);
+    end_listening(ctx);
     ctx.reply.ok();
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, Locks};
 use crate::commands::args::{Options, is};
 use crate::commands::client_tracking;
 use crate::commands::client_wait::{PAUSE, UNBLOCK, UNPAUSE};
-use crate::commands::connection::{client_name, printable};
+use crate::commands::connection::{bytes_of, client_name, printable, shown};
 use crate::commands::help::help;
 use crate::context::Ctx;
 use crate::engine::Engine;
@@ -205,7 +205,7 @@ fn client_getname(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
     if name.is_empty() {
         ctx.reply.null()
     } else {
-        ctx.reply.bulk(name.as_bytes())
+        ctx.reply.bulk(&bytes_of(&name))
     }
     Ok(())
 }
@@ -317,17 +317,19 @@ fn client_info(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
 
 fn client_list(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let chosen: Vec<Arc<ClientInfo>> = match argv.get(2) {
-        None => ctx.engine.clients.lock().values().cloned().collect(),
+        None => ctx.engine.clients.lock().values().filter(|client| !is_leaving(client)).cloned().collect(),
         Some(word) if is(word, "type") && argv.len() == 4 => {
             let wanted = ClientType::parse(argv.at(3))?;
             let clients = ctx.engine.clients.lock();
-            clients.values().filter(|client| ClientType::of(client) == wanted).cloned().collect()
+            let wanted = |client: &&Arc<ClientInfo>| !is_leaving(client) && ClientType::of(client) == wanted;
+            clients.values().filter(wanted).cloned().collect()
         }
         Some(word) if is(word, "id") && argv.len() > 3 => {
             let ids: Option<Vec<i64>> = argv.from(3).iter().map(parse_i64).collect();
             let ids = ids.ok_or(CommandError::text("ERR Invalid client ID"))?;
             let clients = ctx.engine.clients.lock();
-            ids.iter().filter_map(|id| clients.get(&u64::try_from(*id).ok()?)).cloned().collect()
+            let named = ids.iter().filter_map(|id| clients.get(&u64::try_from(*id).ok()?));
+            named.filter(|client| !is_leaving(client)).cloned().collect()
         }
         Some(_) => return Err(CommandError::Syntax),
     };
@@ -338,6 +340,11 @@ fn client_list(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     }
     ctx.reply.verbatim(*b"txt", text.as_bytes());
     Ok(())
+}
+
+/// Whether a client was told to go: as good as gone, whatever its connection still does.
+fn is_leaving(client: &ClientInfo) -> bool {
+    client.killed.load(Relaxed)
 }
 
 /// The line of CLIENT LIST about one client. Fields that have no meaning here (file descriptor, events) carry the value
@@ -374,7 +381,7 @@ pub(crate) fn describe_client(
         client.id,
         client.addr,
         client.laddr,
-        texts.name,
+        shown(&texts.name),
         (now_ms - client.created_ms).max(0) / 1000,
         idle_ms.max(0) / 1000,
         flags(client, &texts.flags),
@@ -388,8 +395,8 @@ pub(crate) fn describe_client(
         texts.user,
         client_tracking::redirection(client),
         texts.resp,
-        texts.lib_name,
-        texts.lib_version,
+        shown(&texts.lib_name),
+        shown(&texts.lib_version),
         client.net_in_bytes.load(Relaxed),
         client.net_out_bytes.load(Relaxed),
         client.commands.load(Relaxed),
@@ -402,6 +409,7 @@ fn flags(client: &ClientInfo, role: &str) -> String {
     let marks = [
         ('O', client.monitor.load(Relaxed)),
         ('P', client.is_subscriber()),
+        ('U', client.addr.starts_with('/')),
         ('x', client.queued.load(Relaxed) >= 0),
         ('b', client.is_blocked()),
         ('t', mode.has(Mode::ON)),
@@ -454,7 +462,7 @@ impl Filter {
     }
 
     fn fits(&self, client: &ClientInfo, me: u64, now_ms: i64) -> bool {
-        !(self.skip_me && client.id == me)
+        !(is_leaving(client) || self.skip_me && client.id == me)
             && self.id.is_none_or(|id| id == client.id)
             && self.kind.is_none_or(|kind| kind == ClientType::of(client))
             && self.user.as_ref().is_none_or(|user| *user == client.texts.lock().user)

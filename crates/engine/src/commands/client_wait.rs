@@ -86,7 +86,7 @@ fn client_unblock(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let id = integer(argv.at(2))?;
     let client = u64::try_from(id).ok().and_then(|id| ctx.engine.clients.lock().get(&id).cloned());
     let waiter = client.and_then(|client| client.waiter.lock().clone());
-    let unblocked = waiter.is_some_and(|waiter| waiter.unblock(how));
+    let unblocked = waiter.is_some_and(|waiter| ctx.engine.unblock(&waiter, how));
     ctx.reply.integer(unblocked.into());
     Ok(())
 }

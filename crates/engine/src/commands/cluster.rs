@@ -58,6 +58,26 @@ pub const COMMANDS: &[Command] = &[
         run: no_cluster,
         ..Command::NEW
     },
+    Command {
+        name: "trimslots",
+        summary: "Removes the keys of hash slots that moved away.",
+        since: "8.4.0",
+        complexity: "O(N) where N is the number of keys in the slots",
+        group: Group::Server,
+        arity: -5,
+        flags: Flags::WRITE,
+        acl: Acl::KEYSPACE.with(Acl::DANGEROUS),
+        args: &[Arg::block(
+            "ranges",
+            &[
+                Arg::integer("numranges"),
+                Arg::block("slots", &[Arg::integer("startslot"), Arg::integer("endslot")]).multiple(),
+            ],
+        )
+        .after("RANGES")],
+        run: no_cluster,
+        ..Command::NEW
+    },
 ];
 
 fn no_cluster(_: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {

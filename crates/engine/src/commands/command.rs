@@ -312,12 +312,29 @@ pub(crate) fn keys_in(entry: &Entry, words: Argv<'_>) -> Vec<(usize, KeyFlags)> 
     let mut keys = Vec::new();
     for (number, spec) in entry.command.keys.iter().enumerate() {
         let flags = flags_in_use(entry.command, spec.flags, words);
+        // MIGRATE says by an empty key that its keys stand at the end.
+        if number == 0 && entry.command.name == "migrate" && words.get(3).is_some_and(<[u8]>::is_empty) {
+            continue;
+        }
         match spec.begin {
             Begin::Unknown => keys.extend(key_behind_token(entry.command, number, words).map(|at| (at, flags))),
             _ => keys.extend(spec.positions(words).into_iter().flatten().map(|at| (at, flags))),
         }
     }
     keys
+}
+
+/// Whether the operations of a BITFIELD are all GET.
+fn only_reads(words: Argv<'_>) -> bool {
+    let mut at = 2;
+    while let Some(word) = words.get(at) {
+        at += match word.to_ascii_lowercase().as_slice() {
+            b"get" if words.len() > at + 2 => 3,
+            b"overflow" if words.len() > at + 1 => 2,
+            _ => return false,
+        };
+    }
+    true
 }
 
 /// The entry a command line names; a container without a known subcommand's name stands for itself only when alone.
@@ -349,10 +366,16 @@ fn key_behind_token(command: &Command, spec: usize, words: Argv<'_>) -> Option<u
     found
 }
 
-/// SET is the one command here whose key flags follow from an option: GET makes it read what it overwrites.
+/// The key flags of commands whose words decide them: GET makes SET read what it overwrites, and a BITFIELD of nothing
+/// but GET only reads.
 fn flags_in_use(command: &Command, flags: KeyFlags, words: Argv<'_>) -> KeyFlags {
-    if !flags.has(KeyFlags::VARIABLE_FLAGS) || command.name != "set" {
+    if !flags.has(KeyFlags::VARIABLE_FLAGS) {
         return flags;
+    }
+    match command.name {
+        "set" => {}
+        "bitfield" if only_reads(words) => return KeyFlags::RO.with(KeyFlags::ACCESS),
+        _ => return flags,
     }
     if words.iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"get")) {
         KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE)

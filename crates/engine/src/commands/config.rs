@@ -79,9 +79,11 @@ fn config_get(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         if pattern.iter().any(|byte| b"*?[\\".contains(byte)) {
             let matching = all.iter().filter(|(name, _)| glob::matches_ignore_case(pattern, name.as_bytes()));
             found.extend(matching.map(|(name, value)| ((*name).to_owned(), value.clone())));
-        } else if let Some((_, value)) = all.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(pattern)) {
+        } else if let Ok(name) = std::str::from_utf8(pattern)
+            && config::exists(name)
+        {
             // The name comes back as it was spelled.
-            found.push((String::from_utf8_lossy(pattern).into_owned(), value.clone()));
+            found.push((name.to_owned(), ctx.engine.config.get(name)));
         }
     }
     let mut kept: Vec<&(String, String)> = Vec::new();
@@ -109,9 +111,18 @@ fn config_set(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     for [name, value] in pairs {
         config.check(name, value, true).map_err(|reason| refused(&name.to_ascii_lowercase(), &reason))?;
     }
+    let before: Vec<String> = pairs.iter().map(|[name, _]| config.get(name)).collect();
     let mut changed = Vec::new();
     for [name, value] in pairs {
         changed.push(config.set(name, value, true).map_err(|reason| refused(name, &reason))?);
+    }
+    if let Err((name, reason)) = ctx.engine.host().apply_config(ctx.engine, &changed) {
+        for ([name, _], old) in pairs.iter().zip(&before) {
+            config.set(name, old, true).map_err(|reason| refused(name, &reason))?;
+        }
+        // What held before holds again; should the system refuse even that, its log says so.
+        let _ = ctx.engine.host().apply_config(ctx.engine, &changed);
+        return Err(refused(name, reason));
     }
     for name in changed {
         ctx.engine.config_changed(name);
@@ -121,14 +132,14 @@ fn config_set(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     Ok(())
 }
 
-/// Everything that can be wrong with the names; a name that does not exist is told before all else.
+/// Everything that can be wrong with the names, in their order.
 fn check_names(ctx: &Ctx<'_>, pairs: &[[String; 2]]) -> CommandResult {
-    if let Some([name, _]) = pairs.iter().find(|[name, _]| !config::exists(name)) {
-        return Err(CommandError::owned(format!(
-            "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
-        )));
-    }
     for (i, [name, _]) in pairs.iter().enumerate() {
+        if !config::exists(name) {
+            return Err(CommandError::owned(format!(
+                "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
+            )));
+        }
         if config::is_fixed(name) {
             return Err(refused(&name.to_ascii_lowercase(), "can't set immutable config"));
         }
@@ -165,7 +176,7 @@ fn config_resetstat(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
 }
 
 fn config_rewrite(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
-    ctx.engine.host().rewrite_config(ctx.engine)?;
+    ctx.engine.host().rewrite_config(ctx.engine, false)?;
     ctx.reply.ok();
     Ok(())
 }

@@ -9,7 +9,7 @@ use quiver_resp::{Argv, Protocol};
 use crate::acl::log::{Context, Denial, Reason};
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, Locks};
 use crate::commands::args::{Options, integer, integer_32, is};
-use crate::commands::server::modules;
+use crate::commands::module::modules;
 use crate::commands::transactions::forget_watches;
 use crate::context::Ctx;
 use crate::error::{CommandError, quote_word};
@@ -303,8 +303,19 @@ pub(crate) fn client_name(text: &[u8]) -> Result<String, CommandError> {
     printable(text).ok_or(CommandError::text("ERR Client names cannot contain spaces, newlines or special characters."))
 }
 
-/// Text of bytes that are all printable ASCII without the space.
+/// Text of bytes that are all printable ASCII without the space, but for what stands behind a NUL: Redis does not look
+/// there, and does not show it. Each byte becomes one character; [`bytes_of`] gives them back.
 pub(crate) fn printable(text: &[u8]) -> Option<String> {
-    let plain = text.iter().all(u8::is_ascii_graphic);
+    let plain = text.iter().take_while(|byte| **byte != 0).all(u8::is_ascii_graphic);
     plain.then(|| text.iter().copied().map(char::from).collect())
+}
+
+/// The bytes of a text that [`printable`] made.
+pub(crate) fn bytes_of(text: &str) -> Vec<u8> {
+    text.chars().map(|c| c as u8).collect()
+}
+
+/// As much of such a text as is shown.
+pub(crate) fn shown(text: &str) -> &str {
+    text.split('\0').next().unwrap_or_default()
 }

@@ -1,10 +1,11 @@
 //! DEBUG: what tests of servers and clients need. Allowed as `enable-debug-command` says.
 
+mod inspect;
+
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use quiver_resp::{Argv, Encoder, Protocol};
-use quiver_structures::ValueRef;
 
 use crate::command::{Command, CommandResult, Flags, Group, Locks};
 use crate::commands::args::{float, integer, is};
@@ -16,7 +17,6 @@ use crate::digest::{Digest, of_keyspace, of_value};
 use crate::error::{CommandError, quote_word};
 use crate::glob;
 use crate::keyspace::string_value;
-use crate::object::encoding_name;
 
 /// The table entries.
 pub const COMMANDS: &[Command] = &[Command {
@@ -45,13 +45,22 @@ fn debug(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
             ctx.engine.host().change_replication_id();
             ctx.reply.ok();
         }
+        (b"config-rewrite-force-all", 2) => {
+            ctx.engine.host().rewrite_config(ctx.engine, true)?;
+            ctx.reply.ok();
+        }
         (b"digest", 2) => {
             let digest = of_keyspace(&ctx.ks);
             ctx.reply.simple(&digest.hex());
         }
         (b"digest-value", 2..) => digest_value(ctx, argv),
         (b"error", 3) => ctx.reply.error_bytes(argv.at(2)),
-        (b"object", 3) => return object(ctx, argv.at(2)),
+        (b"htstats", 3..=4) => return inspect::table_stats(ctx, argv),
+        (b"log", 3) => {
+            ctx.engine.host().log(&format!("DEBUG LOG: {}", String::from_utf8_lossy(argv.at(2))));
+            ctx.reply.ok();
+        }
+        (b"object", 3..=4) => return inspect::object(ctx, argv.at(2)),
         (b"pause-cron", 3) => {
             ctx.engine.state.cron_paused.store(integer(argv.at(2))? != 0, Relaxed);
             ctx.reply.ok();
@@ -60,6 +69,11 @@ fn debug(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         (b"protocol", 3) => return protocol(&mut ctx.reply, argv.at(2)),
         (b"quicklist-packed-threshold", 3) => return quicklist_packed_threshold(ctx, argv.at(2)),
         (b"reload", _) => return reload(ctx, argv),
+        (b"sdslen", 3) => return inspect::string_lengths(ctx, argv.at(2)),
+        (b"set-skip-checksum-validation", 3) => {
+            ctx.engine.state.skip_checksums.store(integer(argv.at(2))? != 0, Relaxed);
+            ctx.reply.ok();
+        }
         (b"set-active-expire", 3) => {
             ctx.engine.state.active_expire_off.store(integer(argv.at(2)) == Ok(0), Relaxed);
             ctx.reply.ok();
@@ -150,6 +164,7 @@ const SLEEP_MAX_S: f64 = 3600.0;
 fn sleep(ctx: &mut Ctx<'_>, seconds: &[u8]) -> CommandResult {
     let seconds = float(seconds).unwrap_or(0.0).clamp(0.0, SLEEP_MAX_S);
     std::thread::sleep(Duration::from_secs_f64(seconds));
+    ctx.ks.slept_ms += (seconds * 1000.0) as i64;
     ctx.reply.ok();
     Ok(())
 }
@@ -162,25 +177,6 @@ fn digest_value(ctx: &mut Ctx<'_>, argv: Argv<'_>) {
         let digest = ctx.ks.peek(key).map(|entry| of_value(&entry.value()));
         ctx.reply.simple(&digest.map_or_else(|| "0".repeat(Digest::default().hex().len()), |digest| digest.hex()));
     }
-}
-
-fn object(ctx: &mut Ctx<'_>, name: &[u8]) -> CommandResult {
-    let (key, now_s) = (ctx.key(name), ctx.ks.now_ms / 1000);
-    let entry = ctx.ks.peek(key).ok_or(CommandError::NoSuchKey)?;
-    let bytes = match entry.value() {
-        ValueRef::Int(_) => size_of::<i64>(),
-        ValueRef::Bytes(bytes) => bytes.len(),
-        ValueRef::Object(object) => object.memory_bytes(),
-    };
-    let encoding = encoding_name(&entry);
-    let (stamp, clock) = (entry.access(), (now_s & 0xff_ffff) as u32);
-    let text = format!(
-        "Value at:0x{:x} refcount:1 encoding:{encoding} serializedlength:{bytes} lru:{stamp} lru_seconds_idle:{}",
-        key.hash,
-        clock.wrapping_sub(stamp) & 0xff_ffff,
-    );
-    ctx.reply.simple(&text);
-    Ok(())
 }
 
 /// One reply of every type there is, for tests of clients.
@@ -241,9 +237,12 @@ fn debug_help(ctx: &mut Ctx<'_>) {
         "DEBUG",
         &[
             ("CHANGE-REPL-ID", "Gives the stream of changes a new identity."),
+            ("CONFIG-REWRITE-FORCE-ALL", "As CONFIG REWRITE, with what has its default as well."),
             ("DIGEST", "A digest of the content of every database."),
             ("DIGEST-VALUE <key> [<key> ...]", "Digests of single values."),
             ("ERROR <text>", "Answers the text as an error."),
+            ("HTSTATS <dbid>", "How full the tables of a database are."),
+            ("LOG <text>", "Writes a line to the log."),
             ("OBJECT <key>", "How a value is stored."),
             ("PAUSE-CRON <0|1>", "Whether periodic work rests."),
             ("POPULATE <count> [<prefix>] [<size>]", "Makes keys with values of a size."),
@@ -254,6 +253,8 @@ fn debug_help(ctx: &mut Ctx<'_>) {
             ),
             ("QUICKLIST-PACKED-THRESHOLD <bytes>", "Elements of lists from which length have a node of their own."),
             ("RELOAD [NOSAVE]", "Writes a snapshot and reads it in the place of the data there is."),
+            ("SDSLEN <key>", "Lengths of a key and of its string."),
+            ("SET-SKIP-CHECKSUM-VALIDATION <0|1>", "Whether RESTORE takes payloads whose checksum is wrong."),
             ("SET-ACTIVE-EXPIRE <0|1>", "Whether keys are removed before somebody asks for them."),
             ("SLEEP <seconds>", "Holds the whole server up."),
             ("STRINGMATCH-LEN <len> <pattern>", "Whether so many letters a match the pattern."),

@@ -94,6 +94,7 @@ fn clients(ctx: &mut Ctx<'_>, out: &mut String) {
     let ends = |waiter: &Waiter| waiter.lasts() && waiter.deadline_ms.is_some();
     let timed = clients.values().filter(|client| client.waiter.lock().as_deref().is_some_and(ends)).count();
     let waited = ctx.ks.waited_keys();
+    let of_groups = ctx.ks.waited_keys_of_groups();
     let buffered = clients.values().map(|client| client.query_bytes()).max().unwrap_or(0);
     let unsent = clients.values().map(|client| client.output_bytes.load(Relaxed)).max().unwrap_or(0);
     let _ = write!(
@@ -101,7 +102,7 @@ fn clients(ctx: &mut Ctx<'_>, out: &mut String) {
         "connected_clients:{}\r\ncluster_connections:0\r\nmaxclients:{}\r\nclient_recent_max_input_buffer:{buffered}\r\n\
          client_recent_max_output_buffer:{unsent}\r\nblocked_clients:{blocked}\r\ntracking_clients:{}\r\npubsub_clients:{}\r\n\
          watching_clients:{watching}\r\nclients_in_timeout_table:{timed}\r\ntotal_watched_keys:{watched}\r\n\
-         total_blocking_keys:{waited}\r\ntotal_blocking_keys_on_nokey:0\r\n",
+         total_blocking_keys:{waited}\r\ntotal_blocking_keys_on_nokey:{of_groups}\r\n",
         clients.len(),
         ctx.engine.config.maxclients(),
         ctx.engine.tracking.clients(),
@@ -128,9 +129,10 @@ fn stats(ctx: &mut Ctx<'_>, out: &mut String) {
         ("expired_keys", stats.sum(|thread| thread.expired.get())),
         ("expired_subkeys", stats.sum(|thread| thread.expired_fields.get())),
         ("expired_time_cap_reached_count", 0),
+        ("expire_cycle_cpu_milliseconds", stats.expire_cycle_ns.load(Relaxed) / 1_000_000),
         ("evicted_keys", stats.sum(|thread| thread.evicted.get())),
         ("evicted_clients", stats.evicted_clients.load(Relaxed)),
-        ("evicted_scripts", 0),
+        ("evicted_scripts", ctx.engine.scripts.facts().evicted),
         ("keyspace_hits", stats.sum(|thread| thread.hits.get())),
         ("keyspace_misses", stats.sum(|thread| thread.misses.get())),
         ("pubsub_channels", channels as u64),
@@ -141,6 +143,7 @@ fn stats(ctx: &mut Ctx<'_>, out: &mut String) {
         ("tracking_total_keys", ctx.engine.tracking.keys.load(Relaxed) as u64),
         ("tracking_total_items", tracked_items as u64),
         ("tracking_total_prefixes", ctx.engine.tracking.prefixes() as u64),
+        ("client_query_buffer_limit_disconnections", stats.query_limit_disconnections.load(Relaxed)),
         ("client_output_buffer_limit_disconnections", stats.output_limit_disconnections.load(Relaxed)),
         ("acl_access_denied_auth", ctx.engine.users.denied.get(Reason::Auth)),
         ("acl_access_denied_cmd", ctx.engine.users.denied.get(Reason::Command)),
@@ -151,6 +154,8 @@ fn stats(ctx: &mut Ctx<'_>, out: &mut String) {
         ("active_defrag_misses", 0),
         ("active_defrag_key_hits", 0),
         ("active_defrag_key_misses", 0),
+        ("total_active_defrag_time", 0),
+        ("current_active_defrag_time", 0),
         ("unexpected_error_replies", 0),
         ("dump_payload_sanitizations", 0),
         ("total_error_replies", stats.sum(|thread| thread.errors.get())),

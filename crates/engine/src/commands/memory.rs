@@ -141,7 +141,7 @@ fn memory_doctor(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
 }
 
 fn memory_malloc_stats(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
-    let text = format!("allocated: {} bytes\n", ctx.engine.host().allocated_bytes());
+    let text = format!("Allocator: jemalloc\nAllocated: {} bytes\n", ctx.engine.host().allocated_bytes());
     ctx.reply.verbatim(*b"txt", text.as_bytes());
     Ok(())
 }

@@ -13,6 +13,7 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub(crate) mod describe;
+pub mod functions;
 pub mod generic;
 pub mod geo;
 pub mod hash;
@@ -20,13 +21,16 @@ pub(crate) mod help;
 pub mod hotkeys;
 pub mod hyperloglog;
 pub mod info;
+pub mod json;
 pub(crate) mod keysizes;
 pub mod latency;
 pub mod list;
 pub mod memory;
+pub mod module;
 pub mod monitor;
 pub mod pubsub;
 pub mod replication;
+pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod slowlog;
@@ -51,9 +55,11 @@ pub const TABLES: &[&[Command]] = &[
     config::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,
+    functions::COMMANDS,
     generic::COMMANDS,
     generic::dump::COMMANDS,
     generic::expire::COMMANDS,
+    generic::migrate::COMMANDS,
     generic::object::COMMANDS,
     generic::scan::COMMANDS,
     generic::transfer::COMMANDS,
@@ -65,12 +71,15 @@ pub const TABLES: &[&[Command]] = &[
     hash::himport::COMMANDS,
     hotkeys::COMMANDS,
     info::COMMANDS,
+    json::COMMANDS,
     list::COMMANDS,
     latency::COMMANDS,
     memory::COMMANDS,
+    module::COMMANDS,
     monitor::COMMANDS,
     pubsub::COMMANDS,
     replication::COMMANDS,
+    scripting::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,
     sort::COMMANDS,
@@ -87,6 +96,8 @@ pub const TABLES: &[&[Command]] = &[
     string::COMMANDS,
     transactions::COMMANDS,
     vset::COMMANDS,
+    vset::expire::COMMANDS,
+    vset::many::COMMANDS,
     wait::COMMANDS,
     zset::COMMANDS,
     zset::combine::COMMANDS,

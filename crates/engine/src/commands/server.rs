@@ -1,12 +1,12 @@
 //! Commands about the server as a whole: sizes, flushing, snapshots, time, the end.
 
-use quiver_resp::{Argv, Encoder};
+use std::sync::atomic::Ordering::Relaxed;
+
+use quiver_resp::Argv;
 
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, Locks};
 use crate::commands::args::{integer, integer_32, is};
 use crate::commands::connection::database;
-use crate::commands::describe::VECTOR_MODULE;
-use crate::commands::help::help;
 use crate::context::Ctx;
 use crate::error::CommandError;
 
@@ -90,39 +90,6 @@ pub const COMMANDS: &[Command] = &[
         ..Command::NEW
     },
     Command {
-        name: "module",
-        summary: "Groups the commands about modules.",
-        since: "4.0.0",
-        complexity: "Depends on the subcommand",
-        group: Group::Server,
-        arity: -2,
-        subcommands: &[
-            Command {
-                name: "help",
-                summary: "Explains the subcommands of MODULE.",
-                since: "5.0.0",
-                group: Group::Server,
-                arity: 2,
-                flags: Flags::LOADING.with(Flags::STALE),
-                run: module_help,
-                ..Command::NEW
-            },
-            Command {
-                name: "list",
-                summary: "Lists the modules present.",
-                since: "4.0.0",
-                complexity: "O(N) where N is the number of modules",
-                group: Group::Server,
-                arity: 2,
-                flags: Flags::ADMIN.with(Flags::NOSCRIPT),
-                tips: &["nondeterministic_output_order"],
-                run: module_list,
-                ..Command::NEW
-            },
-        ],
-        ..Command::NEW
-    },
-    Command {
         name: "save",
         summary: "Writes a snapshot to disk before it answers.",
         complexity: "O(N) where N is the number of keys in all databases",
@@ -194,8 +161,15 @@ fn check_flush_type(argv: Argv<'_>) -> CommandResult {
 
 fn flushall(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     check_flush_type(argv)?;
+    let dirty = ctx.ks.dirty;
     for db in 0..ctx.ks.dbs_in_use().max(1) {
         ctx.ks.flush_db(db);
+    }
+    ctx.engine.state.flushed.store(true, Relaxed);
+    if !ctx.engine.config.save_points().is_empty() {
+        // The snapshot that follows at once has all of it.
+        let stats = &ctx.engine.stats;
+        stats.dirty_at_save.store((stats.dirty() + ctx.ks.dirty - dirty) as i64, Relaxed);
     }
     ctx.reply.ok();
     Ok(())
@@ -242,7 +216,8 @@ fn bgsave(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         Some(_) => return Err(CommandError::Syntax),
     };
     let status = ctx.engine.host().bgsave(ctx.engine, schedule)?;
-    ctx.reply.simple(status);
+    // Inside a transaction it cannot have begun: that needs the locks which this holds.
+    ctx.reply.simple(if ctx.ks.in_transaction { "Background saving scheduled" } else { status });
     Ok(())
 }
 
@@ -267,6 +242,9 @@ fn shutdown(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if abort {
         return abort_shutdown(ctx, argv);
     }
+    if save != Some(false) && ctx.engine.scripts.is_busy() {
+        return Err(ctx.engine.scripts.busy_error());
+    }
     ctx.engine.host().shutdown(ctx.engine, save, now, force)?;
     ctx.session.close_after_reply = true;
     Ok(())
@@ -280,30 +258,6 @@ fn abort_shutdown(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         return Err(CommandError::text("ERR No shutdown in progress."));
     }
     ctx.reply.ok();
-    Ok(())
-}
-
-fn module_list(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
-    modules(&mut ctx.reply);
-    Ok(())
-}
-
-/// What Redis has as modules and is built in here: clients look for the names.
-pub(crate) fn modules(reply: &mut Encoder<'_>) {
-    reply.array(1);
-    reply.map(4);
-    reply.bulk(b"name");
-    reply.bulk(VECTOR_MODULE.as_bytes());
-    reply.bulk(b"ver");
-    reply.integer(1);
-    reply.bulk(b"path");
-    reply.bulk(b"");
-    reply.bulk(b"args");
-    reply.array(0);
-}
-
-fn module_help(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
-    help(ctx, "MODULE", &[("LIST", "The modules present, all of them built in.")]);
     Ok(())
 }
 

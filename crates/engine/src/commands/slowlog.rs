@@ -3,6 +3,7 @@
 use quiver_resp::Argv;
 
 use crate::command::{Arg, Command, CommandResult, Flags, Group, Locks};
+use crate::commands::connection::bytes_of;
 use crate::commands::help::help;
 use crate::context::Ctx;
 use crate::error::{CommandError, quote_word};
@@ -89,7 +90,7 @@ fn slowlog_get(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         reply.array(entry.words.len());
         entry.words.iter().for_each(|word| reply.bulk(word));
         reply.bulk(entry.addr.as_bytes());
-        reply.bulk(entry.client_name.as_bytes());
+        reply.bulk(&bytes_of(&entry.client_name));
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::dispatch::call;
 use crate::error::CommandError;
 use crate::keyspace::KeyHasher;
 use crate::registry::Entry;
-use crate::session::{Role, Session, Transaction};
+use crate::session::{ClientInfo, Role, Session, Transaction};
 
 /// The table entries.
 pub const COMMANDS: &[Command] = &[
@@ -154,6 +154,9 @@ fn watch(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         ctx.ks.contains(key);
         ctx.ks.watch(&key, &flag);
         ctx.session.watched.push((db, name.into()));
+        let bytes = ClientInfo::bytes_of_name(name);
+        ctx.session.watched_bytes += bytes;
+        ctx.session.shared.held_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
     ctx.reply.ok();
     Ok(())
@@ -182,5 +185,7 @@ fn watched_changed(ctx: &mut Ctx<'_>) -> bool {
 /// Drops all watches of a session: its flag is replaced, so writers find nobody behind the old one and clear it away.
 pub(crate) fn forget_watches(session: &mut Session) {
     session.watched.clear();
+    let bytes = std::mem::take(&mut session.watched_bytes);
+    session.shared.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
     session.watch_flag = Arc::new(AtomicBool::new(false));
 }

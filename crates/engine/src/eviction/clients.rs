@@ -35,7 +35,8 @@ impl ClientInfo {
 
     /// Bytes of its queries and its transaction.
     pub fn query_bytes(&self) -> u64 {
-        self.buffer_bytes.load(Relaxed).saturating_sub(self.output_bytes.load(Relaxed))
+        let others = self.output_bytes.load(Relaxed) + self.held_bytes.load(Relaxed);
+        self.buffer_bytes.load(Relaxed).saturating_sub(others)
     }
 
     fn is_link(&self) -> bool {

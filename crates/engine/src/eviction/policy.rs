@@ -114,6 +114,11 @@ impl Stamps {
         (now_ms / 1000) as u32 & SECONDS_MASK
     }
 
+    /// What stamps are for.
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
     /// Whether stamps are counters, for which [`Self::seed`] has to be called.
     #[inline]
     pub fn counts(&self) -> bool {

@@ -60,6 +60,14 @@ impl List {
         }
     }
 
+    /// Listpacks and elements that stand alone.
+    pub fn node_count(&self) -> usize {
+        match &self.0 {
+            Content::Small(_) => 1,
+            Content::Large(list) => list.nodes().len(),
+        }
+    }
+
     /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -228,8 +236,8 @@ impl Collection for List {
     fn rdb_kind(&self) -> u8 {
         code::LIST_QUICKLIST_2
     }
-    fn write(&self, writer: &mut Writer<'_>) {
-        self.write(writer);
+    fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
+        self.write_part(writer, at, room)
     }
     fn reads(kind: u8) -> bool {
         Self::reads(kind)

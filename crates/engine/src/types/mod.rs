@@ -3,6 +3,7 @@
 pub mod array;
 pub mod hash;
 pub mod hyperloglog;
+pub mod json;
 pub mod list;
 pub mod set;
 pub mod stream;

@@ -316,8 +316,8 @@ impl Collection for SortedSet {
     fn rdb_kind(&self) -> u8 {
         self.rdb_kind()
     }
-    fn write(&self, writer: &mut Writer<'_>) {
-        self.write(writer);
+    fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
+        self.write_part(writer, at, room)
     }
     fn reads(kind: u8) -> bool {
         Self::reads(kind)

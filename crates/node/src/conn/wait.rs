@@ -9,14 +9,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::tcp::OwnedReadHalf;
 
 use super::{Next, Place, poll_killed};
 use crate::clock::now_ms;
+use crate::socket::ReadHalf;
 use crate::turns::{INPUT_STEP, Shared, take_messages, with_shared};
 
 /// Waits until the command has its reply, or may be tried again, and says how the connection goes on.
-pub(super) async fn wait(half: &mut OwnedReadHalf, place: &Place) -> Next {
+pub(super) async fn wait(half: &mut ReadHalf, place: &Place) -> Next {
     loop {
         let until = with_shared(|shared| shared.wait_until(place.0));
         let left = until.map(|at| Duration::from_millis((at - now_ms()).max(1) as u64));
@@ -32,7 +32,7 @@ pub(super) async fn wait(half: &mut OwnedReadHalf, place: &Place) -> Next {
 }
 
 impl Shared {
-    fn poll_wait(&mut self, index: usize, half: &mut OwnedReadHalf, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_wait(&mut self, index: usize, half: &mut ReadHalf, cx: &mut Context<'_>) -> Poll<Next> {
         let conn = &mut self.conns[index];
         if poll_killed(&conn.session.shared, &mut conn.waker, cx).is_ready() {
             return Poll::Ready(Next::Close);
@@ -84,7 +84,7 @@ impl Shared {
 }
 
 /// Reads what there is behind the rest of the input; `false` at its end.
-fn poll_read_ahead(half: &mut OwnedReadHalf, pending: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<bool> {
+fn poll_read_ahead(half: &mut ReadHalf, pending: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<bool> {
     let old = pending.len();
     pending.resize(old + INPUT_STEP, 0);
     let mut buf = ReadBuf::new(&mut pending[old..]);

@@ -48,7 +48,7 @@ pub(crate) fn save_options() -> SaveOptions {
 }
 
 pub(crate) fn load_options() -> LoadOptions {
-    LoadOptions { databases: 16, now_ms: NOW_MS, discard_expired: true }
+    LoadOptions { databases: 16, now_ms: NOW_MS, discard_expired: true, clock: None }
 }
 
 /// Saves without a place in a stream.

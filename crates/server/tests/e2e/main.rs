@@ -5,11 +5,14 @@
 
 mod blocking;
 mod clients;
+mod compatibility;
 mod grpc;
 mod memory;
 mod persistence;
 mod protocol;
 mod pubsub;
 mod replication;
+mod scripts;
+mod snapshots;
 mod support;
 mod users;

@@ -1,8 +1,10 @@
 //! Which commands are tried together.
 
 pub(super) mod acl;
+pub(super) mod filters;
 mod lists;
 mod pubsub;
+pub(super) mod scripting;
 mod sets;
 mod streams;
 pub(super) mod zset;
@@ -267,10 +269,14 @@ const VSET: &[(usize, &str)] = &[
     (1, "vadd <key> <vector> <element>"),
 ];
 
-/// Searches with an expression, which Quiver refuses for now.
+/// Searches with an expression, exact ones because Redis may give up before it has found everything that passes.
 const FILTER: &[(usize, &str)] = &[
-    (6, "vsim <vkey> ele <element> withscores filter <filter> [filter-ef <ef>] [truth]"),
-    (3, "vsim <vkey> {ele <element>|<vector>} count 100 filter <filter> [truth]"),
+    (30, "vsim <vkey> ele <element> withscores filter <filter> [filter-ef <ef>] [truth]"),
+    (30, "vsim <vkey> {ele <element>|<vector>} count 100 filter <filter> [truth]"),
+    (20, "vsetattr <vkey> <element> <attributes>"),
+    (2, "vsim <vkey> ele <element> filter <filter> filter <filter> withscores"),
+    (1, "vsim <vkey> ele <element> filter"),
+    (1, "vsim <vkey> ele <element> filter-ef"),
 ];
 
 /// Words never sent with vectors: Redis 8.0.2 allocates what VSIM's COUNT claims and aborts, and keeps vectors that are
@@ -292,6 +298,7 @@ pub fn all() -> Vec<Family> {
         family("connection", 2, &[CONNECTION], |_| None),
         family("pubsub", 2, &[pubsub::PUBSUB], |_| None),
         family("acl", 2, &[acl::TEMPLATES], acl::transactions),
+        family("scripting", 1, &[scripting::SCRIPTING], |_| None),
         family("vset", 1, &[VSET], |_| None),
         family("zset", 1, &[zset::ZSET, SEEDS], zset_scans),
         family("geo", 1, &[zset::GEO], |_| None),
@@ -299,7 +306,7 @@ pub fn all() -> Vec<Family> {
         sets::hyperloglog(),
         sets::sets(),
         sets::sort(),
-        Family { on_request: true, ..family("filter", 1, &[VSET, FILTER], |_| None) },
+        family("filter", 1, &[VSET, FILTER], |_| None),
     ]
 }
 

@@ -3,6 +3,7 @@
 //! Times to live are either far away or past, so that both servers agree on what is alive; keys that shall expire within
 //! an episode go through [`super::Step::Sleep`]. Offsets stay small or impossible, so that no server allocates much.
 
+use super::families::filters;
 use super::random::Rng;
 
 const KEYS: &[&str] = &["k1", "k2", "k3", "k4", "k5", "k6", "{t}a", "{t}b"];
@@ -167,7 +168,6 @@ const FILTERS: &[&str] = &[
     "(.year",
     "year > 3",
     "",
-    ".tag in 'abc'",
     "1 in .year",
 ];
 const NAMES: &[&str] = &["", "default", "me", "lib-1.0", "two words", "new\nline", "Nobody", "\u{e4}"];
@@ -344,8 +344,11 @@ pub fn push(pool: &str, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
         "bound" => or_odd(rng, BOUNDS, ODD_IDS, 10),
         "claim" => return push_claim(rng, out),
         "element" => rng.pick(ELEMENTS).as_bytes().to_vec(),
+        "attributes" if rng.one_in(2) => filters::attributes(rng).into_bytes(),
+        "json" if rng.one_in(2) => format!("{} ", filters::attributes(rng)).into_bytes(),
         "attributes" => rng.pick(ATTRIBUTES).as_bytes().to_vec(),
         "json" => rng.pick(&ATTRIBUTES[..ATTRIBUTES_NOT_EMPTY]).as_bytes().to_vec(),
+        "filter" if !rng.one_in(5) => filters::expression(rng).into_bytes(),
         "filter" => rng.pick(FILTERS).as_bytes().to_vec(),
         "name" => rng.pick(NAMES).as_bytes().to_vec(),
         "protover" => or_odd(rng, &["2", "3"], &["1", "4", "x", "", "99999999999999999999"], 4),
@@ -353,6 +356,7 @@ pub fn push(pool: &str, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
         "parameter" => rng.pick(PARAMETERS).as_bytes().to_vec(),
         "setting" => rng.pick(SETTINGS).as_bytes().to_vec(),
         "command" => rng.pick(COMMANDS).as_bytes().to_vec(),
+        "lua" => super::families::scripting::script(rng),
         "rule" => super::families::acl::rule(rng),
         "sample" => return out.extend(rng.pick(SAMPLES).split(' ').map(|word| word.as_bytes().to_vec())),
         "member" => or_odd(rng, MEMBERS, ODD_MEMBERS, 6),

@@ -17,6 +17,7 @@ mod check;
 mod codec;
 mod connect;
 mod filtered;
+mod hop;
 mod insert;
 mod prepare;
 mod remove;
@@ -25,6 +26,7 @@ mod search;
 
 pub use codec::{Node, NodeVector};
 pub(crate) use filtered::Asked;
+pub use filtered::{Accept, Filtered, Plan};
 pub use prepare::Prepared;
 
 use std::cmp::Reverse;

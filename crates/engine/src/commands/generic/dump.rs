@@ -4,12 +4,14 @@
 //! ([`quiver_rdb::frame`]), and go both ways between Quiver and Redis. A payload comes from a client: whatever is in it
 //! ends in an error or in a value that could have been built by commands.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use quiver_rdb::{Reader, Writer, crc64, frame};
 use quiver_resp::{Argv, IntText};
-use quiver_structures::Value;
+use quiver_structures::{Value, ValueRef};
 
 use crate::codec;
-use crate::command::{Acl, Arg, Command, CommandResult, Flags, KeyFlags, KeySpec};
+use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, KeyFlags, KeySpec};
 use crate::commands::args::{Options, integer, is};
 use crate::context::Ctx;
 use crate::error::CommandError;
@@ -42,18 +44,34 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::WRITE.with(Flags::DENYOOM),
         acl: Acl::KEYSPACE.with(Acl::DANGEROUS),
         keys: &[KeySpec::one(KeyFlags::OW.with(KeyFlags::UPDATE))],
-        args: &[
-            Arg::key("key"),
-            Arg::integer("ttl"),
-            Arg::string("serialized-value"),
-            Arg::word("replace", "REPLACE").optional().since("3.0.0"),
-            Arg::word("absttl", "ABSTTL").optional().since("5.0.0"),
-            Arg::integer("seconds").after("IDLETIME").optional().since("5.0.0"),
-            Arg::integer("frequency").after("FREQ").optional().since("5.0.0"),
-        ],
+        args: RESTORE_ARGS,
         run: restore,
         ..Command::NEW
     },
+    Command {
+        name: "restore-asking",
+        summary: "Recreates a value on its way from one cluster node to another.",
+        since: "3.0.0",
+        complexity: "O(N*M) where N is the number of elements and M their average size; sorted sets add a logarithmic factor",
+        group: Group::Server,
+        arity: -4,
+        flags: Flags::WRITE.with(Flags::DENYOOM).with(Flags::ASKING),
+        acl: Acl::KEYSPACE.with(Acl::DANGEROUS),
+        keys: &[KeySpec::one(KeyFlags::OW.with(KeyFlags::UPDATE))],
+        args: RESTORE_ARGS,
+        run: restore,
+        ..Command::NEW
+    },
+];
+
+const RESTORE_ARGS: &[Arg] = &[
+    Arg::key("key"),
+    Arg::integer("ttl"),
+    Arg::string("serialized-value"),
+    Arg::word("replace", "REPLACE").optional().since("3.0.0"),
+    Arg::word("absttl", "ABSTTL").optional().since("5.0.0"),
+    Arg::integer("seconds").after("IDLETIME").optional().since("5.0.0"),
+    Arg::integer("frequency").after("FREQ").optional().since("5.0.0"),
 ];
 
 fn dump(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
@@ -63,14 +81,20 @@ fn dump(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         ctx.reply.null();
         return Ok(());
     };
+    let payload = sealed(&value, compress);
+    ctx.reply.bulk(&payload);
+    Ok(())
+}
+
+/// A value as DUMP answers it.
+pub(super) fn sealed(value: &ValueRef<'_, Object>, compress: bool) -> Vec<u8> {
     let mut payload = Vec::new();
     let mut writer = Writer::new(&mut payload);
     writer.set_compress(compress);
-    writer.byte(codec::type_byte(&value));
-    codec::write_value(&mut writer, &value);
+    writer.byte(codec::type_byte(value));
+    codec::write_value(&mut writer, value);
     frame::seal(&mut payload);
-    ctx.reply.bulk(&payload);
-    Ok(())
+    payload
 }
 
 fn restore(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
@@ -83,7 +107,7 @@ fn restore(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if ttl < 0 {
         return Err(CommandError::InvalidTtl);
     }
-    let value = unseal(argv.at(3))?;
+    let value = unseal(argv.at(3), ctx.engine.state.skip_checksums.load(Relaxed))?;
     let start_ms = if wish.absolute { 0 } else { ctx.ks.now_ms };
     let expire_at_ms = (ttl > 0).then(|| ttl.saturating_add(start_ms));
     if expire_at_ms.is_some_and(|at| at <= ctx.ks.now_ms) && ctx.ks.expiry == ExpiryRule::Delete {
@@ -137,14 +161,19 @@ const NEGATIVE_IDLE: CommandError = CommandError::text("ERR Invalid IDLETIME val
 const FREQUENCY_RANGE: CommandError = CommandError::text("ERR Invalid FREQ value, must be >= 0 and <= 255");
 
 /// The value inside a payload, which must be all that is inside.
-fn unseal(sealed: &[u8]) -> Result<Value<'static, Object>, CommandError> {
-    let payload = frame::open(sealed).map_err(|_| CommandError::DumpChecksum)?;
+fn unseal(sealed: &[u8], any_checksum: bool) -> Result<Value<'static, Object>, CommandError> {
     // Files may do without a checksum by writing 0, payloads of strangers may not.
-    let (body, sum) = sealed.split_last_chunk::<8>().ok_or(CommandError::DumpChecksum)?;
-    if u64::from_le_bytes(*sum) != crc64(body) {
-        return Err(CommandError::DumpChecksum);
-    }
+    let sum = sealed.split_last_chunk::<8>().filter(|(body, sum)| u64::from_le_bytes(**sum) == crc64(body));
+    let opened = match sum {
+        _ if any_checksum => sealed.split_last_chunk::<{ frame::SEAL_LEN }>().map(|(payload, _)| (None, payload)),
+        Some(_) => frame::open(sealed).ok().map(|(version, payload)| (Some(version), payload)),
+        None => None,
+    };
+    let (version, payload) = opened.ok_or(CommandError::DumpChecksum)?;
     let mut reader = Reader::from_slice(payload);
+    if let Some(version) = version {
+        reader.set_version(version);
+    }
     let kind = reader.byte().map_err(|_| CommandError::BadData)?;
     let value = codec::read_value(&mut reader, kind).map_err(|_| CommandError::BadData)?;
     let whole = reader.is_at_end().is_ok_and(|at_end| at_end);

@@ -1,11 +1,12 @@
 //! Commands for keys of any type: <https://redis.io/docs/latest/commands/?group=generic>.
 //!
 //! Here: whether keys exist, their type, their removal. In files of their own: values that go elsewhere (`transfer`),
-//! expiry (`expire`), walks over the keyspace (`scan`), how values are stored (`object`), and values as sealed bytes
-//! (`dump`). Not here: SORT, MIGRATE and WAIT.
+//! expiry (`expire`), walks over the keyspace (`scan`), how values are stored (`object`), values as sealed bytes (`dump`)
+//! and on their way to another server (`migrate`). Not here: SORT and WAIT.
 
 pub mod dump;
 pub mod expire;
+pub mod migrate;
 pub mod object;
 pub mod scan;
 pub mod transfer;

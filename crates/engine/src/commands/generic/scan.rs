@@ -159,12 +159,14 @@ const BUCKETS_PER_HOLD: usize = 64;
 fn scan_slice(ctx: &mut Ctx<'_>, cursor: &mut Cursor, page: &mut Page<'_>) {
     ctx.ks.release();
     ctx.ks.lock_only(cursor.shard);
-    let ks = &ctx.ks;
+    let (ks, mut over) = (&ctx.ks, Vec::<Box<[u8]>>::new());
     for _ in 0..BUCKETS_PER_HOLD {
         cursor.place = ks.scan_shard(cursor.shard, cursor.place, &mut |entry| {
             page.examined += 1;
             if !ks.is_over(&entry) {
                 page.offer(&entry);
+            } else if passes(&page.options, &entry) {
+                over.push(entry.key().into());
             }
         });
         if cursor.place == 0 {
@@ -176,6 +178,24 @@ fn scan_slice(ctx: &mut Ctx<'_>, cursor: &mut Cursor, page: &mut Page<'_>) {
         if page.is_full() {
             break;
         }
+    }
+    if ctx.ks.expiry == ExpiryRule::Delete && !over.is_empty() {
+        expire(ctx, &over);
+    }
+}
+
+/// Deletes what was met behind its time, each key as a unit of its own; outside of a transaction the stream has them
+/// before the lock is given back.
+fn expire(ctx: &mut Ctx<'_>, names: &[Box<[u8]>]) {
+    for name in names {
+        ctx.ks.expire_now(&ctx.ks.key(name));
+        if !ctx.ks.in_transaction {
+            ctx.ks.effects.end_unit();
+        }
+    }
+    if !ctx.ks.in_transaction {
+        ctx.engine.deliver(ctx.ks.effects);
+        ctx.ks.effects.reset(ctx.engine.has_sink());
     }
 }
 

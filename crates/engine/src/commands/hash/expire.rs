@@ -211,7 +211,7 @@ fn no_fields(ctx: &mut Ctx<'_>, fields: Fields<'_>) -> CommandResult {
 
 /// What NX, XX, GT or LT asks of the expiry a field has. No expiry counts as one that never comes.
 #[derive(Clone, Copy, Debug)]
-enum Condition {
+pub(crate) enum Condition {
     NoneYet,
     SomeAlready,
     Later,
@@ -219,12 +219,12 @@ enum Condition {
 }
 
 impl Condition {
-    fn parse(word: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(word: &[u8]) -> Option<Self> {
         let known = [("NX", Self::NoneYet), ("XX", Self::SomeAlready), ("GT", Self::Later), ("LT", Self::Earlier)];
         known.into_iter().find(|(name, _)| is(word, name)).map(|(_, condition)| condition)
     }
 
-    fn holds(self, current_ms: Option<i64>, new_ms: i64) -> bool {
+    pub(crate) fn holds(self, current_ms: Option<i64>, new_ms: i64) -> bool {
         match self {
             Self::NoneYet => current_ms.is_none(),
             Self::SomeAlready => current_ms.is_some(),
@@ -265,12 +265,12 @@ fn tell_expiry(ctx: &mut Ctx<'_>, argv: Argv<'_>, shown: impl Fn(i64, i64) -> i6
     Ok(())
 }
 
-fn left_ms(at_ms: i64, now_ms: i64) -> i64 {
+pub(crate) fn left_ms(at_ms: i64, now_ms: i64) -> i64 {
     at_ms.saturating_sub(now_ms).max(0)
 }
 
 /// Milliseconds as seconds, rounded up.
-fn seconds(ms: i64) -> i64 {
+pub(crate) fn seconds(ms: i64) -> i64 {
     ms.saturating_add(999).div_euclid(1000)
 }
 

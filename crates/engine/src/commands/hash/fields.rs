@@ -68,7 +68,7 @@ impl<'a> Fields<'a> {
 }
 
 /// When a field shall expire, unix ms.
-pub(super) fn expiry_ms(given: i64, unit: Unit, now_ms: i64, command: &'static str) -> Result<i64, CommandError> {
+pub(crate) fn expiry_ms(given: i64, unit: Unit, now_ms: i64, command: &'static str) -> Result<i64, CommandError> {
     if given < 0 {
         return Err(CommandError::text("ERR invalid expire time, must be >= 0"));
     }

@@ -18,6 +18,8 @@ use quiver_structures::listpack::Item;
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, KeyFlags, KeySpec};
 use crate::context::Ctx;
 use crate::types::hash::{Hash, ItemText};
+pub(crate) use expire::{Condition, left_ms, seconds};
+pub(crate) use fields::expiry_ms;
 use random::hrandfield;
 use scan::hscan;
 use write::{hdel, hincrby, hincrbyfloat, hmset, hset, hsetnx};

@@ -7,8 +7,8 @@ use quiver_resp::Argv;
 use quiver_structures::Value;
 
 use super::super::args::is;
-use super::arity;
 use super::vector::{INVALID_VECTOR, dim_mismatch, input_mismatch, parse_vector, refused};
+use super::{arity, await_searches};
 use crate::command::CommandResult;
 use crate::context::Ctx;
 use crate::error::CommandError;
@@ -38,11 +38,15 @@ struct Add<'a> {
 pub(super) fn vadd(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let add = Add::parse(argv)?;
     let key = ctx.first_key(argv);
+    await_searches(ctx, &key)?;
+    ctx.ks.expire_elements(key, [add.name].into_iter());
     let new = match ctx.ks.value_mut::<SharedVectorSet>(key)?.cloned() {
         Some(set) => {
             let mut set = set.write();
             add.check(&set)?;
+            let before = set.earliest();
             let new = add.run(&mut set)?;
+            ctx.ks.reindex(&key, before, set.earliest());
             ctx.ks.changed(&key);
             new
         }

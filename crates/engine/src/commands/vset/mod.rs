@@ -1,12 +1,18 @@
 //! Vector sets: <https://redis.io/docs/latest/develop/data-types/vector-sets/>.
 //!
-//! The table entries, and the commands about sets and elements; VADD is in `add.rs`, VSIM in `search.rs`, vectors as
-//! arguments in `vector.rs`. Replies and error texts are those of Redis 8.0.2. What differs: components that are not
+//! The table entries, and the commands about sets and elements; VADD is in `add.rs`, VSIM in `search.rs` with its
+//! options in `options.rs` and groups in `group.rs`, vectors as arguments in `vector.rs`. Quiver's own are in `expire.rs`
+//! (elements that expire) and `many.rs` (several queries, recommendation). Replies and error texts are those of Redis 8.0.2. What differs: components that are not
 //! finite are refused, counts that would make Redis allocate without bound are clipped or refused, and a query to a
 //! set whose projection keeps the number of dimensions is projected too.
 
 mod add;
+pub mod expire;
+mod fields;
+mod group;
+pub mod many;
 mod names;
+mod options;
 mod search;
 mod vector;
 
@@ -17,9 +23,11 @@ use super::args::is;
 use crate::command::{Arg, Command, CommandResult, Flags, Group, KeyFlags, KeySpec, Locks};
 use crate::context::Ctx;
 use crate::error::CommandError;
+use crate::keyspace::Key;
 use crate::object::SharedVectorSet;
 use add::vadd;
 use names::{vrandmember, vrange};
+use options::with_options;
 use search::vsim;
 
 /// The table entries.
@@ -188,6 +196,7 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::WRITE.with(Flags::MODULE).with(Flags::FAST),
         keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
         args: &[Arg::key("key"), Arg::string("element"), Arg::string("json")],
+        locks: Locks::KeysAlone,
         run: vsetattr,
         ..Command::NEW
     },
@@ -200,20 +209,11 @@ pub const COMMANDS: &[Command] = &[
         arity: -4,
         flags: Flags::READONLY.with(Flags::MODULE),
         keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
-        args: &[
+        args: &with_options::<3, 16>([
             Arg::key("key"),
             Arg::one_of("format", &[Arg::word("ele", "ELE"), Arg::word("fp32", "FP32"), Arg::word("values", "VALUES")]),
             Arg::string("vector_or_element"),
-            Arg::word("withscores", "WITHSCORES").optional(),
-            Arg::word("withattribs", "WITHATTRIBS").optional(),
-            Arg::integer("count").after("COUNT").optional(),
-            Arg::double("max_distance").after("EPSILON").optional(),
-            Arg::integer("search-exploration-factor").after("EF").optional(),
-            Arg::string("expression").after("FILTER").optional(),
-            Arg::integer("max-filtering-effort").after("FILTER-EF").optional(),
-            Arg::word("truth", "TRUTH").optional(),
-            Arg::word("nothread", "NOTHREAD").optional(),
-        ],
+        ]),
         locks: Locks::KeysAlone,
         run: vsim,
         ..Command::NEW
@@ -224,6 +224,19 @@ pub const COMMANDS: &[Command] = &[
 fn set_at(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> Result<Option<SharedVectorSet>, CommandError> {
     let key = ctx.first_key(argv);
     Ok(ctx.ks.value::<SharedVectorSet>(key)?.cloned())
+}
+
+/// Waits until nobody searches the set under a key, without keeping the other keys of its shard waiting. For commands
+/// that change it, before they change anything.
+fn await_searches(ctx: &mut Ctx<'_>, key: &Key<'_>) -> CommandResult {
+    while let Some(set) = ctx.ks.value::<SharedVectorSet>(*key)?.cloned() {
+        // Who gets here holding the shard has the set alone but for searches that are about to begin.
+        if ctx.ks.in_transaction || set.try_write().is_some() {
+            break;
+        }
+        ctx.ks.unlocked(|| drop(set.write()));
+    }
+    Ok(())
 }
 
 /// The error of a command with too many or unknown words.
@@ -244,7 +257,10 @@ fn vdim(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 }
 
 fn vismember(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let member = set_at(ctx, argv)?.is_some_and(|set| set.read().slot(argv.at(2)).is_some());
+    let member = {
+        let as_of = ctx.ks.as_of();
+        set_at(ctx, argv)?.is_some_and(|set| set.read().slot_seen(argv.at(2), as_of).is_some())
+    };
     ctx.reply.boolean(member);
     Ok(())
 }
@@ -253,9 +269,9 @@ fn vemb(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if !argv.from(3).iter().all(|word| is(word, "RAW")) {
         return Err(CommandError::text("ERR invalid option"));
     }
-    let set = set_at(ctx, argv)?;
+    let (set, as_of) = (set_at(ctx, argv)?, ctx.ks.as_of());
     let set = set.as_ref().map(|set| set.read());
-    let Some((set, slot)) = set.as_ref().and_then(|set| Some((set, set.slot(argv.at(2))?))) else {
+    let Some((set, slot)) = set.as_ref().and_then(|set| Some((set, set.slot_seen(argv.at(2), as_of)?))) else {
         ctx.reply.null();
         return Ok(());
     };
@@ -280,9 +296,9 @@ fn vemb(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 }
 
 fn vgetattr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let set = set_at(ctx, argv)?;
+    let (set, as_of) = (set_at(ctx, argv)?, ctx.ks.as_of());
     let set = set.as_ref().map(|set| set.read());
-    match set.as_ref().and_then(|set| Some(set.attributes(set.slot(argv.at(2))?))) {
+    match set.as_ref().and_then(|set| Some(set.attributes(set.slot_seen(argv.at(2), as_of)?))) {
         None | Some([]) => ctx.reply.null(),
         Some(attributes) => ctx.reply.bulk(attributes),
     }
@@ -291,6 +307,8 @@ fn vgetattr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn vsetattr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
+    await_searches(ctx, &key)?;
+    ctx.ks.expire_elements(key, [argv.at(2)].into_iter());
     let done = ctx.ks.value_mut::<SharedVectorSet>(key)?.is_some_and(|set| {
         let mut set = set.write();
         let slot = set.slot(argv.at(2));
@@ -305,11 +323,15 @@ fn vsetattr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn vrem(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
+    await_searches(ctx, &key)?;
+    ctx.ks.expire_elements(key, [argv.at(2)].into_iter());
     let (mut removed, mut empty) = (false, false);
-    if let Some(set) = ctx.ks.value_mut::<SharedVectorSet>(key)? {
+    if let Some(set) = ctx.ks.value_mut::<SharedVectorSet>(key)?.cloned() {
         let mut set = set.write();
+        let before = set.earliest();
         removed = set.remove(argv.at(2));
         empty = set.is_empty();
+        ctx.ks.reindex(&key, before, set.earliest());
     }
     if empty {
         ctx.ks.delete(key);
@@ -336,7 +358,8 @@ fn vinfo(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         ("vset-uid", set.uid() as usize),
         ("hnsw-max-node-uid", set.slots()),
     ];
-    ctx.reply.map(numbers.len() + 1);
+    let (audits, sampled) = set.sampled_recall();
+    ctx.reply.map(numbers.len() + 1 + usize::from(audits > 0) * 2);
     ctx.reply.simple("quant-type");
     ctx.reply.simple(match set.quantisation() {
         Quantisation::F32 => "f32",
@@ -347,6 +370,18 @@ fn vinfo(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         ctx.reply.simple(name);
         ctx.reply.integer(number as i64);
     }
+    if audits > 0 {
+        // Quiver's own, and only where searches by RECALL have sampled it.
+        let sampled: Vec<(usize, f64)> = sampled.collect();
+        ctx.reply.simple("recall-samples");
+        ctx.reply.integer(i64::from(audits));
+        ctx.reply.simple("sampled-recall-by-ef");
+        ctx.reply.map(sampled.len());
+        for (ef, recall) in sampled {
+            ctx.reply.integer(ef as i64);
+            ctx.reply.double(recall);
+        }
+    }
     Ok(())
 }
 
@@ -355,9 +390,9 @@ fn vlinks(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if argv.len() > 4 || with_scores && !is(argv.at(3), "WITHSCORES") {
         return Err(arity("VLINKS"));
     }
-    let set = set_at(ctx, argv)?;
+    let (set, as_of) = (set_at(ctx, argv)?, ctx.ks.as_of());
     let set = set.as_ref().map(|set| set.read());
-    let Some((set, slot)) = set.as_ref().and_then(|set| Some((set, set.slot(argv.at(2))?))) else {
+    let Some((set, slot)) = set.as_ref().and_then(|set| Some((set, set.slot_seen(argv.at(2), as_of)?))) else {
         ctx.reply.null();
         return Ok(());
     };

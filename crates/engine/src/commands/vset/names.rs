@@ -28,29 +28,33 @@ pub(super) fn vrandmember(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         ctx.reply.array(0);
         return Ok(());
     }
-    let set = set_at(ctx, argv)?;
+    let (set, as_of) = (set_at(ctx, argv)?, ctx.ks.as_of());
     match (set, count) {
         (None, None) => ctx.reply.null(),
         (None, Some(_)) => ctx.reply.array(0),
-        (Some(set), None) => match set.read().random(ctx.rng) {
+        (Some(set), None) => match set.read().random(ctx.rng, as_of) {
             Some(name) => ctx.reply.bulk(name),
             None => ctx.reply.null(),
         },
         (Some(set), Some(count)) if count >= 0 => {
             let set = set.read();
-            let names = set.random_distinct(usize::try_from(count).unwrap_or(usize::MAX), ctx.rng);
+            let names = set.random_distinct(usize::try_from(count).unwrap_or(usize::MAX), ctx.rng, as_of);
             ctx.reply.array(names.len());
             names.iter().for_each(|name| ctx.reply.bulk(name));
         }
         (Some(set), Some(count)) => {
             let set = set.read();
+            if set.random(ctx.rng, as_of).is_none() {
+                ctx.reply.array(0);
+                return Ok(());
+            }
             let start = ctx.reply.position();
             ctx.reply.array(count.unsigned_abs() as usize);
             for _ in 0..count.unsigned_abs() {
                 if ctx.reply.position() - start > REPLY_BYTES_MAX {
                     return Err(CommandError::text("ERR the reply would be too large"));
                 }
-                ctx.reply.bulk(set.random(ctx.rng).expect("a set behind a key is not empty"));
+                ctx.reply.bulk(set.random(ctx.rng, as_of).expect("there was one a moment ago"));
             }
         }
     }
@@ -104,13 +108,18 @@ pub(super) fn vrange(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         Some(text) => parse_i64(text).ok_or(CommandError::text("ERR COUNT value is not an integer"))?,
     };
     let (start, end) = (Bound::parse(argv.at(2))?, Bound::parse(argv.at(3))?);
+    if matches!(start, Bound::Max) || matches!(end, Bound::Min) {
+        return Err(CommandError::text("ERR '-' can only be used as first argument, '+' only as second"));
+    }
     let Some(set) = set_at(ctx, argv)? else {
         ctx.reply.array(0);
         return Ok(());
     };
+    let as_of = ctx.ks.as_of();
     ctx.ks.release();
     let set = set.read();
-    let mut names: Vec<&[u8]> = set.names().filter(|name| start.is_below(name) && end.is_above(name)).collect();
+    let mut names: Vec<&[u8]> =
+        set.names_seen(as_of).filter(|name| start.is_below(name) && end.is_above(name)).collect();
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     if count < names.len() {
         names.select_nth_unstable(count);

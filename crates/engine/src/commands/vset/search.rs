@@ -1,45 +1,43 @@
 //! VSIM: the elements most similar to a vector or an element.
 //!
+//! Quiver's own options: `RECALL target` finds out the effort that reaches a recall; `WITHINFO` answers an array of the
+//! results and a map that says how they were found, and whether they are exact; `GROUPBY field` answers the nearest of
+//! each value of an attribute; `WITHFIELDS` reads fields of a hash for every result (`fields.rs`).
+//!
 //! The handler takes a handle to the set, gives the shard back and then searches, so no other key waits for it; the
 //! reply is written straight from the index's slots. Memory of the search belongs to the thread and stays warm.
 
 use std::cell::RefCell;
 
 use quiver_resp::{Argv, Protocol};
-use quiver_vector::Neighbor;
+use quiver_vector::{Neighbor, Plan};
 
 use super::super::args::is;
+use super::fields::vsim_with_fields;
+use super::group::write_groups;
+use super::options::Options;
 use super::set_at;
 use super::vector::{dim_mismatch, input_mismatch, parse_vector, refused};
 use crate::command::CommandResult;
 use crate::context::Ctx;
 use crate::error::CommandError;
-use crate::number::{parse_f64, parse_i64};
-use crate::types::vset::{Effort, Query, Search, VectorSet, similarity};
-
-const COUNT_DEFAULT: usize = 10;
-const EF_DEFAULT: usize = 100;
-
-const SYNTAX: CommandError = CommandError::text("ERR syntax error in VSIM command");
+use crate::types::hash::AsOf;
+use crate::types::vset::{Outcome, Query, Search, VectorSet, similarity};
 
 /// Memory of one thread's searches.
 #[derive(Default)]
-struct Warm {
-    search: Search,
-    vector: Vec<f32>,
+pub(super) struct Warm {
+    pub(super) search: Search,
+    pub(super) vector: Vec<f32>,
 }
 
 thread_local! {
     static WARM: RefCell<Warm> = RefCell::default();
 }
 
-/// Options of one VSIM.
-struct Options {
-    effort: Effort,
-    /// Greatest cosine distance (0 to 2) of a result.
-    epsilon: Option<f64>,
-    scores: bool,
-    attributes: bool,
+/// Lends the memory of this thread's searches.
+pub(super) fn with_warm<T>(work: impl FnOnce(&mut Warm) -> T) -> T {
+    WARM.with_borrow_mut(work)
 }
 
 pub(super) fn vsim(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
@@ -47,32 +45,34 @@ pub(super) fn vsim(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         ctx.reply.array(0);
         return Ok(());
     };
+    let as_of = ctx.ks.as_of();
     ctx.ks.release();
-    let set = set.read();
-    WARM.with_borrow_mut(|warm| {
-        let (query, next) = parse_query(&set, argv, &mut warm.vector)?;
-        let options = Options::parse(argv, next)?;
-        set.search(query, options.effort, &mut warm.search).map_err(refused)?;
-        let found = &mut warm.search.found;
-        if let Some(epsilon) = options.epsilon {
-            found.truncate(found.partition_point(|neighbor| f64::from(neighbor.distance) <= epsilon));
+    let fields = with_warm(|warm| {
+        let set = set.read();
+        let (query, next) = parse_query(&set, argv, 2, as_of, &mut warm.vector)?;
+        let options = Options::parse(argv, next, as_of)?;
+        if options.fields.is_none() || options.group.is_some() {
+            answer(ctx, &set, query, &options, &mut warm.search)?;
         }
-        write_reply(ctx, &set, found, &options);
-        Ok(())
-    })
+        Ok::<_, CommandError>(options.fields)
+    })?;
+    fields.map_or(Ok(()), |fields| vsim_with_fields(ctx, argv, &set, fields))
 }
 
-/// The query at `argv[2]`, and the index of the first option.
-fn parse_query<'q>(
+/// The query at `argv[at]`, and the index behind it.
+pub(super) fn parse_query<'q>(
     set: &VectorSet,
     argv: Argv<'_>,
+    at: usize,
+    as_of: AsOf,
     vector: &'q mut Vec<f32>,
 ) -> Result<(Query<'q>, usize), CommandError> {
-    if is(argv.at(2), "ELE") {
-        let slot = set.slot(argv.at(3)).ok_or(CommandError::text("ERR element not found in set"))?;
-        return Ok((Query::Slot(slot), 4));
+    if argv.get(at).is_some_and(|word| is(word, "ELE"))
+        && let Some(name) = argv.get(at + 1)
+    {
+        return Ok((Query::Slot(slot_of(set, name, as_of)?), at + 2));
     }
-    let next = parse_vector(argv, 2, vector)?;
+    let next = parse_vector(argv, at, vector)?;
     if !set.takes(vector.len()) {
         return Err(match set.projection() {
             None => dim_mismatch(vector.len(), set),
@@ -82,58 +82,68 @@ fn parse_query<'q>(
     Ok((Query::Vector(vector), next))
 }
 
-impl Options {
-    fn parse(argv: Argv<'_>, first: usize) -> Result<Self, CommandError> {
-        let effort = Effort { count: COUNT_DEFAULT, ef: EF_DEFAULT, exact: false };
-        let mut options = Self { effort, epsilon: None, scores: false, attributes: false };
-        let mut at = first;
-        while at < argv.len() {
-            at += options.option(argv.at(at), argv.get(at + 1))?;
-        }
-        Ok(options)
-    }
+/// The slot of an element that must be there.
+pub(super) fn slot_of(set: &VectorSet, name: &[u8], as_of: AsOf) -> Result<quiver_vector::Slot, CommandError> {
+    set.slot_seen(name, as_of).ok_or(CommandError::text("ERR element not found in set"))
+}
 
-    /// Takes one option; the number of its words.
-    fn option(&mut self, word: &[u8], value: Option<&[u8]>) -> Result<usize, CommandError> {
-        if is(word, "WITHSCORES") {
-            self.scores = true;
-        } else if is(word, "WITHATTRIBS") {
-            self.attributes = true;
-        } else if is(word, "TRUTH") {
-            self.effort.exact = true;
-        } else if !is(word, "NOTHREAD") {
-            self.option_with_value(word, value.ok_or(SYNTAX)?)?;
-            return Ok(2);
-        }
-        Ok(1)
+/// Searches, and writes what was found.
+pub(super) fn answer(
+    ctx: &mut Ctx<'_>,
+    set: &VectorSet,
+    query: Query<'_>,
+    options: &Options<'_>,
+    search: &mut Search,
+) -> CommandResult {
+    if options.fields.is_some() {
+        return Err(CommandError::text("ERR WITHFIELDS goes with VSIM without GROUPBY only"));
     }
+    if options.group.is_some() {
+        return write_groups(ctx, set, query, options, search);
+    }
+    let outcome = find(set, query, options, search)?;
+    write_answer(ctx, set, &search.found, options, outcome);
+    Ok(())
+}
 
-    fn option_with_value(&mut self, word: &[u8], value: &[u8]) -> CommandResult {
-        if is(word, "COUNT") {
-            self.effort.count = positive(value).ok_or(CommandError::text("ERR invalid COUNT"))?;
-        } else if is(word, "EF") {
-            self.effort.ef = positive(value).ok_or(CommandError::text("ERR invalid EF"))?;
-        } else if is(word, "EPSILON") {
-            let epsilon = parse_f64(value)
-                .filter(|epsilon| *epsilon > 0.0 && (epsilon.is_finite() || is_spelled_infinity(value)));
-            self.epsilon = Some(epsilon.ok_or(CommandError::text("ERR invalid EPSILON"))?);
-        } else if is(word, "FILTER") || is(word, "FILTER-EF") {
-            return Err(CommandError::text("ERR VSIM does not support FILTER yet"));
-        } else {
-            return Err(SYNTAX);
-        }
-        Ok(())
+/// Searches, and keeps what is near enough.
+pub(super) fn find(
+    set: &VectorSet,
+    query: Query<'_>,
+    options: &Options<'_>,
+    search: &mut Search,
+) -> Result<Outcome, CommandError> {
+    let filter = options.filter.as_ref().map(|(text, filter)| (*text, filter));
+    let outcome = set.search(query, options.effort, filter, search).map_err(refused)?;
+    if let Some(epsilon) = options.epsilon {
+        let near = search.found.partition_point(|neighbor| f64::from(neighbor.distance) <= epsilon);
+        search.found.truncate(near);
+    }
+    Ok(outcome)
+}
+
+/// Writes results, and how they were found if that is asked for.
+pub(super) fn write_answer(
+    ctx: &mut Ctx<'_>,
+    set: &VectorSet,
+    found: &[Neighbor],
+    options: &Options<'_>,
+    outcome: Outcome,
+) {
+    if options.info {
+        ctx.reply.array(2);
+    }
+    write_results(ctx, set, found, options);
+    if options.info {
+        write_info(ctx, outcome);
     }
 }
 
-/// A number above zero. However large: the set clips counts to its size.
-fn positive(text: &[u8]) -> Option<usize> {
-    usize::try_from(parse_i64(text)?).ok().filter(|value| *value > 0)
-}
-
-fn write_reply(ctx: &mut Ctx<'_>, set: &VectorSet, found: &[Neighbor], options: &Options) {
-    let columns = 1 + usize::from(options.scores) + usize::from(options.attributes);
-    // RESP3 answers a map; of two columns the values are pairs.
+/// Writes results as Redis does.
+pub(super) fn write_results(ctx: &mut Ctx<'_>, set: &VectorSet, found: &[Neighbor], options: &Options<'_>) {
+    let extra = [options.scores, options.attributes, options.fields.is_some()];
+    let columns = 1 + extra.into_iter().filter(|there| *there).count();
+    // RESP3 answers a map; of two columns and more the values are lists.
     let is_map = columns > 1 && ctx.reply.protocol() == Protocol::Resp3;
     if is_map {
         ctx.reply.map(found.len());
@@ -142,8 +152,8 @@ fn write_reply(ctx: &mut Ctx<'_>, set: &VectorSet, found: &[Neighbor], options: 
     }
     for neighbor in found {
         ctx.reply.bulk(set.name(neighbor.slot));
-        if is_map && columns == 3 {
-            ctx.reply.array(2);
+        if is_map && columns > 2 {
+            ctx.reply.array(columns - 1);
         }
         if options.scores {
             ctx.reply.double(similarity(neighbor.distance));
@@ -154,10 +164,29 @@ fn write_reply(ctx: &mut Ctx<'_>, set: &VectorSet, found: &[Neighbor], options: 
                 attributes => ctx.reply.bulk(attributes),
             }
         }
+        if let Some(fields) = options.fields {
+            fields.write(ctx, set.name(neighbor.slot));
+        }
     }
 }
 
-/// Tells "inf" from a number too great for a double, which Redis refuses.
-fn is_spelled_infinity(text: &[u8]) -> bool {
-    text.iter().any(u8::is_ascii_alphabetic) && !text.iter().any(u8::is_ascii_digit)
+/// How results were found (`WITHINFO`).
+pub(super) fn write_info(ctx: &mut Ctx<'_>, outcome: Outcome) {
+    let plan = match outcome.plan {
+        Some(Plan::Scan) => "scan",
+        Some(Plan::Near) => "near",
+        Some(Plan::Walk) => "walk",
+        Some(Plan::Hop) => "hop",
+        None if outcome.exact => "scan",
+        None => "search",
+    };
+    ctx.reply.map(4);
+    ctx.reply.simple("exact");
+    ctx.reply.boolean(outcome.exact);
+    ctx.reply.simple("plan");
+    ctx.reply.simple(plan);
+    ctx.reply.simple("ef");
+    ctx.reply.integer(outcome.ef as i64);
+    ctx.reply.simple("asked");
+    ctx.reply.integer(outcome.asked as i64);
 }

@@ -286,8 +286,8 @@ impl Collection for Array {
     fn rdb_kind(&self) -> u8 {
         code::QUIVER_ARRAY
     }
-    fn write(&self, writer: &mut Writer<'_>) {
-        self.write_elements(writer);
+    fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
+        self.write_elements(writer, at, room)
     }
     fn reads(kind: u8) -> bool {
         kind == code::QUIVER_ARRAY

@@ -12,11 +12,18 @@ use super::{Array, Element, INDEX_MAX};
 use crate::codec::Result;
 
 impl Array {
-    pub(super) fn write_elements(&self, writer: &mut Writer<'_>) {
-        writer.length(self.next_append().map_or(0, |next| next + 1));
-        writer.length(self.count() as u64);
-        let mut expected = 0;
-        for (index, element) in self.iter() {
+    /// Writes the next part of the value; `at` is the index behind the last element that is out.
+    pub(super) fn write_elements(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
+        let mut expected = *at as u64;
+        if expected == 0 {
+            writer.length(self.next_append().map_or(0, |next| next + 1));
+            writer.length(self.count() as u64);
+        }
+        for (index, element) in self.range(expected, INDEX_MAX) {
+            if expected > 0 && writer.len() >= room {
+                *at = expected as usize;
+                return false;
+            }
             writer.length(index - expected);
             match element {
                 Element::Int(number) => writer.integer(*number),
@@ -24,6 +31,7 @@ impl Array {
             }
             expected = index + 1;
         }
+        true
     }
 
     pub(super) fn read_elements(reader: &mut Reader<'_>) -> Result<Self> {
@@ -31,7 +39,7 @@ impl Array {
         let cursor = reader.length()?;
         let count = reader.length()?;
         if count == 0 {
-            return Err(reader.invalid("array without elements"));
+            return Err(reader.empty("array without elements"));
         }
         let (mut expected, mut bytes) = (0u64, Vec::new());
         for _ in 0..count {

@@ -11,9 +11,9 @@ use quiver_structures::listpack::{Item, ListPack};
 
 use super::old_encodings::{ziplist_items, zipmap_items};
 use super::shared::Shared;
-use super::volatile::{VolatileList, list_of};
-use super::{AsOf, Content, Hash, ItemText, Limits, pairs_of};
-use crate::codec::Result;
+use super::volatile::{FieldTable, VolatileList, list_of};
+use super::{AsOf, Content, Hash, ItemText, Limits, item_of, pairs_of};
+use crate::codec::{Result, write_buckets};
 
 /// What becomes a listpack when it was not one in the file: Redis' defaults.
 const LIMITS: Limits = Limits { entries: 512, value_bytes: 64 };
@@ -35,14 +35,14 @@ impl Hash {
         }
     }
 
-    /// Whether a type byte is that of a hash, readable or not.
+    /// Whether a type byte is that of a hash.
     pub fn reads(kind: u8) -> bool {
         let plain = [code::HASH, code::HASH_LISTPACK, code::HASH_ZIPLIST, code::HASH_ZIPMAP];
-        plain.contains(&kind) || [code::HASH_METADATA, code::HASH_LISTPACK_EX].contains(&kind) || is_candidate(kind)
+        plain.contains(&kind) || (code::HASH_CANDIDATE..=code::HASH_LISTPACK_EX).contains(&kind)
     }
 
-    /// Writes the value, without its type byte.
-    pub fn write(&self, writer: &mut Writer<'_>) {
+    /// Writes the next part of the value; see [`Collection::write_part`](crate::object::Collection::write_part).
+    pub fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
         match (&self.0, self.earliest()) {
             (Content::Small(list), _) => writer.string(list.as_bytes()),
             (Content::Shared(_), _) | (Content::Volatile(_), None) => {
@@ -53,49 +53,41 @@ impl Hash {
                 writer.i64(VolatileList::from_list(list.clone()).earliest());
                 writer.string(list.as_bytes());
             }
-            (Content::Large(_), earliest) => self.write_table(writer, earliest),
+            (Content::Large(fields), earliest) => return write_table(&fields.table, writer, earliest, at, room),
         }
-    }
-
-    fn write_table(&self, writer: &mut Writer<'_>, earliest: Option<i64>) {
-        if let Some(earliest) = earliest {
-            writer.i64(earliest);
-        }
-        writer.length(self.len() as u64);
-        self.for_each_stored(&mut |field, value, expire_at| {
-            if let Some(earliest) = earliest {
-                // Counted from the earliest, from 1 on: 0 says that the field does not expire.
-                writer.length(expire_at.map_or(0, |at| at.abs_diff(earliest) + 1));
-            }
-            write_item(writer, field);
-            write_item(writer, value);
-        });
+        true
     }
 
     /// Reads a value of the given type.
     ///
     /// # Errors
-    /// What is wrong with the bytes; also an empty hash, a field that comes twice, and the encodings that only release
-    /// candidates of Redis 7.4 wrote.
+    /// What is wrong with the bytes; also an empty hash and a field that comes twice.
     pub fn read(reader: &mut Reader<'_>, kind: u8) -> Result<Self> {
         let hash = match kind {
-            _ if is_candidate(kind) => {
-                return Err(reader.invalid("hash as a release candidate of Redis 7.4 wrote it, which is not supported"));
-            }
             code::HASH => Self::read_pairs(reader)?,
             code::HASH_LISTPACK => Self::read_listpack(reader)?,
-            code::HASH_METADATA => Self::read_expiring_pairs(reader)?,
-            code::HASH_LISTPACK_EX => Self::read_expiring_listpack(reader)?,
+            code::HASH_METADATA => {
+                let earliest = reader.i64()?;
+                Self::read_expiring_pairs(reader, earliest)?
+            }
+            code::HASH_LISTPACK_EX => {
+                // The earliest expiry follows from the elements.
+                reader.i64()?;
+                Self::read_expiring_listpack(reader)?
+            }
+            code::HASH_CANDIDATE if reader.version().is_valkey() => Self::read_pairs_of_valkey(reader)?,
+            // Absolute times are those counted from 1 on from an earliest of 1.
+            code::HASH_CANDIDATE => Self::read_expiring_pairs(reader, 1)?,
+            code::HASH_LISTPACK_CANDIDATE => Self::read_expiring_listpack(reader)?,
             _ => Self::read_old(reader, kind)?,
         };
         if hash.is_empty() {
-            return Err(reader.invalid("hash without fields"));
+            return Err(reader.empty("hash without fields"));
         }
         Ok(hash)
     }
 
-    fn read_expiring_pairs(reader: &mut Reader<'_>) -> Result<Self> {
-        let earliest = reader.i64()?;
+    fn read_expiring_pairs(reader: &mut Reader<'_>, earliest: i64) -> Result<Self> {
         let count = reader.length()?;
         let mut hash = Self::new();
         if count > LIMITS.entries as u64 {
@@ -119,9 +111,27 @@ impl Hash {
         Ok(hash)
     }
 
+    /// Valkey 9 has the expiry behind the value, -1 where there is none.
+    fn read_pairs_of_valkey(reader: &mut Reader<'_>) -> Result<Self> {
+        let mut hash = Self::new();
+        let (mut field, mut value) = (Vec::new(), Vec::new());
+        for _ in 0..reader.length()? {
+            field.clear();
+            value.clear();
+            reader.string_into(&mut field)?;
+            reader.string_into(&mut value)?;
+            let expire_at = match reader.i64()? {
+                -1 => None,
+                at => Some(valid_expiry(reader, Some(at))?),
+            };
+            if !hash.set_expiring(&field, &value, expire_at, LIMITS) {
+                return Err(reader.invalid("hash with a field that comes twice"));
+            }
+        }
+        Ok(hash)
+    }
+
     fn read_expiring_listpack(reader: &mut Reader<'_>) -> Result<Self> {
-        // The earliest expiry follows from the elements.
-        reader.i64()?;
         let bytes = reader.string()?;
         let list = ListPack::from_bytes(bytes).map_err(|_| reader.invalid("hash in a damaged listpack"))?;
         let items: Vec<Item<'_>> = list.iter().collect();
@@ -216,9 +226,27 @@ impl Hash {
     }
 }
 
-/// The two encodings with expiries as release candidates of Redis 7.4 wrote them.
-fn is_candidate(kind: u8) -> bool {
-    (22..=23).contains(&kind)
+fn write_table(
+    table: &FieldTable,
+    writer: &mut Writer<'_>,
+    earliest: Option<i64>,
+    at: &mut usize,
+    room: usize,
+) -> bool {
+    if *at == 0 {
+        if let Some(earliest) = earliest {
+            writer.i64(earliest);
+        }
+        writer.length(table.len() as u64);
+    }
+    write_buckets(table, writer, at, room, &mut |writer, entry| {
+        if let Some(earliest) = earliest {
+            // Counted from the earliest, from 1 on: 0 says that the field does not expire.
+            writer.length(entry.expire_at().map_or(0, |at| at.abs_diff(earliest) + 1));
+        }
+        writer.string(entry.key());
+        write_item(writer, item_of(entry.value()));
+    })
 }
 
 /// A time that a field may expire at.

@@ -23,24 +23,32 @@ impl List {
         [code::LIST, code::LIST_ZIPLIST, code::LIST_QUICKLIST, code::LIST_QUICKLIST_2].contains(&kind)
     }
 
-    /// Writes the value, without its type byte.
-    pub fn write(&self, writer: &mut Writer<'_>) {
+    /// Writes the next part of the value; see [`Collection::write_part`](crate::object::Collection::write_part).
+    pub fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
         match &self.0 {
             Content::Small(list) => {
                 writer.length(1);
                 writer.length(PACKED);
                 writer.string(list.as_bytes());
+                true
             }
             Content::Large(list) => {
-                writer.length(list.nodes().len() as u64);
-                for node in list.nodes() {
+                if *at == 0 {
+                    writer.length(list.nodes().len() as u64);
+                }
+                for node in list.nodes().skip(*at) {
                     let (container, bytes) = match node {
                         Node::Packed(list) => (PACKED, list.as_bytes()),
                         Node::Plain(bytes) => (PLAIN, &**bytes),
                     };
                     writer.length(container);
                     writer.string(bytes);
+                    *at += 1;
+                    if writer.len() >= room {
+                        break;
+                    }
                 }
+                *at == list.nodes().len()
             }
         }
     }
@@ -74,7 +82,7 @@ impl List {
             }
         }
         if list.len() == 0 {
-            return Err(reader.invalid("list without elements"));
+            return Err(reader.empty("list without elements"));
         }
         let mut list = Self(Content::Large(Box::new(list)));
         list.shrink(limits, false);

@@ -6,7 +6,7 @@ use quiver_rdb::{Reader, Writer, code};
 use quiver_structures::listpack::{Item, ListPack};
 
 use super::{Content, IntSet, Limits, Set};
-use crate::codec::Result;
+use crate::codec::{Result, write_buckets};
 use crate::number::parse_i64;
 
 /// What becomes compact when it was not so in the file: Redis' defaults.
@@ -30,16 +30,19 @@ impl Set {
         matches!(kind, code::SET | code::SET_INTSET | code::SET_LISTPACK)
     }
 
-    /// Writes the value, without its type byte.
-    pub fn write(&self, writer: &mut Writer<'_>) {
+    /// Writes the next part of the value; see [`Collection::write_part`](crate::object::Collection::write_part).
+    pub fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
         match &self.0 {
             Content::Ints(ints) => writer.string(ints.as_bytes()),
             Content::Small(list) => writer.string(list.as_bytes()),
             Content::Large(table) => {
-                writer.length(table.len() as u64);
-                table.iter().for_each(|entry| writer.string(entry.key()));
+                if *at == 0 {
+                    writer.length(table.len() as u64);
+                }
+                return write_buckets(table, writer, at, room, &mut |writer, entry| writer.string(entry.key()));
             }
         }
+        true
     }
 
     /// Reads a value of the given type.
@@ -53,7 +56,7 @@ impl Set {
             _ => Self::read_listpack(reader)?,
         };
         if set.is_empty() {
-            return Err(reader.invalid("set without members"));
+            return Err(reader.empty("set without members"));
         }
         Ok(set)
     }

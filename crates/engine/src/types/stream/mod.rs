@@ -138,8 +138,8 @@ impl Collection for Box<Stream> {
     fn rdb_kind(&self) -> u8 {
         Stream::rdb_kind(self)
     }
-    fn write(&self, writer: &mut Writer<'_>) {
-        Stream::write(self, writer);
+    fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
+        Stream::write_part(self, writer, at, room)
     }
     fn reads(kind: u8) -> bool {
         Stream::reads(kind)

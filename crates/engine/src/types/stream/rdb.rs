@@ -60,14 +60,21 @@ impl Stream {
         Version::of(kind).is_some()
     }
 
-    /// Writes the value, without its type byte.
-    pub fn write(&self, writer: &mut Writer<'_>) {
+    /// Writes the next part of the value; see [`Collection::write_part`](crate::object::Collection::write_part).
+    /// The groups come in one part.
+    pub fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
         let version = Version::of(self.rdb_kind()).expect("the type is one of streams");
         let log = &self.log;
-        writer.length(log.blocks.len() as u64);
-        for block in &log.blocks {
+        if *at == 0 {
+            writer.length(log.blocks.len() as u64);
+        }
+        for block in log.blocks.iter().skip(*at) {
+            if *at > 0 && writer.len() >= room {
+                return false;
+            }
             writer.raw_string(&block.first.to_bytes());
             block.write(writer);
+            *at += 1;
         }
         writer.length(log.len);
         for id in [log.last_id, log.first_id, log.max_deleted_id] {
@@ -82,6 +89,7 @@ impl Stream {
         if version >= Version::Messages {
             write_messages(writer, self.idmp.as_deref());
         }
+        true
     }
 
     /// Reads a value of the given type.

@@ -36,27 +36,45 @@ struct Stored {
 impl VectorSet {
     /// Appends the value without its type byte.
     pub fn write(&self, writer: &mut Writer<'_>) {
-        let has_attributes = self.with_attributes > 0;
-        let mut out = VectorSetWriter::begin(
-            writer,
-            &VectorSetHeader {
-                dim: self.dim(),
-                count: self.len() as u64,
-                quantisation: self.quantisation,
-                m: u16::try_from(self.m()).expect("M is at most 4096"),
-                has_attributes,
-                projection: self.projection().map(|projection| StoredProjection {
-                    input_dim: projection.input_dim(),
-                    matrix: projection.matrix().to_vec(),
-                }),
-            },
-        );
+        self.write_part(writer, &mut 0, usize::MAX);
+    }
+
+    /// Appends the next part of the value, until `writer` holds about `room` bytes; `true` when all of it is out. `at`
+    /// is the slot behind the last one that is out; the set must not change between parts.
+    pub fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
+        let mut out = if *at == 0 {
+            VectorSetWriter::begin(writer, &self.header())
+        } else {
+            VectorSetWriter::go_on(writer, self.quantisation.vector_len(self.dim()), self.with_attributes > 0)
+        };
         let mut element = VectorSetElement::default();
-        for slot in self.index.live_slots() {
+        let mut first = true;
+        for slot in *at..self.index.slots() {
+            let Some(slot) = Slot::try_from(slot).ok().filter(|slot| self.index.is_live(*slot)) else { continue };
+            if !first && out.len() >= room {
+                *at = slot as usize;
+                return false;
+            }
+            first = false;
             self.fill(slot, &mut element);
             out.element(&element);
         }
         out.finish();
+        true
+    }
+
+    fn header(&self) -> VectorSetHeader {
+        VectorSetHeader {
+            dim: self.dim(),
+            count: self.len() as u64,
+            quantisation: self.quantisation,
+            m: u16::try_from(self.m()).expect("M is at most 4096"),
+            has_attributes: self.with_attributes > 0,
+            projection: self.projection().map(|projection| StoredProjection {
+                input_dim: projection.input_dim(),
+                matrix: projection.matrix().to_vec(),
+            }),
+        }
     }
 
     fn fill(&self, slot: Slot, element: &mut VectorSetElement) {
@@ -90,13 +108,13 @@ impl VectorSet {
             elements.push(Stored::new(&mut element, &header));
         }
         stored.finish()?;
+        if elements.is_empty() {
+            return Err(reader.empty("vector set without elements"));
+        }
         Self::from_stored(header, elements).map_err(|reason| reader.error(Reason::Corrupt(reason)))
     }
 
     fn from_stored(header: VectorSetHeader, elements: Vec<Stored>) -> Result<Self, String> {
-        if elements.is_empty() {
-            return Err("vector set: no elements".to_owned());
-        }
         let projection = match header.projection {
             None => None,
             Some(StoredProjection { input_dim, matrix }) => {

@@ -9,8 +9,11 @@
 //! replicas build the same graph. Not here: commands, and locks (searches take `&self`).
 
 mod codec;
+mod expiry;
+mod memo;
 mod projection;
 mod raw;
+mod recall;
 mod search;
 
 use std::collections::BTreeSet;
@@ -26,9 +29,13 @@ use quiver_vector::{Error, Hnsw, Metric, NodeVector, Params, Slot, Storage};
 use crate::digest::Digest;
 use crate::keyspace::KeyHasher;
 use crate::rng::Rng;
+use crate::types::hash::AsOf;
+use expiry::Expiries;
+use memo::Memos;
 pub use projection::Projection;
 pub use raw::RawVector;
-pub use search::{Effort, Query, Search, similarity};
+use recall::Recall;
+pub use search::{Effort, Outcome, Query, Search, similarity};
 
 /// Candidates examined per insertion when VADD does not say.
 pub const EF_ADD_DEFAULT: usize = 200;
@@ -46,6 +53,13 @@ pub struct VectorSet {
     with_attributes: usize,
     text_bytes: usize,
     uid: u64,
+    memos: Memos,
+    expiries: Expiries,
+    recall: Recall,
+    /// Vectors added, changed and removed so far.
+    changes: u64,
+    /// Changes of any kind so far.
+    version: u64,
 }
 
 /// What a set is made of, fixed by the command that creates it.
@@ -88,7 +102,21 @@ impl VectorSet {
     fn around(index: Hnsw, quantisation: Quantisation, projection: Option<Arc<Projection>>) -> Self {
         let uid = NEXT_UID.fetch_add(1, Ordering::Relaxed);
         let slots = Table::new(KeyHasher);
-        Self { quantisation, projection, index, slots, members: Vec::new(), with_attributes: 0, text_bytes: 0, uid }
+        Self {
+            quantisation,
+            projection,
+            index,
+            slots,
+            members: Vec::new(),
+            with_attributes: 0,
+            text_bytes: 0,
+            uid,
+            memos: Memos::default(),
+            expiries: Expiries::default(),
+            recall: Recall::default(),
+            changes: 0,
+            version: 0,
+        }
     }
 
     /// The set behind a key.
@@ -141,6 +169,18 @@ impl VectorSet {
         self.with_attributes
     }
 
+    /// Exact answers that searches by `RECALL` were compared with, and the mean recall of the 10 nearest at each effort
+    /// that was tried.
+    pub fn sampled_recall(&self) -> (u32, impl Iterator<Item = (usize, f64)>) {
+        let (audits, means) = self.recall.sampled();
+        (audits, recall::LADDER.into_iter().zip(means))
+    }
+
+    /// Grows with every change of an element.
+    pub fn version(&self) -> u64 {
+        self.version + self.changes
+    }
+
     /// Number of this set in this process.
     pub fn uid(&self) -> u64 {
         self.uid
@@ -156,6 +196,8 @@ impl VectorSet {
             + members
             + self.text_bytes
             + projection
+            + self.memos.memory_bytes()
+            + self.expiries.memory_bytes()
     }
 
     /// The slot of an element.
@@ -173,7 +215,12 @@ impl VectorSet {
 
     /// The names of all elements, in no order.
     pub fn names(&self) -> impl Iterator<Item = &[u8]> {
-        self.index.live_slots().map(|slot| self.name(slot))
+        self.names_seen(AsOf::ALL)
+    }
+
+    /// The names of the elements that are seen as of a time, in no order.
+    pub fn names_seen(&self, as_of: AsOf) -> impl Iterator<Item = &[u8]> {
+        self.index.live_slots().filter(move |slot| self.is_seen(*slot, as_of)).map(|slot| self.name(slot))
     }
 
     /// Whether a vector of `dim` components can be asked for.
@@ -181,8 +228,8 @@ impl VectorSet {
         dim == self.dim() || self.projection.as_ref().is_some_and(|projection| projection.input_dim() == dim)
     }
 
-    /// Adds an element, or gives it another vector; its attributes stay unless `attributes` says otherwise. `true`
-    /// when it is new.
+    /// Adds an element, or gives it another vector; its attributes stay unless `attributes` says otherwise, its expiry
+    /// goes. `true` when it is new.
     /// # Errors
     /// A vector of the wrong length, or not finite. Nothing changed then.
     pub fn add(&mut self, name: &[u8], input: &[f32], attributes: Option<&[u8]>, ef: usize) -> Result<bool, Error> {
@@ -190,6 +237,7 @@ impl VectorSet {
         let (slot, new) = match self.slot(name) {
             Some(slot) => {
                 self.index.update(slot, &vector, ef)?;
+                self.set_expiry(slot, None);
                 (slot, false)
             }
             None => {
@@ -199,6 +247,7 @@ impl VectorSet {
             }
         };
         self.members[slot as usize].norm = norm;
+        self.changes += 1;
         if let Some(attributes) = attributes {
             self.set_attributes(slot, attributes);
         }
@@ -210,10 +259,13 @@ impl VectorSet {
         let Some(slot) = self.slot(name) else { return false };
         self.index.remove(slot).expect("names lead to live slots");
         self.slots.remove(KeyHasher.hash(name), name);
+        self.set_expiry(slot, None);
+        // Forgets what filters have answered about it, too.
         self.set_attributes(slot, b"");
         self.text_bytes -= name.len();
         self.members[slot as usize] = Member::default();
         self.members.truncate(self.index.slots());
+        self.changes += 1;
         true
     }
 
@@ -224,6 +276,8 @@ impl VectorSet {
 
     /// Sets the attributes of an element, or clears them with an empty text.
     pub fn set_attributes(&mut self, slot: Slot, attributes: &[u8]) {
+        self.memos.forget(slot);
+        self.version += 1;
         let old = std::mem::replace(&mut self.members[slot as usize].attributes, attributes.into());
         self.with_attributes -= usize::from(!old.is_empty());
         self.with_attributes += usize::from(!attributes.is_empty());
@@ -258,21 +312,24 @@ impl VectorSet {
             .collect()
     }
 
-    /// A random element; `None` in an empty set.
-    pub fn random(&self, rng: &mut Rng) -> Option<&[u8]> {
+    /// A random element of those seen; `None` where there is none.
+    pub fn random(&self, rng: &mut Rng, as_of: AsOf) -> Option<&[u8]> {
+        if self.hides_some(as_of) {
+            return self.random_distinct(1, rng, as_of).pop();
+        }
         Some(self.slots.sample(rng.next())?.key())
     }
 
-    /// `count` distinct random elements, or all.
-    pub fn random_distinct(&self, count: usize, rng: &mut Rng) -> Vec<&[u8]> {
-        if count < self.len() / 4 {
+    /// `count` distinct random elements of those seen, or all.
+    pub fn random_distinct(&self, count: usize, rng: &mut Rng, as_of: AsOf) -> Vec<&[u8]> {
+        if count < self.len() / 4 && !self.hides_some(as_of) {
             let mut picked = BTreeSet::new();
             while picked.len() < count {
-                picked.extend(self.random(rng));
+                picked.extend(self.random(rng, as_of));
             }
             return picked.into_iter().collect();
         }
-        let mut names: Vec<&[u8]> = self.names().collect();
+        let mut names: Vec<&[u8]> = self.names_seen(as_of).collect();
         let count = count.min(names.len());
         for i in 0..count {
             let other = i + rng.below(names.len() - i);
@@ -292,7 +349,9 @@ impl VectorSet {
             if let Some((raw, _)) = self.raw_vector(slot) {
                 raw.write_to(&mut vector);
             }
-            elements.add(Digest::of(&[&member.name, &member.attributes, &vector, &member.norm.to_le_bytes()]));
+            let expiry = self.expiry(slot).unwrap_or(0).to_le_bytes();
+            let norm = member.norm.to_le_bytes();
+            elements.add(Digest::of(&[&member.name, &member.attributes, &vector, &norm, &expiry]));
         }
         let numbers = [self.dim(), self.m(), self.quantisation as usize];
         let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
@@ -314,6 +373,9 @@ impl VectorSet {
         }
         let attributes = live.iter().filter(|slot| !self.attributes(**slot).is_empty()).count();
         let text: usize = self.members.iter().map(|member| member.name.len() + member.attributes.len()).sum();
+        if let Some((slot, _)) = self.expiring().find(|(slot, _)| !self.index.is_live(*slot)) {
+            return Err(format!("slot {slot} expires, but no element lives there"));
+        }
         if attributes != self.with_attributes || text != self.text_bytes {
             return Err("attributes or bytes are miscounted".to_owned());
         }
@@ -362,6 +424,7 @@ impl Clone for VectorSet {
         copy.members.clone_from(&self.members);
         copy.with_attributes = self.with_attributes;
         copy.text_bytes = self.text_bytes;
+        copy.expiries.clone_from(&self.expiries);
         copy
     }
 }

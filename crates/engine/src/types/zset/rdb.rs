@@ -30,18 +30,25 @@ impl SortedSet {
         [code::ZSET, code::ZSET_2, code::ZSET_LISTPACK, code::ZSET_ZIPLIST].contains(&kind)
     }
 
-    /// Writes the value, without its type byte.
-    pub fn write(&self, writer: &mut Writer<'_>) {
+    /// Writes the next part of the value; see [`Collection::write_part`](crate::object::Collection::write_part).
+    pub fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
         match &self.0 {
-            Content::Small(list) => writer.string(list.as_bytes()),
+            Content::Small(list) => {
+                writer.string(list.as_bytes());
+                true
+            }
             Content::Large(large) => {
-                writer.length(large.len() as u64);
+                if *at == 0 {
+                    writer.length(large.len() as u64);
+                }
                 // Highest first, as Redis writes them.
-                self.visit(0..large.len(), true, &mut |member, score| {
+                self.visit(0..large.len() - *at, true, &mut |member, score| {
                     writer.string(member);
                     writer.f64(score);
-                    true
+                    *at += 1;
+                    writer.len() < room
                 });
+                *at == large.len()
             }
         }
     }
@@ -62,7 +69,7 @@ impl SortedSet {
             _ => Self::read_entries(reader, kind)?,
         };
         if set.is_empty() {
-            return Err(reader.invalid("sorted set without members"));
+            return Err(reader.empty("sorted set without members"));
         }
         Ok(set)
     }
