@@ -44,7 +44,7 @@ fn libraries_are_in_snapshots() {
     let bytes = snapshot(&harness.engine);
     let mut other = Harness::new();
     load_library(&mut other, "#!lua name=old\nredis.register_function('old', function() return 0 end)");
-    let options = LoadOptions { databases: 16, now_ms: 0, discard_expired: true };
+    let options = LoadOptions { databases: 16, now_ms: 0, discard_expired: true, clock: None };
     let loaded = load(&other.engine, &mut bytes.as_slice(), &options, &mut |_| {}).unwrap();
     assert_eq!(loaded.libraries, 1);
     assert_eq!(other.run("FCALL one 0"), ":1");
@@ -65,7 +65,7 @@ fn a_snapshot_with_a_faulty_library_is_refused_and_changes_nothing() {
     bytes[at + 5] = b'-';
     let end = bytes.len() - 8;
     bytes[end..].fill(0);
-    let options = LoadOptions { databases: 16, now_ms: 0, discard_expired: true };
+    let options = LoadOptions { databases: 16, now_ms: 0, discard_expired: true, clock: None };
     assert!(load(&other.engine, &mut bytes.as_slice(), &options, &mut |_| {}).is_err());
     assert_eq!((other.run("GET kept").as_str(), other.run("GET k").as_str()), ("'v'", "nil$"));
 }
