@@ -166,7 +166,9 @@ fn read_node<'a>(input: &mut Input<'a>, params: &Params) -> Result<(Node<'a>, Bo
     }
     let vector = match params.storage {
         // Halves come back exactly from the floats they are.
-        Storage::F32 | Storage::F16 | Storage::Bf16 => NodeVector::F32(Cow::Owned(input.words(params.dim)?.map(f32::from_le_bytes).collect())),
+        Storage::F32 | Storage::F16 | Storage::Bf16 => {
+            NodeVector::F32(Cow::Owned(input.words(params.dim)?.map(f32::from_le_bytes).collect()))
+        }
         Storage::I8 => {
             let scale = input.f32()?;
             let code = input.take(params.dim)?.iter().map(|byte| byte.cast_signed()).collect();
