@@ -1,6 +1,7 @@
-//! Benchmarks of a running server, and of its peers in the same run: the parts of the program `quiver-bench`.
+//! Benchmarks of a running server and of the index as a library, with their peers in the same run: the parts of the
+//! program `quiver-bench`.
 //!
-//! Idea: everything is measured from outside, over sockets and `/proc`, so that one program drives Quiver, Redis and
+//! Idea: servers are measured from outside, over sockets and `/proc`, so that one program drives Quiver, Redis and
 //! Valkey alike. The servers share one core and the generator has another; rounds are interleaved between the servers,
 //! figures are medians over rounds, and the figure that counts is *server CPU time per operation*, which neither the
 //! generator's own cost nor a neighbour on the machine can inflate much.
@@ -12,13 +13,17 @@
 #![forbid(unsafe_code)]
 
 pub mod bounds;
+pub mod contender;
 pub mod dataset;
 pub mod driver;
 pub mod histogram;
 pub mod latency;
+pub mod library;
+pub mod library_results;
 pub mod load;
 pub mod machine;
 pub mod npy;
+pub mod plot;
 pub mod procfs;
 pub mod progress;
 pub mod reply;

@@ -74,7 +74,7 @@ impl<T> Matrix<T> {
     }
 }
 
-/// The `<f2` or `<f4` matrix in `path`, widened to f32.
+/// The `<f2`, `<f4` or `|u1` matrix in `path`, as f32.
 pub fn read_f32(path: &Path) -> Result<Matrix<f32>, NpyError> {
     parse_f32(&read(path)?)
 }
@@ -84,13 +84,21 @@ pub fn read_i32(path: &Path) -> Result<Matrix<i32>, NpyError> {
     parse_i32(&read(path)?)
 }
 
+/// Rows and columns of the matrix in `path`.
+pub fn shape(path: &Path) -> Result<(usize, usize), NpyError> {
+    let bytes = read(path)?;
+    let (header, _) = split(&bytes)?;
+    Ok((header.rows, header.columns))
+}
+
 /// [`read_f32`] of bytes already in memory.
 pub fn parse_f32(bytes: &[u8]) -> Result<Matrix<f32>, NpyError> {
     let (header, data) = split(bytes)?;
     match header.descr.as_str() {
         "<f2" => header.matrix(data, |b: [u8; 2]| f16::from_le_bytes(b).to_f32()),
         "<f4" => header.matrix(data, f32::from_le_bytes),
-        _ => Err(NpyError::Type { found: header.descr, expected: "<f2 or <f4" }),
+        "|u1" => header.matrix(data, |[byte]| f32::from(byte)),
+        _ => Err(NpyError::Type { found: header.descr, expected: "<f2, <f4 or |u1" }),
     }
 }
 

@@ -32,7 +32,7 @@ class Index:
         self,
         dim: int,
         metric: Literal["cosine", "ip", "l2"] = "cosine",
-        storage: Literal["f32", "i8"] = "f32",
+        storage: Literal["f32", "f16", "bf16", "i8", "binary"] = "f32",
         m: int = 16,
         ef_construction: int = 200,
     ) -> None:

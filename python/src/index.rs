@@ -272,7 +272,13 @@ fn name(id: &Bound<'_, PyAny>) -> PyResult<Box<str>> {
 }
 
 const METRICS: [(&str, Metric); 3] = [("cosine", Metric::Cosine), ("ip", Metric::InnerProduct), ("l2", Metric::L2)];
-const STORAGES: [(&str, Storage); 2] = [("f32", Storage::F32), ("i8", Storage::I8)];
+const STORAGES: [(&str, Storage); 5] = [
+    ("f32", Storage::F32),
+    ("f16", Storage::F16),
+    ("bf16", Storage::Bf16),
+    ("i8", Storage::I8),
+    ("binary", Storage::Binary),
+];
 
 fn metric_of(text: &str) -> PyResult<Metric> {
     let known = METRICS.iter().find(|(name, _)| *name == text);
@@ -281,7 +287,8 @@ fn metric_of(text: &str) -> PyResult<Metric> {
 
 fn storage_of(text: &str) -> PyResult<Storage> {
     let known = STORAGES.iter().find(|(name, _)| *name == text);
-    known.map(|&(_, storage)| storage).ok_or_else(|| PyValueError::new_err("storage must be 'f32' or 'i8'"))
+    let unknown = || PyValueError::new_err("storage must be 'f32', 'f16', 'bf16', 'i8' or 'binary'");
+    known.map(|&(_, storage)| storage).ok_or_else(unknown)
 }
 
 fn metric_name(metric: Metric) -> &'static str {
@@ -293,10 +300,7 @@ fn metric_name(metric: Metric) -> &'static str {
 }
 
 fn storage_name(storage: Storage) -> &'static str {
-    match storage {
-        Storage::F32 => "f32",
-        Storage::I8 => "i8",
-    }
+    STORAGES.iter().find(|(_, known)| *known == storage).map_or("", |(name, _)| name)
 }
 
 fn value_error(error: Error) -> PyErr {

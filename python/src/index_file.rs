@@ -73,6 +73,9 @@ fn write_params(params: &Params, elements: usize, out: &mut Vec<u8>) {
     out.push(match params.storage {
         Storage::F32 => 0,
         Storage::I8 => 1,
+        Storage::F16 => 2,
+        Storage::Bf16 => 3,
+        Storage::Binary => 4,
     });
     for value in [params.dim, params.m, params.ef_construction, elements] {
         out.extend(u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes());
@@ -95,6 +98,7 @@ fn write_node(node: &Node<'_>, name: &str, out: &mut Vec<u8>) {
             out.extend(scale.to_le_bytes());
             out.extend(code.iter().map(|value| value.cast_unsigned()));
         }
+        NodeVector::Bits(bits) => out.extend_from_slice(bits),
     }
 }
 
@@ -141,6 +145,9 @@ fn read_params(input: &mut Input<'_>) -> Result<(Params, u32), FileError> {
     let storage = match input.u8()? {
         0 => Storage::F32,
         1 => Storage::I8,
+        2 => Storage::F16,
+        3 => Storage::Bf16,
+        4 => Storage::Binary,
         _ => return Err(corrupt("unknown storage")),
     };
     let [dim, m, ef_construction] = [input.u32()? as usize, input.u32()? as usize, input.u32()? as usize];
@@ -158,12 +165,16 @@ fn read_node<'a>(input: &mut Input<'a>, params: &Params) -> Result<(Node<'a>, Bo
         links.push(Cow::Owned(level));
     }
     let vector = match params.storage {
-        Storage::F32 => NodeVector::F32(Cow::Owned(input.words(params.dim)?.map(f32::from_le_bytes).collect())),
+        // Halves come back exactly from the floats they are.
+        Storage::F32 | Storage::F16 | Storage::Bf16 => {
+            NodeVector::F32(Cow::Owned(input.words(params.dim)?.map(f32::from_le_bytes).collect()))
+        }
         Storage::I8 => {
             let scale = input.f32()?;
             let code = input.take(params.dim)?.iter().map(|byte| byte.cast_signed()).collect();
             NodeVector::I8 { scale, code: Cow::Owned(code) }
         }
+        Storage::Binary => NodeVector::Bits(Cow::Borrowed(input.take(params.dim.div_ceil(8))?)),
     };
     Ok((Node { slot, norm, vector, links }, name.into()))
 }

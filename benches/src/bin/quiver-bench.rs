@@ -1,4 +1,4 @@
-//! `quiver-bench load`, `quiver-bench vectors` and `quiver-bench latency`: see `benches/README.md`.
+//! `quiver-bench load`, `vectors`, `latency` and `library`: see `benches/README.md`.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "results go to standard output")]
 
@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use quiver_benches::bounds::Bound;
+use quiver_benches::contender::{self, Task};
 use quiver_benches::dataset::Dataset;
 use quiver_benches::latency::{self, Disturbance};
+use quiver_benches::library;
 use quiver_benches::load::{self, Test};
 use quiver_benches::machine::Provenance;
 use quiver_benches::progress::note;
@@ -37,6 +39,11 @@ enum Command {
     Vectors(VectorArgs),
     /// GETs of some clients while another one does something huge.
     Latency(LatencyArgs),
+    /// The index as a library beside hnswlib, usearch and FAISS: build CPU, memory, queries/s against recall.
+    Library(LibraryArgs),
+    /// Quiver's end of `library`; started by it.
+    #[command(hide = true)]
+    Contender(ContenderArgs),
     /// A background save under writes: memory, throughput, stalls; and loading.
     Snapshot(SnapshotArgs),
 }
@@ -169,6 +176,63 @@ struct LatencyArgs {
 }
 
 #[derive(Debug, Args)]
+struct LibraryArgs {
+    /// Folders with base.npy, query.npy, gt.npy and a description that names the metric
+    #[arg(default_value = "datasets/wordnet-minilm-5k")]
+    datasets: Vec<PathBuf>,
+    /// Who takes part
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "quiver-i8,quiver-f16,quiver-f32,hnswlib,usearch-f32,faiss-f32,faiss-sq8"
+    )]
+    contenders: Vec<String>,
+    /// Links per element
+    #[arg(long, default_value_t = 16)]
+    m: usize,
+    /// Effort of an insertion
+    #[arg(long, default_value_t = 200)]
+    ef_construction: usize,
+    /// Efforts of searches, ascending
+    #[arg(long, value_delimiter = ',', default_value = "10,14,20,28,40,56,80,112,160,224,320")]
+    ef: Vec<usize>,
+    /// Neighbours asked for and counted in recall
+    #[arg(long, default_value_t = 10)]
+    k: usize,
+    /// Interleaved rounds of searches
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// CPU seconds of each search
+    #[arg(long, default_value_t = 0.2)]
+    seconds: f64,
+    /// Virtual environment with the peers; made where it does not exist
+    #[arg(long, default_value = "target/library-venv")]
+    environment: PathBuf,
+    /// Folder with peers.py and requirements.txt
+    #[arg(long, default_value = "benches/library")]
+    peers: PathBuf,
+    /// Folder of the result files
+    #[arg(long, default_value = "benches/results")]
+    out: PathBuf,
+    /// First part of the result files' names; names that start with "local" are ignored by git
+    #[arg(long, default_value = "local")]
+    label: String,
+    /// Print PASS or FAIL for each promise, and fail when one is broken
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Debug, Args)]
+struct ContenderArgs {
+    name: String,
+    folder: PathBuf,
+    metric: String,
+    m: usize,
+    ef_construction: usize,
+    k: usize,
+}
+
+#[derive(Debug, Args)]
 struct SnapshotArgs {
     #[command(flatten)]
     common: CommonArgs,
@@ -203,6 +267,12 @@ fn main() -> Result<ExitCode> {
         Command::Load(args) => run_load(args),
         Command::Vectors(args) => run_vectors(args),
         Command::Latency(args) => run_latency(args),
+        Command::Library(args) => run_library(args),
+        Command::Contender(args) => {
+            let ContenderArgs { name, folder, metric, m, ef_construction, k } = args;
+            contender::serve(&name, &Task { folder, metric, m, ef_construction, k })?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Snapshot(args) => run_snapshot(args),
     }
 }
@@ -270,6 +340,46 @@ fn run_latency(args: LatencyArgs) -> Result<ExitCode> {
     args.common.finish(&document.write(&args.common.out, &args.common.label)?, &[])
 }
 
+fn run_library(args: LibraryArgs) -> Result<ExitCode> {
+    ensure!(args.rounds > 0 && args.seconds > 0.0 && args.k > 0, "--rounds, --seconds and --k must be positive");
+    ensure!(args.ef.is_sorted(), "--ef must ascend");
+    let settings = library::Settings {
+        folders: args.datasets,
+        contenders: args.contenders,
+        m: args.m,
+        ef_construction: args.ef_construction,
+        efs: args.ef,
+        k: args.k,
+        rounds: args.rounds,
+        search_s: args.seconds,
+        environment: args.environment,
+        peers: args.peers,
+    };
+    let results = library::run(&settings)?;
+    println!("{}", results.tables(&settings));
+    let provenance = Provenance::collect();
+    let document = Document { kind: "library", provenance: &provenance, settings: &settings, results: &results };
+    let path = document.write(&args.out, &args.label)?;
+    let caption = format!("{}, one thread, CPU time, M {}, {}", provenance.cpu, settings.m, provenance.date);
+    for (dataset, picture) in results.plots(&settings, &caption) {
+        let path = path.with_extension(format!("{dataset}.svg"));
+        std::fs::write(&path, picture)?;
+        note(format!("drawn: {}", path.display()));
+    }
+    finish(&path, &results.bounds, args.check)
+}
+
+fn finish(path: &Path, bounds: &[Bound], check: bool) -> Result<ExitCode> {
+    note(format!("written: {}", path.display()));
+    if !check {
+        return Ok(ExitCode::SUCCESS);
+    }
+    for bound in bounds {
+        println!("{}", bound.verdict());
+    }
+    Ok(if bounds.iter().all(Bound::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 fn run_snapshot(args: SnapshotArgs) -> Result<ExitCode> {
     ensure!(args.keys > 0 && args.pipeline > 0 && args.seconds > 0.0, "--keys, --pipeline, --seconds: not positive");
     let settings = snapshot::Settings {
@@ -313,13 +423,6 @@ impl CommonArgs {
     }
 
     fn finish(&self, path: &Path, bounds: &[Bound]) -> Result<ExitCode> {
-        note(format!("written: {}", path.display()));
-        if !self.check {
-            return Ok(ExitCode::SUCCESS);
-        }
-        for bound in bounds {
-            println!("{}", bound.verdict());
-        }
-        Ok(if bounds.iter().all(Bound::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        finish(path, bounds, self.check)
     }
 }

@@ -1,4 +1,4 @@
-//! Kernels for AVX2 with FMA: several accumulators, so that the adds of one do not wait for the other.
+//! Kernels for AVX2 with FMA, F16C and POPCNT: several accumulators, so that the adds of one do not wait for the other.
 //!
 //! The functions marked `target_feature` are sound only on a processor that has the features; [`detect`] hands the
 //! table out after asking, and nothing else reaches them.
@@ -11,19 +11,35 @@ use crate::{Isa, Kernels};
 
 static TABLE: Kernels = Kernels {
     isa: Isa::Avx2,
-    // SAFETY: the table is handed out only after `detect` saw AVX2 and FMA; so for the three below.
+    // SAFETY: the table is handed out only after `detect` saw every feature; so for those below.
     dot_f32: |a, b| unsafe { dot_f32(a, b) },
     // SAFETY: as above.
     l2sq_f32: |a, b| unsafe { l2sq_f32(a, b) },
     // SAFETY: as above.
+    dot_f16: |a, b| unsafe { dot_f16(a, b) },
+    // SAFETY: as above.
+    l2sq_f16: |a, b| unsafe { l2sq_f16(a, b) },
+    // SAFETY: as above.
+    dot_bf16: |a, b| unsafe { dot_bf16(a, b) },
+    // SAFETY: as above.
+    l2sq_bf16: |a, b| unsafe { l2sq_bf16(a, b) },
+    // SAFETY: as above.
     dot_i8: |a, b| unsafe { dot_i8(a, b) },
     // SAFETY: as above.
     dot_i8_x4: |query, rows| unsafe { dot_i8_x4(query, rows) },
+    // SAFETY: as above.
+    hamming: |a, b| unsafe { hamming(a, b) },
+    // SAFETY: as above.
+    hamming_x4: |query, rows| unsafe { rows.map(|row| hamming(query, row)) },
 };
 
-/// The table, if this processor has AVX2 and FMA.
+/// The table, if this processor has AVX2, FMA, F16C and POPCNT (every one with AVX2 has them).
 pub(crate) fn detect() -> Option<&'static Kernels> {
-    (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(&TABLE)
+    let all = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
+        && is_x86_feature_detected!("popcnt");
+    all.then_some(&TABLE)
 }
 
 #[inline]
@@ -119,7 +135,73 @@ fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
 
 /// Four calls: with 16 registers, one loop over four rows was measured slower.
 #[target_feature(enable = "avx2,fma")]
-fn dot_i8_x4(query: &[i8], rows: [&[i8]; 4]) -> [i32; 4] {
-    let [r0, r1, r2, r3] = rows;
+fn dot_i8_x4(query: &[i8], rows: &[&[i8]; 4]) -> [i32; 4] {
+    let [r0, r1, r2, r3] = *rows;
     [dot_i8(query, r0), dot_i8(query, r1), dot_i8(query, r2), dot_i8(query, r3)]
+}
+
+/// Eight halves as floats.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn load_f16(lanes: &[u16; 8]) -> __m256 {
+    // SAFETY: the array is 16 readable bytes; the load asks for no alignment.
+    let halves = unsafe { _mm_loadu_si128(lanes.as_ptr().cast()) };
+    _mm256_cvtph_ps(halves)
+}
+
+/// Eight upper halves as floats.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn load_bf16(lanes: &[u16; 8]) -> __m256 {
+    // SAFETY: the array is 16 readable bytes; the load asks for no alignment.
+    let halves = unsafe { _mm_loadu_si128(lanes.as_ptr().cast()) };
+    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(halves)))
+}
+
+/// A kernel of a query of floats and a row of halves: what is loaded, and what is done with a pair of lanes.
+macro_rules! halves {
+    ($name:ident, $load:ident, $tail:path, |$x:ident, $y:ident, $acc:ident| $step:expr) => {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn $name(a: &[f32], b: &[u16]) -> f32 {
+            assert_eq!(a.len(), b.len(), "vectors of one length");
+            let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+            let mut acc = [_mm256_setzero_ps(); 4];
+            let ((a4, a1), (b4, b1)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
+            for (x, y) in a4.iter().zip(b4) {
+                for i in 0..4 {
+                    let ($x, $y, $acc) = (load_f32(&x[i]), $load(&y[i]), acc[i]);
+                    acc[i] = $step;
+                }
+            }
+            for (x, y) in a1.iter().zip(b1) {
+                let ($x, $y, $acc) = (load_f32(x), $load(y), acc[0]);
+                acc[0] = $step;
+            }
+            sum_f32_x4(acc) + $tail(a_tail, b_tail)
+        }
+    };
+}
+
+halves!(dot_f16, load_f16, crate::scalar::dot_f16, |x, y, acc| _mm256_fmadd_ps(x, y, acc));
+halves!(dot_bf16, load_bf16, crate::scalar::dot_bf16, |x, y, acc| _mm256_fmadd_ps(x, y, acc));
+halves!(l2sq_f16, load_f16, crate::scalar::l2sq_f16, |x, y, acc| {
+    let difference = _mm256_sub_ps(x, y);
+    _mm256_fmadd_ps(difference, difference, acc)
+});
+halves!(l2sq_bf16, load_bf16, crate::scalar::l2sq_bf16, |x, y, acc| {
+    let difference = _mm256_sub_ps(x, y);
+    _mm256_fmadd_ps(difference, difference, acc)
+});
+
+/// Words of 64 bits, counted by one instruction each.
+#[target_feature(enable = "popcnt")]
+fn hamming(a: &[i8], b: &[i8]) -> u32 {
+    assert_eq!(a.len(), b.len(), "vectors of one length");
+    let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let word = |bytes: &[i8; 8]| u64::from_ne_bytes(bytes.map(i8::cast_unsigned));
+    let mut sum = 0;
+    for (x, y) in a.iter().zip(b) {
+        sum += (word(x) ^ word(y)).count_ones();
+    }
+    sum + crate::scalar::hamming(a_tail, b_tail)
 }

@@ -18,21 +18,34 @@ use crate::{Isa, Kernels};
 
 static TABLE: Kernels = Kernels {
     isa: Isa::Avx512,
-    // SAFETY: the table is handed out only after `detect` saw AVX-512 F, BW and VNNI; so for the three below.
+    // SAFETY: the table is handed out only after `detect` saw every feature; so for those below.
     dot_f32: |a, b| unsafe { dot_f32(a, b) },
     // SAFETY: as above.
     l2sq_f32: |a, b| unsafe { l2sq_f32(a, b) },
     // SAFETY: as above.
+    dot_f16: |a, b| unsafe { dot_f16(a, b) },
+    // SAFETY: as above.
+    l2sq_f16: |a, b| unsafe { l2sq_f16(a, b) },
+    // SAFETY: as above.
+    dot_bf16: |a, b| unsafe { dot_bf16(a, b) },
+    // SAFETY: as above.
+    l2sq_bf16: |a, b| unsafe { l2sq_bf16(a, b) },
+    // SAFETY: as above.
     dot_i8: |a, b| unsafe { dot_i8(a, b) },
     // SAFETY: as above.
     dot_i8_x4: |query, rows| unsafe { dot_i8_x4(query, rows) },
+    // SAFETY: as above.
+    hamming: |a, b| unsafe { hamming(a, b) },
+    // SAFETY: as above.
+    hamming_x4: |query, rows| unsafe { rows.map(|row| hamming(query, row)) },
 };
 
-/// The table, if this processor has AVX-512 F, BW and VNNI.
+/// The table, if this processor has AVX-512 F, BW, VNNI and VPOPCNTDQ (every one with VNNI for servers has the last).
 pub(crate) fn detect() -> Option<&'static Kernels> {
     let all = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vnni");
+        && is_x86_feature_detected!("avx512vnni")
+        && is_x86_feature_detected!("avx512vpopcntdq");
     all.then_some(&TABLE)
 }
 
@@ -135,10 +148,11 @@ fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn dot_i8_x4(query: &[i8], rows: [&[i8]; 4]) -> [i32; 4] {
+fn dot_i8_x4(query: &[i8], rows: &[&[i8]; 4]) -> [i32; 4] {
     let (q, q_tail) = query.as_chunks::<64>();
-    let ((r0, t0), (r1, t1)) = (same_len(query, rows[0]).as_chunks::<64>(), same_len(query, rows[1]).as_chunks::<64>());
-    let ((r2, t2), (r3, t3)) = (same_len(query, rows[2]).as_chunks::<64>(), same_len(query, rows[3]).as_chunks::<64>());
+    let [r0, r1, r2, r3] = *rows;
+    let (r0, r1) = (same_len(query, r0).as_chunks::<64>().0, same_len(query, r1).as_chunks::<64>().0);
+    let (r2, r3) = (same_len(query, r2).as_chunks::<64>().0, same_len(query, r3).as_chunks::<64>().0);
     let (shift, ones) = (_mm512_set1_epi8(-128), _mm512_set1_epi8(1));
     let zero = _mm512_setzero_si512();
     let (mut sum, mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero, zero);
@@ -150,22 +164,23 @@ fn dot_i8_x4(query: &[i8], rows: [&[i8]; 4]) -> [i32; 4] {
         s2 = _mm512_dpbusd_epi32(s2, _mm512_xor_si512(load_i8(&r2[i]), shift), x);
         s3 = _mm512_dpbusd_epi32(s3, _mm512_xor_si512(load_i8(&r3[i]), shift), x);
     }
-    if !q_tail.is_empty() {
-        let x = load_i8(&padded(q_tail));
-        sum = _mm512_dpbusd_epi32(sum, ones, x);
-        s0 = _mm512_dpbusd_epi32(s0, _mm512_xor_si512(load_i8(&padded(t0)), shift), x);
-        s1 = _mm512_dpbusd_epi32(s1, _mm512_xor_si512(load_i8(&padded(t1)), shift), x);
-        s2 = _mm512_dpbusd_epi32(s2, _mm512_xor_si512(load_i8(&padded(t2)), shift), x);
-        s3 = _mm512_dpbusd_epi32(s3, _mm512_xor_si512(load_i8(&padded(t3)), shift), x);
-    }
     let shifted = _mm512_slli_epi32::<7>(sum);
-    let acc = [
+    let sums = sum_i32_x4([
         _mm512_sub_epi32(s0, shifted),
         _mm512_sub_epi32(s1, shifted),
         _mm512_sub_epi32(s2, shifted),
         _mm512_sub_epi32(s3, shifted),
-    ];
-    sum_i32_x4(acc)
+    ]);
+    if q_tail.is_empty() { sums } else { add_tails(sums, q_tail, rows) }
+}
+
+/// Adds the products behind the last whole vector. Apart, because an index pads its rows and has none, and what this
+/// needs on the stack would cost every call.
+#[cold]
+#[inline(never)]
+fn add_tails(sums: [i32; 4], query: &[i8], rows: &[&[i8]; 4]) -> [i32; 4] {
+    let tail = |i: usize| sums[i] + crate::scalar::dot_i8(query, &rows[i][rows[i].len() - query.len()..]);
+    [tail(0), tail(1), tail(2), tail(3)]
 }
 
 /// The four sums of the lanes, by folding pairs of vectors into one: a third of the work of four separate sums.
@@ -181,4 +196,76 @@ fn sum_i32_x4(v: [__m512i; 4]) -> [i32; 4] {
     // SAFETY: the array is 16 writable bytes; the store asks for no alignment.
     unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), sums) };
     out
+}
+
+/// Sixteen halves as floats.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn load_f16(lanes: &[u16; 16]) -> __m512 {
+    // SAFETY: the array is 32 readable bytes; the load asks for no alignment.
+    let halves = unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) };
+    _mm512_cvtph_ps(halves)
+}
+
+/// Sixteen upper halves as floats.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn load_bf16(lanes: &[u16; 16]) -> __m512 {
+    // SAFETY: the array is 32 readable bytes; the load asks for no alignment.
+    let halves = unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) };
+    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves)))
+}
+
+/// A kernel of a query of floats and a row of halves: what is loaded, and what is done with a pair of lanes.
+macro_rules! halves {
+    ($name:ident, $load:ident, |$x:ident, $y:ident, $acc:ident| $step:expr) => {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+        fn $name(a: &[f32], b: &[u16]) -> f32 {
+            assert_eq!(a.len(), b.len(), "vectors of one length");
+            let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+            let mut acc = [_mm512_setzero_ps(); 4];
+            let ((a4, a1), (b4, b1)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
+            for (x, y) in a4.iter().zip(b4) {
+                for i in 0..4 {
+                    let ($x, $y, $acc) = (load_f32(&x[i]), $load(&y[i]), acc[i]);
+                    acc[i] = $step;
+                }
+            }
+            for (x, y) in a1.iter().zip(b1) {
+                let ($x, $y, $acc) = (load_f32(x), $load(y), acc[0]);
+                acc[0] = $step;
+            }
+            if !a_tail.is_empty() {
+                let ($x, $y, $acc) = (load_f32(&padded(a_tail)), $load(&padded(b_tail)), acc[1]);
+                acc[1] = $step;
+            }
+            sum_f32(acc)
+        }
+    };
+}
+
+halves!(dot_f16, load_f16, |x, y, acc| _mm512_fmadd_ps(x, y, acc));
+halves!(dot_bf16, load_bf16, |x, y, acc| _mm512_fmadd_ps(x, y, acc));
+halves!(l2sq_f16, load_f16, |x, y, acc| {
+    let difference = _mm512_sub_ps(x, y);
+    _mm512_fmadd_ps(difference, difference, acc)
+});
+halves!(l2sq_bf16, load_bf16, |x, y, acc| {
+    let difference = _mm512_sub_ps(x, y);
+    _mm512_fmadd_ps(difference, difference, acc)
+});
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx512vpopcntdq")]
+fn hamming(a: &[i8], b: &[i8]) -> u32 {
+    assert_eq!(a.len(), b.len(), "vectors of one length");
+    let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<64>(), b.as_chunks::<64>());
+    let mut acc = _mm512_setzero_si512();
+    for (x, y) in a.iter().zip(b) {
+        acc = _mm512_add_epi64(acc, _mm512_popcnt_epi64(_mm512_xor_si512(load_i8(x), load_i8(y))));
+    }
+    if !a_tail.is_empty() {
+        let differing = _mm512_xor_si512(load_i8(&padded(a_tail)), load_i8(&padded(b_tail)));
+        acc = _mm512_add_epi64(acc, _mm512_popcnt_epi64(differing));
+    }
+    _mm512_reduce_add_epi64(acc) as u32
 }

@@ -21,6 +21,6 @@ pub fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
 }
 
 /// [`dot_i8`] of `query` with each of four rows.
-pub fn dot_i8_x4(query: &[i8], rows: [&[i8]; 4]) -> [i32; 4] {
+pub fn dot_i8_x4(query: &[i8], rows: &[&[i8]; 4]) -> [i32; 4] {
     rows.map(|row| dot_i8(query, row))
 }

@@ -75,8 +75,8 @@ fn byte_kernels_are_exact_at_every_length_and_alignment() {
             let query = &query[3..];
             let rows: Vec<Vec<i8>> = (6..10).map(|seed| bytes(len + 1, seed)).collect();
             let rows = [&rows[0][1..], &rows[1][1..], &rows[2][1..], &rows[3][1..]];
-            let want = scalar::dot_i8_x4(query, rows);
-            assert_eq!((kernels.dot_i8_x4)(query, rows), want, "{:?} x4, len {len}", kernels.isa);
+            let want = scalar::dot_i8_x4(query, &rows);
+            assert_eq!((kernels.dot_i8_x4)(query, &rows), want, "{:?} x4, len {len}", kernels.isa);
             assert_eq!(rows.map(|row| (kernels.dot_i8)(query, row)), want, "{:?}, len {len}", kernels.isa);
         }
     }
@@ -90,7 +90,7 @@ fn the_extreme_bytes_are_exact_too() {
                 let want = i32::from(a) * i32::from(b) * i32::try_from(len).unwrap();
                 let (a, b) = (vec![a; len], vec![b; len]);
                 assert_eq!((kernels.dot_i8)(&a, &b), want, "{:?}", kernels.isa);
-                assert_eq!((kernels.dot_i8_x4)(&a, [&b; 4]), [want; 4], "{:?}", kernels.isa);
+                assert_eq!((kernels.dot_i8_x4)(&a, &[&b; 4]), [want; 4], "{:?}", kernels.isa);
             }
         }
     }
@@ -103,7 +103,45 @@ fn vectors_of_unequal_length_are_refused() {
         assert!(std::panic::catch_unwind(|| (kernels.l2sq_f32)(&[1.0; 9], &[1.0; 8])).is_err());
         assert!(std::panic::catch_unwind(|| (kernels.dot_i8)(&[1; 9], &[1; 8])).is_err());
         assert!(
-            std::panic::catch_unwind(|| (kernels.dot_i8_x4)(&[1; 9], [&[1; 9], &[1; 9], &[1; 8], &[1; 9]])).is_err()
+            std::panic::catch_unwind(|| (kernels.dot_i8_x4)(&[1; 9], &[&[1; 9], &[1; 9], &[1; 8], &[1; 9]])).is_err()
         );
+    }
+}
+
+/// Halves with every exponent a vector of a few units can have, and zeros of both signs.
+fn halves(len: usize, seed: u64, round: impl Fn(f32) -> u16) -> Vec<u16> {
+    floats(len, seed).into_iter().enumerate().map(|(i, x)| round(x / (i % 9) as f32 * f32::from(i % 9 != 0))).collect()
+}
+
+#[test]
+fn kernels_of_halves_equal_the_scalar_ones_at_every_length_and_alignment() {
+    for kernels in available() {
+        for len in LENGTHS {
+            let a = floats(len + 1, 1);
+            let a = &a[1..];
+            let f16s = halves(len + 3, 2, |x| half::f16::from_f32(if x.is_nan() { -0.0 } else { x }).to_bits());
+            let bf16s = halves(len + 3, 2, |x| half::bf16::from_f32(if x.is_nan() { -0.0 } else { x }).to_bits());
+            let (f16s, bf16s) = (&f16s[3..], &bf16s[3..]);
+            let magnitude = a.iter().map(|x| (x.abs() + 1.0) * (x.abs() + 1.0)).sum();
+            close(kernels, (kernels.dot_f16)(a, f16s), scalar::dot_f16(a, f16s), magnitude, len);
+            close(kernels, (kernels.l2sq_f16)(a, f16s), scalar::l2sq_f16(a, f16s), magnitude, len);
+            close(kernels, (kernels.dot_bf16)(a, bf16s), scalar::dot_bf16(a, bf16s), magnitude, len);
+            close(kernels, (kernels.l2sq_bf16)(a, bf16s), scalar::l2sq_bf16(a, bf16s), magnitude, len);
+        }
+    }
+}
+
+#[test]
+fn differing_bits_are_counted_exactly_at_every_length_and_alignment() {
+    for kernels in available() {
+        for len in LENGTHS {
+            let query = bytes(len + 3, 5);
+            let query = &query[3..];
+            let rows: Vec<Vec<i8>> = (6..10).map(|seed| bytes(len + 1, seed)).collect();
+            let rows = [&rows[0][1..], &rows[1][1..], &rows[2][1..], &rows[3][1..]];
+            let want = rows.map(|row| query.iter().zip(row).map(|(x, y)| (x ^ y).count_ones()).sum::<u32>());
+            assert_eq!((kernels.hamming_x4)(query, &rows), want, "{:?} x4, len {len}", kernels.isa);
+            assert_eq!(rows.map(|row| (kernels.hamming)(query, row)), want, "{:?}, len {len}", kernels.isa);
+        }
     }
 }

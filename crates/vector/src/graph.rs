@@ -1,7 +1,7 @@
 //! Links between slots: one flat list of fixed capacity per element and level.
 //!
 //! A list holds slots from its start and [`NONE`] in what is left, so a walk reads it without a length. Level 0 has
-//! room for `2 * m` links in rows of their own; the few elements with upper levels carry those lists in one box.
+//! room for `2 * m` links in rows of their own; the few elements with upper levels have those lists in one box.
 //! Links go both ways: [`Graph::link`] and [`Graph::unlink`] change both ends, so a removed element is found from its
 //! own lists alone.
 
@@ -18,8 +18,11 @@ pub(crate) const LEVEL_MAX: usize = 31;
 pub(crate) struct Graph {
     m: usize,
     base: Rows<Slot>,
-    /// Lists of levels 1 and up, `m` links each, lowest level first.
-    upper: Rows<Box<[Slot]>>,
+    /// One more than an element's place in `towers`; zero, as in fresh rows, for those on level 0 only.
+    upper: Rows<u32>,
+    /// Lists of levels 1 and up, `m` links each, lowest level first; empty where vacant.
+    towers: Vec<Box<[Slot]>>,
+    vacant_towers: Vec<u32>,
     /// Level plus one; zero, as in fresh rows, is no element.
     levels: Rows<u8>,
     slots: usize,
@@ -28,7 +31,16 @@ pub(crate) struct Graph {
 
 impl Graph {
     pub(crate) fn new(m: usize) -> Self {
-        Self { m, base: Rows::new(m * 2), upper: Rows::new(1), levels: Rows::new(1), slots: 0, upper_bytes: 0 }
+        Self {
+            m,
+            base: Rows::new(m * 2),
+            upper: Rows::new(1),
+            towers: Vec::new(),
+            vacant_towers: Vec::new(),
+            levels: Rows::new(1),
+            slots: 0,
+            upper_bytes: 0,
+        }
     }
 
     /// Slots that exist, with an element or without.
@@ -62,7 +74,12 @@ impl Graph {
         self.levels.row_mut(at)[0] = u8::try_from(level + 1).expect("levels end at LEVEL_MAX");
         self.base.row_mut(at).fill(NONE);
         if level > 0 {
-            self.upper.row_mut(at)[0] = vec![NONE; level * self.m].into_boxed_slice();
+            let place = self.vacant_towers.pop().unwrap_or_else(|| {
+                self.towers.push(Box::default());
+                self.towers.len() as u32 - 1
+            });
+            self.towers[place as usize] = vec![NONE; level * self.m].into_boxed_slice();
+            self.upper.row_mut(at)[0] = place + 1;
             self.upper_bytes += level * self.m * size_of::<Slot>();
         }
     }
@@ -72,8 +89,13 @@ impl Graph {
         let level = self.level(slot).expect("a slot with an element");
         debug_assert!((0..=level).all(|level| self.links(slot, level).is_empty()), "slot {slot} still has links");
         self.levels.row_mut(slot as usize)[0] = 0;
-        self.upper.row_mut(slot as usize)[0] = Box::default();
-        self.upper_bytes -= level * self.m * size_of::<Slot>();
+        if level > 0 {
+            let place = self.tower(slot);
+            self.towers[place] = Box::default();
+            self.vacant_towers.push(place as u32);
+            self.upper.row_mut(slot as usize)[0] = 0;
+            self.upper_bytes -= level * self.m * size_of::<Slot>();
+        }
     }
 
     /// The list of an element with its unused end.
@@ -81,7 +103,7 @@ impl Graph {
     pub(crate) fn list(&self, slot: Slot, level: usize) -> &[Slot] {
         match level {
             0 => self.base.row(slot as usize),
-            _ => &self.upper.row(slot as usize)[0][(level - 1) * self.m..][..self.m],
+            _ => &self.towers[self.tower(slot)][(level - 1) * self.m..][..self.m],
         }
     }
 
@@ -127,12 +149,17 @@ impl Graph {
     pub(crate) fn clear(&mut self) {
         self.base.clear();
         self.upper.clear();
+        self.towers = Vec::new();
+        self.vacant_towers = Vec::new();
         self.levels.clear();
         self.slots = 0;
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.base.memory_bytes() + self.upper.memory_bytes() + self.levels.memory_bytes() + self.upper_bytes
+        let towers =
+            self.towers.capacity() * size_of::<Box<[Slot]>>() + self.vacant_towers.capacity() * size_of::<u32>();
+        let rows = self.base.memory_bytes() + self.upper.memory_bytes() + self.levels.memory_bytes();
+        rows + towers + self.upper_bytes
     }
 
     /// Writes a list as it was stored; the caller checks it against the others.
@@ -143,8 +170,17 @@ impl Graph {
     fn list_mut(&mut self, slot: Slot, level: usize) -> &mut [Slot] {
         match level {
             0 => self.base.row_mut(slot as usize),
-            _ => &mut self.upper.row_mut(slot as usize)[0][(level - 1) * self.m..][..self.m],
+            _ => {
+                let (place, m) = (self.tower(slot), self.m);
+                &mut self.towers[place][(level - 1) * m..][..m]
+            }
         }
+    }
+
+    /// Where the upper lists of an element that has some are.
+    #[inline]
+    fn tower(&self, slot: Slot) -> usize {
+        self.upper.row(slot as usize)[0] as usize - 1
     }
 
     fn push(&mut self, slot: Slot, link: Slot, level: usize) {

@@ -25,8 +25,15 @@ pub enum Metric {
 pub enum Storage {
     /// The vector itself for final distances, and its code for the walk: 5 bytes per dimension.
     F32,
+    /// The vector in IEEE half precision, and its code: 3 bytes per dimension. Without [`Metric::Cosine`], norms end
+    /// at 65,504.
+    F16,
+    /// The vector as the upper halves of floats, and its code: 3 bytes per dimension, any range, 8 bits of precision.
+    Bf16,
     /// The code only, one byte per dimension with one scale per vector.
     I8,
+    /// One bit per dimension, the sign; distances are those of the vectors of signs.
+    Binary,
 }
 
 /// Shape of an index, fixed when it is made.

@@ -1,78 +1,68 @@
 //! Rows of equal length, found by number: the slabs an index is made of.
 //!
-//! Memory comes in chunks of [`CHUNK_ROWS`] rows that start on a cache line, so growing never copies what is already
-//! there, and a row of a multiple of 64 bytes never straddles a line more than it must. Only the first chunk starts
-//! small and doubles, because many indexes stay tiny; a chunk none of whose rows was asked for takes no memory. Fresh
-//! rows hold `T::default()`.
+//! Memory comes in chunks of a power of two of rows, so growing never copies what stands in a full one. A chunk that is
+//! large enough fills whole huge pages. The last chunk starts small and doubles: many indexes stay tiny, and large
+//! ones have no more to spare than a part of one chunk. A chunk none of whose rows was asked for takes no memory. Rows
+//! of a multiple of 64 bytes start on a cache line. Fresh rows hold zeros.
 
-const CHUNK_ROWS: usize = 1024;
+use quiver_kernels::{Slab, Zeroed};
+
+/// Rows of the smallest and largest chunks, as powers of two.
+const SHIFT_MIN: u32 = 10;
+const SHIFT_MAX: u32 = 15;
 const FIRST_ROWS: usize = 8;
-const LINE_BYTES: usize = 64;
+const HUGE_BYTES: usize = 2 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Rows<T> {
     stride: usize,
-    chunks: Vec<Chunk<T>>,
+    shift: u32,
+    chunks: Vec<Slab<T>>,
 }
 
-/// Elements from `start` on begin a cache line. The vector is never resized, so the offset stays right.
-#[derive(Debug, Default)]
-struct Chunk<T> {
-    data: Vec<T>,
-    start: usize,
-    rows: usize,
-}
-
-impl<T: Clone + Default> Chunk<T> {
-    fn new(rows: usize, stride: usize) -> Self {
-        let len = rows * stride;
-        let data = vec![T::default(); len + LINE_BYTES / size_of::<T>()];
-        // An offset past the slack means the allocator's alignment does not divide the line; then none is used.
-        let start = Some(data.as_ptr().align_offset(LINE_BYTES)).filter(|start| start + len <= data.len());
-        Self { start: start.unwrap_or(0), data, rows }
-    }
-}
-
-impl<T: Clone + Default> Rows<T> {
+impl<T: Zeroed> Rows<T> {
     /// No rows yet, each of `stride` elements.
     pub(crate) fn new(stride: usize) -> Self {
-        Self { stride, chunks: Vec::new() }
+        let whole = |shift: &u32| ((stride * size_of::<T>()) << shift).is_multiple_of(HUGE_BYTES);
+        let shift = (SHIFT_MIN..=SHIFT_MAX).find(whole).unwrap_or(SHIFT_MIN);
+        Self { stride, shift, chunks: Vec::new() }
     }
 
     /// A row that [`Self::ensure`] made.
     #[inline]
     pub(crate) fn row(&self, at: usize) -> &[T] {
-        let chunk = &self.chunks[at / CHUNK_ROWS];
-        &chunk.data[chunk.start + at % CHUNK_ROWS * self.stride..][..self.stride]
+        &self.chunks[at >> self.shift][self.start(at)..][..self.stride]
     }
 
     /// A row, if there is memory for it.
     #[inline]
     pub(crate) fn get(&self, at: usize) -> Option<&[T]> {
-        let chunk = self.chunks.get(at / CHUNK_ROWS)?;
-        (at % CHUNK_ROWS < chunk.rows).then(|| self.row(at))
+        self.chunks.get(at >> self.shift)?.get(self.start(at)..)?.get(..self.stride)
     }
 
     #[inline]
     pub(crate) fn row_mut(&mut self, at: usize) -> &mut [T] {
-        let chunk = &mut self.chunks[at / CHUNK_ROWS];
-        &mut chunk.data[chunk.start + at % CHUNK_ROWS * self.stride..][..self.stride]
+        let start = self.start(at);
+        &mut self.chunks[at >> self.shift][start..][..self.stride]
     }
 
     /// Makes row `at` exist.
     pub(crate) fn ensure(&mut self, at: usize) {
-        let (chunk, row) = (at / CHUNK_ROWS, at % CHUNK_ROWS);
+        let chunk = at >> self.shift;
         while self.chunks.len() <= chunk {
-            self.chunks.push(Chunk { data: Vec::new(), start: 0, rows: 0 });
+            self.chunks.push(Slab::new(0));
         }
+        let end = (at & self.mask()) + 1;
         let old = &mut self.chunks[chunk];
-        if row < old.rows {
+        if old.len() >= end * self.stride {
             return;
         }
-        let rows = if chunk == 0 { (row + 1).next_power_of_two().max(FIRST_ROWS) } else { CHUNK_ROWS };
-        let mut fresh = Chunk::new(rows, self.stride);
-        let len = old.rows * self.stride;
-        fresh.data[fresh.start..][..len].swap_with_slice(&mut old.data[old.start..][..len]);
+        // Few steps: what they leave behind in the allocator is memory as well.
+        let least = if chunk == 0 { FIRST_ROWS } else { (1 << self.shift) / 4 };
+        let rows = end.next_power_of_two().max(least);
+        let whole = rows == 1 << self.shift;
+        let mut fresh = if whole { Slab::huge(rows * self.stride) } else { Slab::new(rows * self.stride) };
+        fresh[..old.len()].copy_from_slice(old);
         *old = fresh;
     }
 
@@ -82,8 +72,18 @@ impl<T: Clone + Default> Rows<T> {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        let chunks = self.chunks.iter().map(|chunk| chunk.data.capacity() * size_of::<T>());
-        chunks.sum::<usize>() + self.chunks.capacity() * size_of::<Chunk<T>>()
+        self.chunks.iter().map(Slab::bytes).sum::<usize>() + self.chunks.capacity() * size_of::<Slab<T>>()
+    }
+
+    #[inline]
+    fn mask(&self) -> usize {
+        (1 << self.shift) - 1
+    }
+
+    /// Where a row starts in its chunk.
+    #[inline]
+    fn start(&self, at: usize) -> usize {
+        (at & self.mask()) * self.stride
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
         rows.ensure(0);
         assert!(rows.memory_bytes() < 1024);
         rows.ensure(1_000_000);
-        assert!(rows.memory_bytes() < 300_000);
+        assert!(rows.memory_bytes() < 3_000_000);
         assert!(rows.get(500_000).is_none());
         rows.clear();
         assert!(rows.get(0).is_none());

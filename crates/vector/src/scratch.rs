@@ -1,7 +1,8 @@
 //! Memory a search works in, kept by the caller so that a warm search allocates nothing.
 
 use crate::Slot;
-use crate::hnsw::Asked;
+use crate::graph::NONE;
+use crate::hnsw::{Asked, Prepared};
 use crate::space::Query;
 
 /// Working memory of one thread's searches; serves indexes of any shape, one search at a time.
@@ -10,6 +11,8 @@ pub struct Scratch {
     pub(crate) query: Query,
     pub(crate) walk: Walk,
     pub(crate) asked: Asked,
+    pub(crate) candidates: Vec<(f32, Slot)>,
+    pub(crate) prepared: Prepared,
 }
 
 impl Scratch {
@@ -25,6 +28,22 @@ pub(crate) struct Walk {
     pub(crate) visited: Visited,
     pub(crate) pool: Pool,
     pub(crate) batch: Vec<Slot>,
+    /// Changes of the index the walk knows of.
+    pub(crate) changes: u64,
+}
+
+impl Walk {
+    /// Empties the pool, bounds it to `capacity` elements, and forgets what was visited.
+    pub(crate) fn reset(&mut self, capacity: usize, slots: usize) {
+        self.pool.reset(capacity);
+        self.visited.reset(slots);
+    }
+
+    /// The first element of an empty pool.
+    pub(crate) fn start(&mut self, (distance, slot): (f32, Slot)) {
+        self.visited.insert(slot);
+        self.pool.offer(distance, slot);
+    }
 }
 
 /// A set of slots that is emptied by counting up: a slot is in it if its mark is the current epoch.
@@ -37,14 +56,40 @@ pub(crate) struct Visited {
 impl Visited {
     /// Empties the set and makes room for `slots` slots.
     pub(crate) fn reset(&mut self, slots: usize) {
-        if self.marks.len() < slots {
-            self.marks.resize(slots.next_power_of_two(), 0);
-        }
+        self.grow(slots);
         self.epoch = self.epoch.wrapping_add(1);
         if self.epoch == 0 {
             self.marks.fill(0);
             self.epoch = 1;
         }
+    }
+
+    /// Makes room for `slots` slots; those that are new are not in the set.
+    pub(crate) fn grow(&mut self, slots: usize) {
+        if self.marks.len() < slots {
+            // Zero is no epoch.
+            self.marks.resize(slots.next_power_of_two(), 0);
+        }
+    }
+
+    /// Puts the slots of a list that were not in the set at the start of `out` and says how many. No branch asks
+    /// whether one was: the answer is as good as random, and guessing it wrong costs more than a distance.
+    #[inline]
+    pub(crate) fn fresh(&mut self, list: &[Slot], out: &mut Vec<Slot>) -> usize {
+        if out.len() < list.len() {
+            out.resize(list.len(), 0);
+        }
+        let mut count = 0;
+        for &slot in list {
+            if slot == NONE {
+                break;
+            }
+            let mark = &mut self.marks[slot as usize];
+            out[count] = slot;
+            count += usize::from(*mark != self.epoch);
+            *mark = self.epoch;
+        }
+        count
     }
 
     /// Whether `slot` was not in the set.
@@ -132,6 +177,26 @@ impl Pool {
     #[inline]
     pub(crate) fn next(&self) -> Option<Slot> {
         self.entries.get(self.cursor).map(|&entry| entry_slot(entry))
+    }
+
+    /// Makes room for more entries.
+    pub(crate) fn widen(&mut self, capacity: usize) {
+        self.capacity = self.capacity.max(capacity);
+    }
+
+    /// Forgets slots that are not wanted any more.
+    pub(crate) fn retain(&mut self, wanted: impl Fn(Slot) -> bool) {
+        self.entries.retain(|&entry| wanted(entry_slot(entry)));
+        self.cursor = 0;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Most entries it takes.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// The memory of the pool, empty, for a search that sorts otherwise.

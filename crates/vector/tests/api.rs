@@ -95,13 +95,13 @@ fn a_thousand_equal_vectors_stay_reachable() {
 fn batches_insert_all_or_nothing_and_answer_row_by_row() {
     let mut index = Hnsw::new(PARAMS).unwrap();
     let bad = array![[1.0, 0.0, 0.0], [f32::NAN, 0.0, 0.0]];
-    assert_eq!(index.insert_batch(bad.view(), &[1, 2], 0), Err(Error::NotFinite));
-    assert_eq!(index.insert_batch(bad.view(), &[1], 0), Err(Error::Keys { vectors: 2, keys: 1 }));
-    assert_eq!(index.insert_batch(Array2::zeros((1, 2)).view(), &[1], 0), Err(Error::VectorDim { got: 2, want: 3 }));
+    assert_eq!(index.insert_batch(bad.view(), &[1, 2], 0, 1), Err(Error::NotFinite));
+    assert_eq!(index.insert_batch(bad.view(), &[1], 0, 1), Err(Error::Keys { vectors: 2, keys: 1 }));
+    assert_eq!(index.insert_batch(Array2::zeros((1, 2)).view(), &[1], 0, 1), Err(Error::VectorDim { got: 2, want: 3 }));
     assert!(index.is_empty());
     // A transposed view: its rows are not contiguous.
     let vectors = array![[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]];
-    assert_eq!(index.insert_batch(vectors.t(), &[1, 2], 0), Ok(vec![0, 1]));
+    assert_eq!(index.insert_batch(vectors.t(), &[1, 2], 0, 1), Ok(vec![0, 1]));
     let (slots, distances) = index.search_batch(vectors.t(), 5, 10).unwrap();
     assert_eq!(slots, array![[0, 1], [1, 0]]);
     assert_eq!(distances, array![[0.0, 1.0], [0.0, 1.0]]);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use quiver_vector::{Hnsw, Metric, Neighbor, Params, Scratch, Slot, Storage};
+use quiver_vector::{Hnsw, Metric, Neighbor, Params, Prepared, Scratch, Slot, Storage};
 
 const DIM: usize = 5;
 
@@ -36,7 +36,13 @@ fn metric() -> impl Strategy<Value = Metric> {
 }
 
 fn storage() -> impl Strategy<Value = Storage> {
-    prop_oneof![Just(Storage::F32), Just(Storage::I8)]
+    prop_oneof![
+        3 => Just(Storage::F32),
+        3 => Just(Storage::I8),
+        1 => Just(Storage::F16),
+        1 => Just(Storage::Bf16),
+        1 => Just(Storage::Binary),
+    ]
 }
 
 fn params() -> impl Strategy<Value = Params> {
@@ -49,7 +55,15 @@ fn params() -> impl Strategy<Value = Params> {
     })
 }
 
-fn distance(metric: Metric, a: &[f32], b: &[f32]) -> f32 {
+fn distance(params: &Params, a: &[f32], b: &[f32]) -> f32 {
+    let signs = |vector: &[f32]| vector.iter().map(|&x| if x > 0.0 { 1.0 } else { -1.0 }).collect::<Vec<f32>>();
+    if params.storage == Storage::Binary {
+        return distance_of(params.metric, &signs(a), &signs(b));
+    }
+    distance_of(params.metric, a, b)
+}
+
+fn distance_of(metric: Metric, a: &[f32], b: &[f32]) -> f32 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
     let norms = (dot(a, a) * dot(b, b)).sqrt();
     match metric {
@@ -63,7 +77,8 @@ fn distance(metric: Metric, a: &[f32], b: &[f32]) -> f32 {
 /// What half a step of a code can do to a distance between vectors of this test.
 fn tolerance(params: &Params) -> f32 {
     match (params.storage, params.metric) {
-        (Storage::F32, _) => 1e-3,
+        (Storage::F32 | Storage::F16 | Storage::Binary, _) => 1e-3,
+        (Storage::Bf16, _) => 0.02,
         (Storage::I8, Metric::Cosine) => 0.02,
         (Storage::I8, _) => 1.2,
     }
@@ -95,13 +110,12 @@ fn apply(index: &mut Hnsw, model: &mut BTreeMap<Slot, Vec<f32>>, op: Op) {
 }
 
 fn assert_results(index: &Hnsw, model: &BTreeMap<Slot, Vec<f32>>, query: &[f32], k: usize, found: &[Neighbor]) {
-    let Params { metric, .. } = *index.params();
     assert_eq!(found.len(), k.min(model.len()));
     assert!(found.windows(2).all(|pair| (pair[0].distance, pair[0].slot) < (pair[1].distance, pair[1].slot)));
-    let mut truth: Vec<f32> = model.values().map(|vector| distance(metric, query, vector)).collect();
+    let mut truth: Vec<f32> = model.values().map(|vector| distance(index.params(), query, vector)).collect();
     truth.sort_by(f32::total_cmp);
     for (neighbor, truth) in found.iter().zip(truth) {
-        let own = distance(metric, query, &model[&neighbor.slot]);
+        let own = distance(index.params(), query, &model[&neighbor.slot]);
         assert!((neighbor.distance - own).abs() <= tolerance(index.params()), "{neighbor:?}, expected {own}");
         assert!((neighbor.distance - truth).abs() <= 2.0 * tolerance(index.params()), "{neighbor:?}, nearest {truth}");
     }
@@ -138,8 +152,17 @@ proptest! {
         for (key, vector) in vectors.iter().enumerate() {
             let slot = index.insert(vector, key as u64, 0).unwrap();
             let step = vector.iter().fold(0.0_f32, |max, x| max.max(x.abs())) / 127.0;
-            let close = if params.storage == Storage::F32 { 1e-5 } else { step * 0.51 };
+            let close = match params.storage {
+                Storage::F32 => 1e-5,
+                Storage::F16 => 0.003,
+                Storage::Bf16 => 0.02,
+                _ => step * 0.51,
+            };
             let kept = index.vector(slot).unwrap();
+            if params.storage == Storage::Binary {
+                prop_assert!(kept.iter().zip(vector).all(|(a, b)| (*a > 0.0) == (*b > 0.0) || *a == 0.0));
+                continue;
+            }
             prop_assert!(kept.iter().zip(vector).all(|(a, b)| (a - b).abs() <= close), "{kept:?} for {vector:?}");
         }
     }
@@ -176,6 +199,119 @@ proptest! {
             prop_assert_eq!(index.node(slot), copy.node(slot));
         }
         prop_assert_eq!(index.entry_point(), copy.entry_point());
+    }
+
+    #[test]
+    fn rows_inserted_by_any_number_of_threads_give_one_sound_graph(
+        params in params(), before in vec(vector(), 0..20), rows in vec(vector(), 1..120), vacant in any::<bool>(),
+    ) {
+        let rows = ndarray::Array2::from_shape_vec((rows.len(), DIM), rows.concat()).unwrap();
+        let keys: Vec<u64> = (0..rows.nrows() as u64).collect();
+        let build = |threads| {
+            let mut index = Hnsw::new(params).unwrap();
+            for (key, vector) in before.iter().enumerate() {
+                index.insert(vector, key as u64 + 1000, 0).unwrap();
+            }
+            if vacant && before.len() > 1 {
+                index.remove(0).unwrap();
+            }
+            let slots = index.insert_batch(rows.view(), &keys, 0, threads).unwrap();
+            assert_eq!(index.check(), Ok(()));
+            (index, slots)
+        };
+        let graph = |index: &Hnsw| index.live_slots().map(|slot| index.node(slot).unwrap().links.concat()).collect();
+        let (alone, slots) = build(1);
+        let (first, _) = build(2);
+        let links: Vec<Vec<Slot>> = graph(&first);
+        for threads in [2, 3, 7] {
+            let (index, same) = build(threads);
+            prop_assert_eq!(&same, &slots);
+            prop_assert!(index.live_slots().all(|slot| index.vector(slot) == alone.vector(slot)));
+            prop_assert_eq!(&graph(&index), &links);
+        }
+    }
+
+    #[test]
+    fn what_was_prepared_before_other_changes_is_committed_soundly(
+        params in params(), before in ops(40), vectors in vec((vector(), any::<u64>(), any::<bool>()), 1..12),
+        between in ops(30),
+    ) {
+        let mut index = Hnsw::new(params).unwrap();
+        let mut model = BTreeMap::new();
+        before.into_iter().for_each(|op| apply(&mut index, &mut model, op));
+        let mut scratch = Scratch::new();
+        let mut waiting = Vec::new();
+        for (i, (vector, key, update)) in vectors.iter().enumerate() {
+            let mut prepared = Prepared::new();
+            let place = model.keys().nth(i).copied().filter(|_| *update);
+            match place {
+                Some(slot) => index.prepare_update(slot, vector, 0, &mut scratch, &mut prepared).unwrap(),
+                None => index.prepare(vector, *key, 0, &mut scratch, &mut prepared).unwrap(),
+            }
+            waiting.push((prepared, vector, place));
+        }
+        between.into_iter().for_each(|op| apply(&mut index, &mut model, op));
+        for (mut prepared, vector, place) in waiting {
+            let gone = place.is_some_and(|slot| !model.contains_key(&slot));
+            match index.commit(&mut prepared) {
+                Ok(slot) => {
+                    prop_assert!(!gone && place.is_none_or(|place| place == slot));
+                    model.insert(slot, vector.clone());
+                }
+                Err(error) => prop_assert!(gone, "{error}"),
+            }
+            prop_assert_eq!(index.check(), Ok(()));
+            prop_assert!(index.live_slots().eq(model.keys().copied()));
+        }
+    }
+
+    #[test]
+    fn a_search_in_pieces_between_changes_answers_with_live_elements_at_their_true_distance(
+        params in params(), before in ops(80), between in vec(ops(10), 0..8), query in vector(), k in 1..8_usize,
+    ) {
+        let mut index = Hnsw::new(params).unwrap();
+        let mut model = BTreeMap::new();
+        before.into_iter().for_each(|op| apply(&mut index, &mut model, op));
+        let (mut scratch, mut found) = (Scratch::new(), Vec::new());
+        index.search_begin(&query, k, 4, &mut scratch).unwrap();
+        for ops in between {
+            if index.search_advance(&mut scratch, 1) {
+                break;
+            }
+            ops.into_iter().for_each(|op| apply(&mut index, &mut model, op));
+        }
+        while !index.search_advance(&mut scratch, 2) {}
+        index.search_finish(k, &mut scratch, &mut found);
+        prop_assert!(found.len() <= k && found.is_empty() == model.is_empty());
+        for neighbor in found {
+            let own = distance(&params, &query, &model[&neighbor.slot]);
+            prop_assert!((neighbor.distance - own).abs() <= tolerance(&params), "{neighbor:?}, expected {own}");
+        }
+    }
+
+    #[test]
+    fn a_reordered_index_is_the_same_under_other_slots(
+        params in params(), ops in ops(100), query in vector(), k in 1..8_usize,
+    ) {
+        let mut index = Hnsw::new(params).unwrap();
+        let mut model = BTreeMap::new();
+        ops.into_iter().for_each(|op| apply(&mut index, &mut model, op));
+        let (copy, order) = index.reordered().unwrap();
+        prop_assert_eq!(copy.check(), Ok(()));
+        prop_assert_eq!((copy.len(), copy.slots()), (index.len(), index.len()));
+        for (slot, &old) in order.iter().enumerate() {
+            let slot = slot as Slot;
+            prop_assert_eq!(copy.vector(slot), index.vector(old));
+            for level in 0..=index.level(old).unwrap() {
+                let links: Vec<Slot> = copy.links(slot, level).iter().map(|link| order[*link as usize]).collect();
+                prop_assert_eq!(&links, index.links(old, level));
+            }
+        }
+        let (mut scratch, mut found, mut renamed) = (Scratch::new(), Vec::new(), Vec::new());
+        index.exact(&query, k, &mut scratch, &mut found).unwrap();
+        copy.exact(&query, k, &mut scratch, &mut renamed).unwrap();
+        let distances = |found: &[Neighbor]| found.iter().map(|near| near.distance).collect::<Vec<_>>();
+        prop_assert_eq!(distances(&found), distances(&renamed));
     }
 
     #[test]

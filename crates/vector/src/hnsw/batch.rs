@@ -9,10 +9,17 @@ use crate::{Error, Slot};
 
 impl Hnsw {
     /// Inserts every row of `vectors` (n, dim) under the key of the same place and returns their slots. All rows are
-    /// checked first: either all are inserted or none.
+    /// checked first: either all are inserted or none. One thread inserts row by row as [`Self::insert`] does; more of
+    /// them build another graph, of the same quality and the same for every number of them.
     /// # Errors
     /// Another number of keys than rows; a row of the wrong length or not finite; too many rows for the slots left.
-    pub fn insert_batch(&mut self, vectors: ArrayView2<'_, f32>, keys: &[u64], ef: usize) -> Result<Vec<Slot>, Error> {
+    pub fn insert_batch(
+        &mut self,
+        vectors: ArrayView2<'_, f32>,
+        keys: &[u64],
+        ef: usize,
+        threads: usize,
+    ) -> Result<Vec<Slot>, Error> {
         if vectors.nrows() != keys.len() {
             return Err(Error::Keys { vectors: vectors.nrows(), keys: keys.len() });
         }
@@ -21,11 +28,12 @@ impl Hnsw {
         }
         // Rows of a transposed view are not slices; then one copy of the batch makes them so.
         let vectors = vectors.as_standard_layout();
-        let rows = || vectors.rows().into_iter().map(|row| row.to_slice().expect("a row of the standard layout"));
-        for row in rows() {
-            self.space.validate(row)?;
+        let rows = vectors.rows().into_iter().map(|row| row.to_slice().expect("a row of the standard layout"));
+        let rows = rows.map(|row| Ok((row, self.space.validate(row)?))).collect::<Result<Vec<_>, _>>()?;
+        if threads > 1 {
+            return Ok(self.bulk(&rows, keys, ef, threads));
         }
-        rows().zip(keys).map(|(row, &key)| self.insert(row, key, ef)).collect()
+        rows.iter().zip(keys).map(|((row, _), &key)| self.insert(row, key, ef)).collect()
     }
 
     /// The `k` nearest elements to every row of `queries` (n, dim): slots and distances, each of shape (n, k). Where

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 
 use crate::graph::LEVEL_MAX;
 use crate::hnsw::Hnsw;
+use crate::space::Encoded;
 use crate::{Error, Params, Slot, Storage};
 
 /// Slots below this are accepted however few elements there are; above, [`SPARSE_FACTOR`] per element.
@@ -31,7 +32,7 @@ pub struct Node<'a> {
 /// A vector as it is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NodeVector<'a> {
-    /// Under [`Storage::F32`].
+    /// Under [`Storage::F32`], [`Storage::F16`] and [`Storage::Bf16`].
     F32(Cow<'a, [f32]>),
     /// Under [`Storage::I8`]: element `i` is `code[i] * scale`.
     I8 {
@@ -40,6 +41,8 @@ pub enum NodeVector<'a> {
         /// One byte per dimension.
         code: Cow<'a, [i8]>,
     },
+    /// Under [`Storage::Binary`]: one bit per dimension from the lowest of the first byte on, set for positive ones.
+    Bits(Cow<'a, [u8]>),
 }
 
 impl Hnsw {
@@ -47,9 +50,11 @@ impl Hnsw {
     pub fn node(&self, slot: Slot) -> Option<Node<'_>> {
         let level = self.graph.level(slot)?;
         let vector = match self.params.storage {
-            Storage::F32 => NodeVector::F32(Cow::Borrowed(self.space.full(slot))),
-            Storage::I8 => {
-                NodeVector::I8 { scale: self.space.coef(slot).scale, code: Cow::Borrowed(self.space.code(slot)) }
+            Storage::F32 => NodeVector::F32(Cow::Borrowed(self.space.floats(slot)?)),
+            Storage::F16 | Storage::Bf16 => NodeVector::F32(Cow::Owned(self.space.halves(slot)?)),
+            Storage::I8 => NodeVector::I8 { scale: self.space.scale(slot), code: Cow::Borrowed(self.space.code(slot)) },
+            Storage::Binary => {
+                NodeVector::Bits(self.space.code(slot).iter().map(|byte| byte.cast_unsigned()).collect())
             }
         };
         let links = (0..=level).map(|level| Cow::Borrowed(self.graph.links(slot, level))).collect();
@@ -106,18 +111,27 @@ impl Hnsw {
     }
 
     fn restore_vector(&mut self, node: &Node<'_>) -> Result<(), String> {
+        let mut encoded = Encoded::default();
         match (&node.vector, self.params.storage) {
-            (NodeVector::F32(vector), Storage::F32) => {
+            (NodeVector::F32(vector), Storage::F32 | Storage::F16 | Storage::Bf16) => {
                 self.space.validate(vector).map_err(|error| error.to_string())?;
-                self.space.write_full(node.slot, vector, node.norm);
+                encoded.encode_kept(&self.space, vector, node.norm);
             }
             (NodeVector::I8 { scale, code }, Storage::I8) => {
                 let vector: Vec<f32> = code.iter().map(|&code| f32::from(code) * scale).collect();
                 self.space.validate(&vector).map_err(|error| error.to_string())?;
-                self.space.write_code(node.slot, code, *scale, node.norm);
+                encoded.encode_code(&self.space, code, *scale, node.norm);
+            }
+            (NodeVector::Bits(bits), Storage::Binary) => {
+                if bits.len() != self.params.dim.div_ceil(8) {
+                    return Err(format!("{} bytes for {} dimensions", bits.len(), self.params.dim));
+                }
+                let code: Vec<i8> = bits.iter().map(|byte| byte.cast_signed()).collect();
+                encoded.encode_bits(&self.space, &code, node.norm);
             }
             _ => return Err("vector of another storage".to_owned()),
         }
+        self.space.write(node.slot, &encoded);
         Ok(())
     }
 }

@@ -8,13 +8,18 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::Slot;
 use crate::graph::Graph;
-use crate::hnsw::{Hnsw, Work};
+use crate::hnsw::Hnsw;
 
 impl Hnsw {
-    /// Links `slot`, new on this level, to `work.chosen`, nearest first; at least to one of them.
-    pub(super) fn attach(&mut self, slot: Slot, level: usize, work: &mut Work) {
-        let chosen = std::mem::take(&mut work.chosen);
-        for &neighbor in &chosen {
+    /// Links `slot`, new on this level, to those chosen for it, nearest first; at least to one of them.
+    pub(super) fn attach(
+        &mut self,
+        slot: Slot,
+        level: usize,
+        chosen: &[(f32, Slot)],
+        pairs: &mut Vec<(f32, Slot, Slot)>,
+    ) {
+        for &(distance, neighbor) in chosen {
             if !self.graph.has_room(slot, level) {
                 break;
             }
@@ -24,31 +29,36 @@ impl Hnsw {
             if self.graph.has_room(neighbor, level) {
                 self.graph.link(slot, neighbor, level);
             } else {
-                self.displace(slot, neighbor, level, work);
+                self.displace(slot, (distance, neighbor), level, pairs);
             }
         }
         if self.graph.links(slot, level).is_empty() {
             // Nobody would give up a link, so the element is put in the middle of the nearest one's farthest.
-            let other = *self.graph.links(chosen[0], level).last().expect("a full list");
-            self.subdivide(slot, chosen[0], other, level);
+            let nearest = chosen[0].1;
+            let other = *self.graph.links(nearest, level).last().expect("a full list");
+            self.subdivide(slot, nearest, other, level);
         }
-        work.chosen = chosen;
     }
 
     /// Links `slot` to `full`, which has no room, in place of the farthest link that can be spared.
-    fn displace(&mut self, slot: Slot, full: Slot, level: usize, work: &mut Work) {
+    fn displace(
+        &mut self,
+        slot: Slot,
+        (distance, full): (f32, Slot),
+        level: usize,
+        pairs: &mut Vec<(f32, Slot, Slot)>,
+    ) {
         let (space, graph) = (&self.space, &self.graph);
         let links = graph.links(full, level);
-        let distance = space.distance(space.probe(full), slot);
-        work.pairs.clear();
+        pairs.clear();
         space.distances(space.probe(full), links, |i, far| {
             if far > distance {
-                work.pairs.push((far, links[i], 0));
+                pairs.push((far, links[i], 0));
             }
         });
-        work.pairs.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let spared = work.pairs.iter().map(|pair| pair.1);
-        let victim = spared.into_iter().find(|&victim| {
+        pairs.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let mut spared = pairs.iter().map(|pair| pair.1);
+        let victim = spared.find(|&victim| {
             // A way of two links from one to the other stays, through the new element or another neighbour.
             graph.linked(slot, victim, level) || share_neighbor(graph, full, victim, level)
         });

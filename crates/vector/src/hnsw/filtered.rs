@@ -14,8 +14,8 @@
 //! `effort` bounds the number of questions. The filter is asked about an element once at most.
 
 use crate::hnsw::Hnsw;
-use crate::hnsw::flat::Nearest;
-use crate::hnsw::search::{rerank, reranked, walks};
+use crate::hnsw::search::walks;
+use crate::scan::{Nearest, rerank, reranked};
 use crate::scratch::{Scratch, entry, entry_distance, entry_slot};
 use crate::space::Probe;
 use crate::{Error, Neighbor, Slot};
@@ -268,7 +268,7 @@ impl Hnsw {
         scratch: &mut Scratch,
         out: &mut Vec<Neighbor>,
     ) -> Plan {
-        let Scratch { query, walk, asked } = scratch;
+        let Scratch { query, walk, asked, .. } = scratch;
         out.clear();
         match plan {
             Plan::Scan => {

@@ -9,22 +9,25 @@
 //!   slots are taken smallest first, and all distances that decide about links are made of exact integer products.
 //!   The graph is therefore a function of the operations, on any machine, and of a stored graph and what follows.
 //! - One sorted pool instead of two heaps, codes instead of vectors during walks (`search.rs`).
-//! - A search that would visit a good part of a small index reads all of it instead, in order (`flat.rs`).
+//! - A search that would visit a good part of a small index reads all of it instead, in order (`scan.rs`).
 
 mod batch;
+mod bulk;
 mod check;
 mod codec;
 mod connect;
 mod filtered;
-mod flat;
 mod hop;
 mod insert;
+mod prepare;
 mod remove;
+mod reorder;
 mod search;
 
 pub use codec::{Node, NodeVector};
 pub(crate) use filtered::Asked;
 pub use filtered::{Accept, Filtered, Plan};
+pub use prepare::Prepared;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -32,7 +35,7 @@ use std::collections::BinaryHeap;
 use quiver_kernels::Kernels;
 
 use crate::graph::Graph;
-use crate::scratch::Walk;
+use crate::scratch::Scratch;
 use crate::space::{Query, Space};
 use crate::{Error, Params, Slot};
 
@@ -47,15 +50,15 @@ pub struct Hnsw {
     /// Vacant slots below `graph.slots()`.
     vacant: BinaryHeap<Reverse<Slot>>,
     len: usize,
+    /// Counts changes of the graph, so that whoever worked on it in pieces knows when to look again.
+    changes: u64,
+    scratch: Scratch,
     work: Work,
 }
 
 /// Memory that changes of the graph work in.
 #[derive(Debug, Default)]
 struct Work {
-    walk: Walk,
-    query: Query,
-    candidates: Vec<(f32, Slot)>,
     chosen: Vec<Slot>,
     neighbors: Vec<Slot>,
     pairs: Vec<(f32, Slot, Slot)>,
@@ -81,6 +84,8 @@ impl Hnsw {
             entry: None,
             vacant: BinaryHeap::new(),
             len: 0,
+            changes: 0,
+            scratch: Scratch::new(),
             work: Work::default(),
         })
     }

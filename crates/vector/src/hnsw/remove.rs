@@ -28,6 +28,7 @@ impl Hnsw {
 
     /// Cuts the element's links on all levels, mends the hole, and moves the entry point if it was there.
     pub(super) fn vacate(&mut self, slot: Slot, level: usize) {
+        self.changes += 1;
         let mut work = std::mem::take(&mut self.work);
         for level in 0..=level {
             work.neighbors.clear();

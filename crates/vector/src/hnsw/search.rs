@@ -3,10 +3,11 @@
 //! A walk measures codes only. The nearest of its pool are measured again in the best precision before they are
 //! handed out, which is where the last percent of recall comes from at almost no cost.
 
-use crate::graph::{Graph, NONE};
+use crate::graph::Graph;
 use crate::hnsw::Hnsw;
+use crate::scan::{exact, rerank, reranked, scan};
 use crate::scratch::{Pool, Scratch, Walk};
-use crate::space::{Probe, Query, Space};
+use crate::space::{Probe, Space};
 use crate::{Error, Neighbor, Slot};
 
 /// Reading everything beats walking when the pool is this part of the index: a walk measures tens of scattered codes
@@ -15,9 +16,6 @@ const SCAN_FACTOR: usize = 48;
 
 /// Largest pool of a walk; inserting into the sorted pool costs as much as measuring a few codes up to here.
 const POOL_MAX: usize = 16_384;
-
-/// At least so many candidates are measured again, or four times those asked for.
-const RERANK_MIN: usize = 64;
 
 impl Hnsw {
     /// The `k` nearest elements, nearest first, ties by slot, into `out`. `ef` is the effort: candidates kept during
@@ -34,9 +32,18 @@ impl Hnsw {
     ) -> Result<(), Error> {
         let ef = ef.max(k).max(1);
         if !walks(ef, self.len) {
-            return self.scan(query, k, reranked(k), scratch, out);
+            return scan(&self.space, (self.graph.live(), self.len), query, k, scratch, out);
         }
         self.search_graph(query, k, ef, scratch, out)
+    }
+
+    /// The `k` nearest of all elements in the best precision that is kept, nearest first, ties by slot.
+    ///
+    /// Cost: O(len * dim); memory O(min(k, len)).
+    /// # Errors
+    /// A query of the wrong length or not finite.
+    pub fn exact(&self, query: &[f32], k: usize, scratch: &mut Scratch, out: &mut Vec<Neighbor>) -> Result<(), Error> {
+        exact(&self.space, (self.graph.live(), self.len), query, k, scratch, out)
     }
 
     /// [`Self::search`] from a stored element, which is its own nearest neighbour.
@@ -65,22 +72,69 @@ impl Hnsw {
         scratch: &mut Scratch,
         out: &mut Vec<Neighbor>,
     ) -> Result<(), Error> {
+        self.search_begin(query, k, ef, scratch)?;
+        while !self.search_advance(scratch, usize::MAX) {}
+        self.search_finish(k, scratch, out);
+        Ok(())
+    }
+
+    /// Begins a [`Self::search_graph`] in pieces: [`Self::search_advance`] until it says `true`, then
+    /// [`Self::search_finish`]. Between the calls the index may be changed, so a lock around it need not be held.
+    /// # Errors
+    /// A query of the wrong length or not finite.
+    pub fn search_begin(&self, query: &[f32], k: usize, ef: usize, scratch: &mut Scratch) -> Result<(), Error> {
         let norm = self.space.validate(query)?;
-        out.clear();
         let Scratch { query: prepared, walk, .. } = scratch;
         prepared.prepare(&self.space, query, norm);
-        self.walk(prepared.probe(), ef.max(k).max(1), walk);
-        let nearest = walk.pool.iter().take(reranked(k)).map(|(_, slot)| slot);
-        rerank(&self.space, prepared, nearest, k, out);
+        self.begin(prepared.probe(), ef.max(k).max(1), walk);
         Ok(())
+    }
+
+    /// Visits the neighbours of up to `elements` more elements; `true` when the walk is at its end.
+    pub fn search_advance(&self, scratch: &mut Scratch, elements: usize) -> bool {
+        let Scratch { query, walk, .. } = scratch;
+        self.settle(query.probe(), 0, walk);
+        advance(&self.space, &self.graph, query.probe(), 0, elements, walk)
+    }
+
+    /// The `k` nearest elements the walk has found, as [`Self::search`] gives them.
+    pub fn search_finish(&self, k: usize, scratch: &mut Scratch, out: &mut Vec<Neighbor>) {
+        let Scratch { query, walk, .. } = scratch;
+        self.settle(query.probe(), 0, walk);
+        out.clear();
+        rerank(&self.space, query, walk.pool.iter().take(reranked(k)).map(|(_, slot)| slot), k, out);
     }
 
     /// Leaves the `ef` nearest elements a walk finds in its pool.
     pub(super) fn walk(&self, probe: Probe<'_>, ef: usize, walk: &mut Walk) {
-        walk.pool.reset(ef.min(self.len));
+        self.begin(probe, ef, walk);
+        advance(&self.space, &self.graph, probe, 0, usize::MAX, walk);
+    }
+
+    /// Puts the start of a walk along level 0 into its pool.
+    fn begin(&self, probe: Probe<'_>, ef: usize, walk: &mut Walk) {
+        walk.changes = self.changes;
+        walk.reset(ef.min(self.len), self.slots());
         if let Some((entry, top)) = self.entry {
             let start = descend(&self.space, &self.graph, probe, entry, top, 0);
-            walk_level(&self.space, &self.graph, probe, start, 0, walk);
+            walk.start(start);
+        }
+    }
+
+    /// Takes what has changed since the last piece of a walk into account: elements that are gone are forgotten. One
+    /// that took the place of another keeps its rank in the walk; the exact distances at the end are its own.
+    pub(super) fn settle(&self, probe: Probe<'_>, level: usize, walk: &mut Walk) {
+        if walk.changes == self.changes {
+            return;
+        }
+        walk.changes = self.changes;
+        walk.visited.grow(self.slots());
+        walk.pool.retain(|slot| self.graph.level(slot) >= Some(level));
+        if walk.pool.is_empty()
+            && let Some((entry, top)) = self.entry.filter(|(_, top)| *top >= level)
+        {
+            walk.reset(walk.pool.capacity(), self.slots());
+            walk.start(descend(&self.space, &self.graph, probe, entry, top, level));
         }
     }
 }
@@ -88,24 +142,6 @@ impl Hnsw {
 /// Whether a walk with a pool of `ef` is worth it among `len` elements.
 pub(super) fn walks(ef: usize, len: usize) -> bool {
     ef <= POOL_MAX && ef.saturating_mul(SCAN_FACTOR) < len
-}
-
-/// Candidates measured again for `k` results.
-pub(super) fn reranked(k: usize) -> usize {
-    k.saturating_mul(4).max(RERANK_MIN)
-}
-
-/// Measures `slots` exactly and keeps the `k` nearest.
-pub(super) fn rerank(
-    space: &Space,
-    query: &Query,
-    slots: impl Iterator<Item = Slot>,
-    k: usize,
-    out: &mut Vec<Neighbor>,
-) {
-    out.extend(slots.map(|slot| Neighbor { slot, distance: space.exact(query, slot) }));
-    out.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.slot.cmp(&b.slot)));
-    out.truncate(k);
 }
 
 /// From `start` on level `top` to the nearest element found on level `bottom + 1`, always to a nearer neighbour.
@@ -135,27 +171,24 @@ pub(super) fn descend(
     nearest
 }
 
-/// Fills the pool, which is empty, with the nearest elements of one level.
-pub(super) fn walk_level(
+/// Visits the neighbours of up to `elements` elements of the pool, nearest first; `true` when all have been visited.
+pub(super) fn advance(
     space: &Space,
     graph: &Graph,
     probe: Probe<'_>,
-    start: (f32, Slot),
     level: usize,
+    elements: usize,
     walk: &mut Walk,
-) {
-    let Walk { visited, pool, batch } = walk;
-    visited.reset(graph.slots());
-    visited.insert(start.1);
-    pool.offer(start.0, start.1);
-    while let Some(slot) = pool.expand() {
-        batch.clear();
-        batch.extend(
-            graph.list(slot, level).iter().take_while(|&&link| link != NONE).filter(|&&link| visited.insert(link)),
-        );
+) -> bool {
+    let Walk { visited, pool, batch, .. } = walk;
+    for _ in 0..elements {
+        let Some(slot) = pool.expand() else { return true };
+        let count = visited.fresh(graph.list(slot, level), batch);
+        let batch = &batch[..count];
         prefetch_next(graph, pool, level);
         space.distances(probe, batch, |i, distance| pool.offer(distance, batch[i]));
     }
+    false
 }
 
 /// The list that will most likely be read next.

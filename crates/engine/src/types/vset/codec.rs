@@ -168,6 +168,7 @@ impl Stored {
                 }
                 squares.sqrt() * scale
             }
+            NodeVector::Bits(_) => 1.0,
         };
         if norm.is_nan() || norm > NORM_MAX {
             return Err(format!("vector set: a stored vector has length {norm}"));
@@ -235,26 +236,21 @@ fn node_vector(quantisation: Quantisation, dim: usize, bytes: &[u8], range: f32)
         Quantisation::Int8 => {
             NodeVector::I8 { scale: range / 127.0, code: bytes.iter().map(|byte| *byte as i8).collect() }
         }
-        Quantisation::Binary => {
-            let code = (0..dim).map(|i| if bytes[i / 8] >> (i % 8) & 1 == 1 { 127 } else { -127 }).collect();
-            // As the index computes it for a vector of signs.
-            let scale = (1.0 / (dim as f64).sqrt()) as f32 / 127.0;
-            NodeVector::I8 { scale, code }
-        }
+        Quantisation::Binary => NodeVector::Bits(bytes[..dim.div_ceil(8)].to_vec().into()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::raw::pack_signs;
+    use super::super::raw::to_words;
     use super::*;
 
     #[test]
-    fn signs_pack_into_words_and_come_back() {
-        let code: Vec<i8> = (0..70).map(|i| if i % 3 == 0 { 127 } else { -127 }).collect();
-        let bits = pack_signs(&code);
-        assert_eq!(bits.len(), 16);
-        let NodeVector::I8 { code: again, .. } = node_vector(Quantisation::Binary, 70, &bits, 0.0) else { panic!() };
-        assert_eq!(*again, *code);
+    fn signs_fill_whole_words_and_come_back() {
+        let bits: Vec<u8> = (0..9).collect();
+        let words = to_words(&bits, 70);
+        assert_eq!(words.len(), 16);
+        let NodeVector::Bits(again) = node_vector(Quantisation::Binary, 70, &words, 0.0) else { panic!() };
+        assert_eq!(*again, *bits);
     }
 }

@@ -1,9 +1,8 @@
 //! Vector sets: named vectors with attributes, found by similarity (redis.io/docs/latest/develop/data-types/vector-sets).
 //!
 //! A set is an [`Hnsw`] index by slot, the names of the slots and a table from names to slots. The index keeps vectors
-//! normalised, as floats (`NOQUANT`) or as one byte per component (`Q8`). One bit per component (`BIN`) is kept as bytes
-//! of full amplitude: the cosine of two sign vectors is one minus twice their share of differing signs, so distances are
-//! those of packed bits, at eight times their memory.
+//! normalised, as floats (`NOQUANT`), as one byte per component (`Q8`), or as their signs (`BIN`): the cosine of two sign
+//! vectors is one minus twice their share of differing signs.
 //!
 //! Invariants: a name stands in the table exactly if its slot lives in the index; the graph is a function of the
 //! operations alone, because an element's level comes from a fixed hash of its name and a projection from its shape, so
@@ -296,12 +295,10 @@ impl VectorSet {
 
     /// The vector of an element as it is kept, and its length before it was normalised.
     pub fn raw_vector(&self, slot: Slot) -> Option<(RawVector, f32)> {
-        let vector = match (self.index.node(slot)?.vector, self.quantisation) {
-            (NodeVector::F32(vector), _) => RawVector::F32(vector.into_owned()),
-            (NodeVector::I8 { code, .. }, Quantisation::Binary) => RawVector::Binary(raw::pack_signs(&code)),
-            (NodeVector::I8 { scale, code }, _) => {
-                RawVector::Int8 { code: code.into_owned(), range: raw::range_of(scale) }
-            }
+        let vector = match self.index.node(slot)?.vector {
+            NodeVector::F32(vector) => RawVector::F32(vector.into_owned()),
+            NodeVector::I8 { scale, code } => RawVector::Int8 { code: code.into_owned(), range: raw::range_of(scale) },
+            NodeVector::Bits(bits) => RawVector::Binary(raw::to_words(&bits, self.dim())),
         };
         Some((vector, self.members[slot as usize].norm))
     }
@@ -443,7 +440,11 @@ impl fmt::Debug for VectorSet {
 }
 
 fn params(dim: usize, quantisation: Quantisation, m: usize) -> Params {
-    let storage = if quantisation == Quantisation::F32 { Storage::F32 } else { Storage::I8 };
+    let storage = match quantisation {
+        Quantisation::F32 => Storage::F32,
+        Quantisation::Int8 => Storage::I8,
+        Quantisation::Binary => Storage::Binary,
+    };
     Params { dim, metric: Metric::Cosine, storage, m, ef_construction: EF_ADD_DEFAULT }
 }
 

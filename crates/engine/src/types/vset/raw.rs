@@ -43,13 +43,11 @@ impl RawVector {
     }
 }
 
-/// Bits of the positive codes in whole little-endian words.
-pub(super) fn pack_signs(code: &[i8]) -> Vec<u8> {
-    let mut bits = vec![0; Quantisation::Binary.vector_len(code.len())];
-    for (i, code) in code.iter().enumerate() {
-        bits[i / 8] |= u8::from(*code > 0) << (i % 8);
-    }
-    bits
+/// Bits in whole little-endian words.
+pub(super) fn to_words(bits: &[u8], dim: usize) -> Vec<u8> {
+    let mut words = bits.to_vec();
+    words.resize(Quantisation::Binary.vector_len(dim), 0);
+    words
 }
 
 /// The range that divided by 127 gives `scale` exactly, so that a stored code is read as what it was. There is one,
