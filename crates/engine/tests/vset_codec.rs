@@ -194,7 +194,7 @@ fn what_cannot_be_a_set_is_refused_with_a_reason() {
     let huge = VectorSetElement { vector: vec![0x7f; 8], ..element("a", 1, &[]) };
     let not_finite = VectorSetElement { norm: f32::NAN, ..element("a", 1, &[]) };
     let table: [(Vec<VectorSetElement>, &str); 9] = [
-        (vec![], "no elements"),
+        (vec![], "without elements"),
         (vec![element("a", 1, &[2]), element("b", 2, &[])], "does not link back"),
         (vec![element("a", 1, &[1])], "itself"),
         (vec![element("a", 1, &[9])], "no element"),

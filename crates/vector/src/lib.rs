@@ -1,8 +1,8 @@
 //! The vector index: HNSW and flat search as a library with no server in it.
 //!
-//! [`Flat`] reads every vector. [`Hnsw`] is a graph after Malkov and Yashunin (2016) with real deletion, reusable slots and a deterministic shape.
-//! Walks run on `i8` codes; the nearest of a walk are measured again on the best precision that is kept. [`Storage`]
-//! says what is kept, [`Metric`] what near means. Batches are `ndarray` views of shape (n, dim).
+//! [`Flat`] reads every vector. [`Hnsw`] is a graph after Malkov and Yashunin (2016) with real deletion, reusable slots
+//! and a deterministic shape. Walks run on codes; the nearest of a walk are measured again on the best precision that is
+//! kept. [`Storage`] says what is kept, [`Metric`] what near means. Batches are `ndarray` views of shape (n, dim).
 //!
 //! Invariants: the same operations give the same graph on every machine, because every decision about links is made
 //! on exact integer products; links go both ways; every element can be reached from the entry point along level 0.
