@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use quiver_engine::keyspace::Keyspace;
 use quiver_engine::{CommandError, Engine};
-use quiver_persist::{LoadOptions, SaveError};
+use quiver_persist::{LoadOptions, ReplicationPoint, SaveError};
 use tracing::{info, warn};
 
 use crate::clock::now_ms;
 use crate::host::NodeHost;
+use crate::stream::Stream;
+use crate::sync::replication_point;
 
 /// State of saving.
 #[derive(Debug, Default)]
@@ -46,7 +48,7 @@ impl Saver {
     }
 
     /// Writes a snapshot and returns when it is on disk.
-    pub(crate) fn save(&self, engine: &Engine) -> Result<(), String> {
+    pub(crate) fn save(&self, engine: &Engine, stream: &Stream) -> Result<(), String> {
         if self.running.swap(true, Relaxed) {
             return Err("a snapshot is being written already".to_owned());
         }
@@ -55,7 +57,7 @@ impl Saver {
         let mut dirty = 0;
         let at_cut = |_: &Keyspace<'_>| {
             dirty = engine.stats.dirty();
-            None
+            stream.point().map(replication_point)
         };
         let path = Self::path(engine);
         let result = quiver_persist::save(engine, &path, &crate::save_options(engine), at_cut, &mut |_| {
@@ -103,7 +105,7 @@ impl Saver {
         let thread = std::thread::Builder::new().name("quiver-save".to_owned());
         let spawned = thread.spawn(move || {
             loop {
-                if let Err(error) = host.saver.save(&engine) {
+                if let Err(error) = host.saver.save(&engine, &host.stream) {
                     warn!("background snapshot failed: {error}");
                 }
                 if !host.saver.scheduled.swap(false, Relaxed) {
@@ -138,8 +140,8 @@ impl Saver {
         engine.stats.dirty() as i64 - engine.stats.dirty_at_save.load(Relaxed)
     }
 
-    /// Reads the snapshot file, if there is one.
-    pub(crate) fn load(&self, engine: &Engine) -> Result<(), String> {
+    /// Reads the snapshot file, if there is one; gives its place in a stream, if it has one.
+    pub(crate) fn load(&self, engine: &Engine) -> Result<Option<ReplicationPoint>, String> {
         self.last_save_s.store(now_ms() / 1000, Relaxed);
         let path = Self::path(engine);
         let now_ms = now_ms();
@@ -149,13 +151,13 @@ impl Saver {
             discard_expired: !engine.state.is_replica.load(Relaxed),
         };
         let loaded = quiver_persist::load_file(engine, &path, &options, &mut |_| ());
-        let Some(loaded) = loaded.map_err(|error| error.to_string())? else { return Ok(()) };
+        let Some(loaded) = loaded.map_err(|error| error.to_string())? else { return Ok(None) };
         for warning in &loaded.warnings {
             warn!("{}: {warning}", path.display());
         }
         let took_ms = crate::clock::now_ms() - now_ms;
         info!("{} keys loaded from {} in {took_ms} ms", loaded.keys, path.display());
-        Ok(())
+        Ok(loaded.properties.replication)
     }
 
     pub(crate) fn info(&self, engine: &Engine, out: &mut String) {

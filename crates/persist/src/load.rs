@@ -21,7 +21,8 @@ pub struct LoadOptions {
     pub databases: usize,
     /// Unix time, ms: keys count as touched now.
     pub now_ms: i64,
-    /// Leave out keys whose time is over at `now_ms`: right for a primary; a replica keeps them until it is told.
+    /// Leave out keys whose time is over at `now_ms`: right for a primary; a replica keeps them until it is told, and so
+    /// does whoever loads a snapshot that others go on from, so that they are told.
     pub discard_expired: bool,
 }
 
@@ -258,7 +259,8 @@ impl Loader<'_> {
         let (db, expire_at_ms) = (self.db, self.expire_at_ms.take());
         let kind = kind_name(kind_byte);
         let in_value = |source| LoadError::Value { key: quoted(&name), db, kind, source };
-        if self.options.discard_expired && expire_at_ms.is_some_and(|at| at <= self.options.now_ms) {
+        let discard = self.options.discard_expired && self.loaded.properties.replication.is_none();
+        if discard && expire_at_ms.is_some_and(|at| at <= self.options.now_ms) {
             walk::skip_value(&mut self.reader, kind_byte).map_err(in_value)?;
             self.loaded.expired += 1;
             return Ok(());

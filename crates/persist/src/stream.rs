@@ -133,22 +133,33 @@ impl<E: Deref<Target = Engine>> SnapshotStream<E> {
     }
 }
 
+/// A whole snapshot without a key in it, at a place in a stream.
+pub fn without_keys(options: &SaveOptions, point: ReplicationPoint) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    properties(options, Some(point)).write(&mut Writer::new(&mut bytes));
+    frame::finish(Checksum::new(), &mut bytes);
+    bytes
+}
+
+fn properties(options: &SaveOptions, replication: Option<ReplicationPoint>) -> Properties {
+    Properties {
+        server_version: options.server_version.clone(),
+        created_unix_s: u64::try_from(options.now_ms / 1000).unwrap_or_default(),
+        used_memory_bytes: options.used_memory_bytes,
+        replication,
+        is_aof_base: false,
+    }
+}
+
 /// Header, properties, and the size of every database, which lets loaders of other engines allocate at once.
 fn head<E: Deref<Target = Engine>>(
     snapshot: &Snapshot<E>,
     options: &SaveOptions,
     replication: Option<ReplicationPoint>,
 ) -> Vec<u8> {
-    let properties = Properties {
-        server_version: options.server_version.clone(),
-        created_unix_s: u64::try_from(options.now_ms / 1000).unwrap_or_default(),
-        used_memory_bytes: options.used_memory_bytes,
-        replication,
-        is_aof_base: false,
-    };
     let mut bytes = Vec::new();
     let mut writer = Writer::new(&mut bytes);
-    properties.write(&mut writer);
+    properties(options, replication).write(&mut writer);
     for size in snapshot.sizes() {
         writer.select_db(size.db as u64, size.keys as u64, size.volatile as u64);
     }

@@ -2,12 +2,14 @@
 //!
 //! - [`server`] starts a binary on a free port in a directory of its own and ends it on drop.
 //! - [`connection`] is a blocking connection that keeps the bytes of each reply, so that replies can be compared exactly.
+//! - [`content`] is everything a server holds, in a form that two servers can be compared by.
 //! - [`differential`] sends the same seeded commands to two servers and reports where their replies differ.
 //!
 //! It never reads a server's memory or debug commands: what a client cannot see is not compared.
 #![forbid(unsafe_code)]
 
 pub mod connection;
+pub mod content;
 pub mod differential;
 pub mod server;
 

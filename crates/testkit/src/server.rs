@@ -37,10 +37,7 @@ impl Server {
     /// # Errors
     /// When there is no binary, or it does not answer in time.
     pub fn start(args: &[&str]) -> Result<Self> {
-        let program = match env::var_os("QUIVER_SERVER") {
-            Some(path) => PathBuf::from(path),
-            None => built_server().context("no quiver-server is built; build it or set QUIVER_SERVER")?,
-        };
+        let program = program().context("no quiver-server is built; build it or set QUIVER_SERVER")?;
         Self::spawn(&|| Command::new(&program), args)
     }
 
@@ -209,6 +206,11 @@ impl Drop for Server {
 /// When the system has none.
 pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// The binary of Quiver's server: `$QUIVER_SERVER`, or else `quiver-server` beside the running test or tool.
+pub fn program() -> Option<PathBuf> {
+    env::var_os("QUIVER_SERVER").map(PathBuf::from).or_else(built_server)
 }
 
 /// `quiver-server` in the folder of the running program or the one above (tests run in `deps/`).

@@ -94,6 +94,7 @@ fn clients(ctx: &mut Ctx<'_>, out: &mut String) {
     let ends = |waiter: &Waiter| waiter.lasts() && waiter.deadline_ms.is_some();
     let timed = clients.values().filter(|client| client.waiter.lock().as_deref().is_some_and(ends)).count();
     let waited = ctx.ks.waited_keys();
+    let replicas = clients.values().filter(|client| client.texts.lock().flags.contains('S')).count();
     let buffered = clients.values().map(|client| client.query_bytes()).max().unwrap_or(0);
     let unsent = clients.values().map(|client| client.output_bytes.load(Relaxed)).max().unwrap_or(0);
     let _ = write!(
@@ -102,7 +103,7 @@ fn clients(ctx: &mut Ctx<'_>, out: &mut String) {
          client_recent_max_output_buffer:{unsent}\r\nblocked_clients:{blocked}\r\ntracking_clients:{}\r\npubsub_clients:{}\r\n\
          watching_clients:{watching}\r\nclients_in_timeout_table:{timed}\r\ntotal_watched_keys:{watched}\r\n\
          total_blocking_keys:{waited}\r\ntotal_blocking_keys_on_nokey:0\r\n",
-        clients.len(),
+        clients.len() - replicas,
         ctx.engine.config.maxclients(),
         ctx.engine.tracking.clients(),
         ctx.engine.pubsub.subscribers(),

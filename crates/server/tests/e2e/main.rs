@@ -5,11 +5,13 @@
 
 mod blocking;
 mod clients;
+mod failover;
 mod grpc;
 mod memory;
 mod persistence;
 mod protocol;
 mod pubsub;
 mod replication;
+mod resync;
 mod support;
 mod users;
