@@ -104,6 +104,8 @@ impl Node {
 
     /// Starts the periodic work on a thread of its own.
     pub fn start_cron(&self) {
+        // Where replicas must keep up there are none of them yet.
+        self.host.tend_replicas(&self.engine, now_ms());
         cron::start(Arc::clone(&self.engine), self.host.clone());
     }
 

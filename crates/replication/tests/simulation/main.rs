@@ -13,7 +13,7 @@ mod world;
 
 use world::World;
 
-const STEPS: usize = 800;
+const STEPS: usize = 400;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

@@ -39,7 +39,7 @@ fn writes_wait_for_the_end_of_a_failover_and_a_failover_can_be_taken_back() {
     let (mut on_primary, mut writer) = (connect(&primary), connect(&primary));
     run(&mut on_primary, "SET a 1");
     // A replica that cannot run acknowledges nothing.
-    let stop = |signal| std::process::Command::new("kill").args([signal, &replica.pid().to_string()]).status();
+    let stop = |signal: &str| std::process::Command::new("kill").args([signal, &replica.pid().to_string()]).status();
     assert!(stop("-STOP").expect("kill is installed").success());
     run(&mut on_primary, "INCR a");
     run(&mut on_primary, "FAILOVER");

@@ -2,7 +2,7 @@
 //!
 //! Quiver becomes a replica of the Redis that `QUIVER_ORACLE` names ("program argument ..."), with keys of all types and
 //! vector sets, under load. When both have the same, Quiver is promoted and written to; then the Redis becomes its
-//! replica. Links are cut in both directions on the way. Ends with status 1 when the contents differ.
+//! replica, and another one that starts empty. Links are cut in both directions on the way. Ends with status 1 when the contents differ.
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
@@ -41,8 +41,14 @@ fn main() -> Result<ExitCode> {
         let settings = ["--repl-diskless-sync", &diskless, "--repl-diskless-sync-delay", "0"];
         let theirs = Server::start_oracle(&settings)?.context("set QUIVER_ORACLE")?;
         let ours = Server::start(&settings)?;
+        let another = Server::start_oracle(&settings)?.context("set QUIVER_ORACLE")?;
         fill(&mut theirs.connect()?, arguments.keys)?;
-        for (from, to, way) in [(&theirs, &ours, "Redis to Quiver"), (&ours, &theirs, "Quiver to Redis")] {
+        let ways = [
+            (&theirs, &ours, "Redis to Quiver"),
+            (&ours, &theirs, "Quiver back to Redis"),
+            (&ours, &another, "Quiver to another Redis"),
+        ];
+        for (from, to, way) in ways {
             run(&mut from.connect()?, "REPLICAOF NO ONE")?;
             let since = Instant::now();
             let found = migrate(from, to, Duration::from_millis(arguments.load_ms))

@@ -159,6 +159,11 @@ impl Cluster {
         self.wait_until_equal()
     }
 
+    /// Lets go what [`Self::stand_still`] held back; by now it is refused.
+    pub(crate) fn go_on(&self, server: usize) -> Result<()> {
+        self.run(server, "CLIENT UNPAUSE").map(drop)
+    }
+
     /// FAILOVER to a replica, and waits until it is the primary.
     pub(crate) fn hand_over(&mut self) -> Result<()> {
         let (old, new) = (self.primary, self.a_replica());

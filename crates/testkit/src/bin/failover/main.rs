@@ -127,6 +127,7 @@ fn happen(event: Event, cluster: &mut Cluster, writers: &Writers) -> Result<Coun
             cluster.promote_best(old)?;
             writers.go_to(cluster.primary_addr());
             cluster.follow(old)?;
+            cluster.go_on(old)?;
         }
         Event::CutLinks => cluster.cut_links()?,
         Event::RestartReplica => {
