@@ -21,6 +21,8 @@ use crate::stream::{Reader, Stream};
 
 /// Pieces waiting for one replica.
 const PIECES_WAITING: usize = 16;
+/// Format that Redis 7.2 and Valkey 8 read. Newer types of values are told apart by their own numbers.
+const SYNC_VERSION: u16 = 11;
 /// How long a round waits for a snapshot that is being written.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(600);
 
@@ -67,6 +69,7 @@ fn run(node: &Node, source: &Arc<Stream>) {
     let engine = node.engine();
     let mut options = crate::save_options(engine);
     options.wait = SNAPSHOT_WAIT;
+    options.version = SYNC_VERSION;
     let mut members = Vec::new();
     let snapshot = SnapshotStream::begin(&**engine, &options, |_| {
         for Member { told, pieces } in node.host.syncs.0.lock().drain(..) {

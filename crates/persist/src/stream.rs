@@ -26,6 +26,8 @@ pub struct SaveOptions {
     pub sync_every_bytes: Option<u64>,
     /// How long to wait for another snapshot to end.
     pub wait: Duration,
+    /// Version of the format that the header says: what an older server reads is refused by its number alone.
+    pub version: u16,
 }
 
 impl SaveOptions {
@@ -39,6 +41,7 @@ impl SaveOptions {
             checksum: true,
             sync_every_bytes: Some(4 << 20),
             wait: Duration::from_secs(10),
+            version: quiver_rdb::VERSION,
         }
     }
 }
@@ -137,8 +140,14 @@ impl<E: Deref<Target = Engine>> SnapshotStream<E> {
 pub fn without_keys(options: &SaveOptions, point: ReplicationPoint) -> Vec<u8> {
     let mut bytes = Vec::new();
     properties(options, Some(point)).write(&mut Writer::new(&mut bytes));
+    set_version(&mut bytes, options.version);
     frame::finish(Checksum::new(), &mut bytes);
     bytes
+}
+
+/// Says another version in a header.
+fn set_version(head: &mut [u8], version: u16) {
+    head[5..9].copy_from_slice(format!("{version:04}").as_bytes());
 }
 
 fn properties(options: &SaveOptions, replication: Option<ReplicationPoint>) -> Properties {
@@ -163,5 +172,6 @@ fn head<E: Deref<Target = Engine>>(
     for size in snapshot.sizes() {
         writer.select_db(size.db as u64, size.keys as u64, size.volatile as u64);
     }
+    set_version(&mut bytes, options.version);
     bytes
 }

@@ -99,7 +99,9 @@ fn hash(connection: &mut Connection, key: &str) -> Result<String> {
     let words = texts(&ask(connection, &["HGETALL", key])?);
     let mut fields = Vec::new();
     for pair in words.chunks(2) {
-        let expiry = texts(&ask(connection, &["HPEXPIRETIME", key, "FIELDS", "1", &pair[0]])?).join("");
+        // Where fields cannot expire, none does.
+        let expiry = ask(connection, &["HPEXPIRETIME", key, "FIELDS", "1", &pair[0]]);
+        let expiry = expiry.map_or_else(|_| "-1".to_owned(), |times| texts(&times).join(""));
         fields.push(format!("{}={}@{expiry}", pair[0], pair[1]));
     }
     Ok(sorted(fields))

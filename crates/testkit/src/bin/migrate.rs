@@ -26,6 +26,9 @@ struct Arguments {
     /// How long is written in each direction, ms.
     #[arg(long, default_value_t = 1500)]
     load_ms: u64,
+    /// Leave out what only Redis 8 has: vector sets, and fields of hashes that expire. For Valkey and Redis 7.
+    #[arg(long)]
+    plain: bool,
     /// `repl-diskless-sync` of both: yes or no; both in turn when left out.
     #[arg(long)]
     diskless: Option<String>,
@@ -42,7 +45,7 @@ fn main() -> Result<ExitCode> {
         let theirs = Server::start_oracle(&settings)?.context("set QUIVER_ORACLE")?;
         let ours = Server::start(&settings)?;
         let another = Server::start_oracle(&settings)?.context("set QUIVER_ORACLE")?;
-        fill(&mut theirs.connect()?, arguments.keys)?;
+        fill(&mut theirs.connect()?, arguments.keys, arguments.plain)?;
         let ways = [
             (&theirs, &ours, "Redis to Quiver"),
             (&ours, &theirs, "Quiver back to Redis"),
@@ -51,7 +54,7 @@ fn main() -> Result<ExitCode> {
         for (from, to, way) in ways {
             run(&mut from.connect()?, "REPLICAOF NO ONE")?;
             let since = Instant::now();
-            let found = migrate(from, to, Duration::from_millis(arguments.load_ms))
+            let found = migrate(from, to, Duration::from_millis(arguments.load_ms), arguments.plain)
                 .with_context(|| format!("{way}, diskless {diskless}"))?;
             println!(
                 "{way}, diskless {diskless}: {} keys, {} writes meanwhile, {} full and {} partial resyncs, {} ms: {}",
@@ -78,9 +81,9 @@ struct Found {
 }
 
 /// `to` becomes a replica of `from`, which is written to meanwhile, and whose links are cut.
-fn migrate(from: &Server, to: &Server, load: Duration) -> Result<Found> {
+fn migrate(from: &Server, to: &Server, load: Duration, plain: bool) -> Result<Found> {
     let (mut on_from, mut on_to) = (from.connect()?, to.connect()?);
-    let writer = Writer::start(from.addr());
+    let writer = Writer::start(from.addr(), plain);
     sleep(load / 3);
     run(&mut on_to, &format!("REPLICAOF 127.0.0.1 {}", from.addr().port()))?;
     wait("the link", || Ok(info(&mut on_to, "master_link_status")? == "up"))?;
@@ -126,7 +129,7 @@ fn wait(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
 }
 
 /// Keys of all types, with and without a time to live, in several databases.
-fn fill(connection: &mut Connection, keys: usize) -> Result<()> {
+fn fill(connection: &mut Connection, keys: usize, plain: bool) -> Result<()> {
     for i in 0..keys {
         let angle = i as f32;
         for line in [
@@ -147,7 +150,9 @@ fn fill(connection: &mut Connection, keys: usize) -> Result<()> {
             format!("VADD vectors VALUES 4 {} {} {} 1 e{i} SETATTR {{\"n\":{i}}}", angle.sin(), angle.cos(), i % 3),
             format!("VADD exact VALUES 4 {} {} {} 1 e{i} NOQUANT", angle.sin(), angle.cos(), i % 3),
         ] {
-            run(connection, &line)?;
+            if suits(&line, plain) {
+                run(connection, &line)?;
+            }
         }
     }
     for line in [
@@ -160,9 +165,16 @@ fn fill(connection: &mut Connection, keys: usize) -> Result<()> {
         "SET elsewhere 1",
         "SELECT 0",
     ] {
-        run(connection, line)?;
+        if suits(line, plain) {
+            run(connection, line)?;
+        }
     }
     Ok(())
+}
+
+/// Whether a server without the newest types has this command.
+fn suits(line: &str, plain: bool) -> bool {
+    !plain || !(line.starts_with('V') || line.starts_with("HPEXPIRE"))
 }
 
 /// A client that writes until it is stopped.
@@ -173,7 +185,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn start(to: SocketAddr) -> Self {
+    fn start(to: SocketAddr, plain: bool) -> Self {
         let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let thread = std::thread::spawn({
             let (stop, count) = (Arc::clone(&stop), Arc::clone(&count));
@@ -181,7 +193,7 @@ impl Writer {
                 let mut connection = Connection::connect(to).expect("the server accepts");
                 let mut round = 0;
                 while !stop.load(SeqCst) {
-                    for line in changes(round) {
+                    for line in changes(round).into_iter().filter(|line| suits(line, plain)) {
                         run(&mut connection, &line).expect("a primary takes writes");
                         count.fetch_add(1, SeqCst);
                     }
