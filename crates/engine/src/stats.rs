@@ -120,6 +120,10 @@ pub struct Stats {
     pub partial_syncs: AtomicU64,
     /// Replicas that asked to go on and could not.
     pub partial_syncs_refused: AtomicU64,
+    /// Bytes read from the primary.
+    pub replication_in_bytes: AtomicU64,
+    /// Bytes of snapshots and of the stream written to replicas.
+    pub replication_out_bytes: AtomicU64,
 }
 
 impl Stats {

@@ -108,7 +108,7 @@ async fn serve(
                 let _ = first_ack.await;
             }
             source.update_replica(client.id, |replica| (replica.state, replica.heard_ms) = ("online", now_ms()));
-            write_stream(source, client, reader, output).await
+            write_stream(node, source, client, reader, output).await
         } => written,
     }
 }
@@ -181,6 +181,7 @@ async fn write_pieces(node: &Node, output: &mut OwnedWriteHalf, mut pieces: mpsc
         }
         // A replica that does not read must not keep its snapshot, and with it all others, from ending.
         tokio::time::timeout(patience, output.write_all(&piece)).await.map_err(io::Error::other)??;
+        node.engine.stats.replication_out_bytes.fetch_add(piece.len() as u64, Relaxed);
     }
 }
 
@@ -236,6 +237,7 @@ fn read_file(mut file: File, pieces: &mpsc::Sender<Piece>) -> io::Result<()> {
 
 /// Writes the stream from the reader's place on, as it grows.
 async fn write_stream(
+    node: &Node,
     source: &Stream,
     client: &ClientInfo,
     mut reader: Reader,
@@ -255,6 +257,7 @@ async fn write_stream(
         } else {
             output.write_all(&chunk).await?;
             client.net_out_bytes.fetch_add(chunk.len() as u64, Relaxed);
+            node.engine.stats.replication_out_bytes.fetch_add(chunk.len() as u64, Relaxed);
         }
     }
 }

@@ -170,6 +170,7 @@ impl Follower {
             heard = tokio::time::Instant::now();
             self.host.note_link_io();
             client.net_in_bytes.fetch_add(read as u64, Relaxed);
+            self.engine.stats.replication_in_bytes.fetch_add(read as u64, Relaxed);
             link.receive(&input[..read], &mut events).map_err(io::Error::other)?;
             for event in events.drain(..) {
                 self.handle(event, primary, &mut link, &mut socket).await?;

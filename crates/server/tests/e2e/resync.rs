@@ -8,7 +8,9 @@ use std::time::Duration;
 use quiver_resp::Value;
 use quiver_testkit::{Connection, Server};
 
-use crate::support::{BINARY, ask, caught_up, connect, error, eventually, fill, fingerprint, follow, info, number, run};
+use crate::support::{
+    BINARY, ask, caught_up, connect, error, eventually, fill, fingerprint, follow, info, number, run,
+};
 use crate::support::{start, start_in};
 
 /// A primary with a replica, both in folders that outlive them.
@@ -259,10 +261,7 @@ fn who_wants_the_snapshot_only_gets_that_and_who_filters_keys_out_gets_none() {
         assert_eq!(bytes.windows(8).any(|word| word == b"some:key"), has_key);
     }
     let mut connection = connect(&primary);
-    assert_eq!(
-        error(&mut connection, "REPLCONF rdb-filter-only keys"),
-        "ERR Unsupported rdb-filter-only option: keys"
-    );
+    assert_eq!(error(&mut connection, "REPLCONF rdb-filter-only keys"), "ERR Unsupported rdb-filter-only option: keys");
 }
 
 #[test]
@@ -270,10 +269,7 @@ fn a_replica_without_its_primary_feeds_nobody_and_says_so() {
     let (middle, last) = (start(&[]), start(&[]));
     let mut on_middle = connect(&middle);
     run(&mut on_middle, "REPLICAOF 127.0.0.1 1");
-    assert_eq!(
-        error(&mut on_middle, "PSYNC ? -1"),
-        "NOMASTERLINK Can't SYNC while not connected with my master"
-    );
+    assert_eq!(error(&mut on_middle, "PSYNC ? -1"), "NOMASTERLINK Can't SYNC while not connected with my master");
     run(&mut on_middle, "CONFIG SET replica-serve-stale-data no");
     assert_eq!(
         error(&mut on_middle, "GET a"),
@@ -286,4 +282,25 @@ fn a_replica_without_its_primary_feeds_nobody_and_says_so() {
     run(&mut on_middle, "REPLICAOF NO ONE");
     let mut on_last: Connection = connect(&last);
     eventually("the link", || info(&mut on_last, "master_link_status") == "up");
+}
+
+#[test]
+fn a_replica_that_does_not_read_is_cut_off_and_comes_back() {
+    let primary = start(&["--client-output-buffer-limit", "replica 0 1mb 1", "--repl-backlog-size", "16kb"]);
+    let replica = start(&[]);
+    follow(&replica, &primary);
+    let (mut on_primary, mut on_replica) = (connect(&primary), connect(&replica));
+    let signal = |signal: &str| std::process::Command::new("kill").args([signal, &replica.pid().to_string()]).status();
+    assert!(signal("-STOP").expect("kill is installed").success());
+    let large = "x".repeat(1 << 20);
+    for i in 0..40 {
+        run(&mut on_primary, &format!("SET large:{} {large}{i}", i % 4));
+    }
+    eventually("the end of the link", || number(&mut on_primary, "connected_slaves") == 0);
+    assert_eq!(number(&mut on_primary, "client_output_buffer_limit_disconnections"), 1);
+    assert!(signal("-CONT").expect("kill is installed").success());
+    eventually("another link", || info(&mut on_replica, "master_link_status") == "up");
+    caught_up(&mut on_primary, &mut on_replica);
+    assert_eq!(run(&mut on_replica, "DEBUG DIGEST"), run(&mut on_primary, "DEBUG DIGEST"));
+    assert_eq!(number(&mut on_primary, "sync_full"), 2);
 }
