@@ -168,7 +168,9 @@ impl Stats {
             counter.store(0, Relaxed);
         }
         self.output_limit_disconnections.store(0, Relaxed);
-        for counter in [&self.evicted_clients, &self.full_syncs, &self.partial_syncs, &self.partial_syncs_refused] {
+        let resyncs = [&self.full_syncs, &self.partial_syncs, &self.partial_syncs_refused];
+        let traffic = [&self.replication_in_bytes, &self.replication_out_bytes, &self.evicted_clients];
+        for counter in resyncs.into_iter().chain(traffic) {
             counter.store(0, Relaxed);
         }
     }

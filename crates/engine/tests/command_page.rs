@@ -33,7 +33,6 @@ const WHOLE: &[&str] = &[
 const NOT_YET: &[(&str, &str)] = &[
     ("backup", "comes with the append-only file"),
     ("bgrewriteaof", "comes with the append-only file"),
-    ("failover", "comes with failover between primary and replica"),
     ("module load", "loadable modules are not planned"),
     ("module loadex", "loadable modules are not planned"),
     ("module unload", "loadable modules are not planned"),

@@ -74,8 +74,11 @@ impl NodeHost {
 
     /// The other end has taken over, if it was asked to.
     pub(crate) fn handed_over(&self, engine: &Engine) {
-        let ended = std::mem::take(&mut *self.part.handover.lock());
-        if matches!(ended, Handover::Asking) {
+        let asked = {
+            let mut handover = self.part.handover.lock();
+            matches!(*handover, Handover::Asking).then(|| std::mem::take(&mut *handover))
+        };
+        if asked.is_some() {
             info!("the failover is complete");
             engine.pause_for_failover(false);
         }

@@ -34,7 +34,6 @@ fn data_never_diverge_and_meet_when_all_is_quiet() {
         world.settle();
         seen.add(&world.seen);
     }
-    println!("{seen:?}");
     if number("QUIVER_SEED").is_none() {
         seen.assert_everything_happened();
     }

@@ -4,6 +4,7 @@
 //! vector sets, under load. When both have the same, Quiver is promoted and written to; then the Redis becomes its
 //! replica, and another one that starts empty. Links are cut in both directions on the way. Ends with status 1 when the contents differ.
 #![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "a tool that reports its progress")]
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

@@ -6,6 +6,7 @@
 //! every server has the same data, that nothing confirmed is missing, that whoever could go on where it was did, and how
 //! long it took until all were together again. Ends with status 1 when anything of that does not hold.
 #![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "a tool that reports its progress")]
 
 mod cluster;
 mod writers;
