@@ -8,9 +8,11 @@ use quiver_engine::session::Role;
 use quiver_engine::{ClientInfo, Engine, Session};
 use quiver_resp::{Decoder, Limits, Requests, write_command};
 
-/// Keeps what was received, and the number of units beside it.
+/// What was received, what is true behind it, and how many units came of it.
+type Received = (Vec<u8>, Behind, usize);
+
 #[derive(Default)]
-struct Recorder(Mutex<Vec<(Vec<u8>, Behind, usize)>>);
+struct Recorder(Mutex<Vec<Received>>);
 
 impl Sink for Recorder {
     fn append(&self, effects: &Effects) {
@@ -19,7 +21,8 @@ impl Sink for Recorder {
     }
 }
 
-fn run(lines: &[&str]) -> (Engine, Vec<(Vec<u8>, Behind, usize)>, Vec<u8>) {
+/// Runs commands as a primary's; gives what the sink got, and the bytes that were sent.
+fn run(lines: &[&str]) -> (Vec<Received>, Vec<u8>) {
     let engine = Engine::standalone();
     let recorder = Arc::new(Recorder::default());
     engine.set_sink(Some(Arc::clone(&recorder) as Arc<dyn Sink>), || ());
@@ -37,7 +40,7 @@ fn run(lines: &[&str]) -> (Engine, Vec<(Vec<u8>, Behind, usize)>, Vec<u8>) {
     }
     assert_eq!(out, b"", "a primary gets no replies");
     let received = std::mem::take(&mut *recorder.0.lock().expect("no test panics with it"));
-    (engine, received, wire)
+    (received, wire)
 }
 
 #[test]
@@ -60,7 +63,7 @@ fn every_byte_is_received_once_and_in_order_whatever_the_commands_are() {
         "SET a 1",
         "GET a",
     ];
-    let (_, received, wire) = run(&lines);
+    let (received, wire) = run(&lines);
     let whole: Vec<u8> = received.iter().flat_map(|(bytes, ..)| bytes.clone()).collect();
     assert_eq!(whole, wire);
     let last = received.last().expect("something was received").1;
@@ -69,7 +72,7 @@ fn every_byte_is_received_once_and_in_order_whatever_the_commands_are() {
 
 #[test]
 fn inside_a_transaction_nothing_is_whole_and_its_end_yields_one_unit() {
-    let (_, received, _) = run(&["SELECT 2", "MULTI", "SET a 1", "SET b 1", "EXEC"]);
+    let (received, _) = run(&["SELECT 2", "MULTI", "SET a 1", "SET b 1", "EXEC"]);
     let wholes: Vec<(bool, usize)> = received.iter().map(|(_, behind, units)| (behind.whole, *units)).collect();
     assert_eq!(wholes, [(true, 0), (false, 0), (false, 0), (false, 0), (true, 1)]);
     assert!(received.iter().all(|(_, behind, _)| behind.db == 2));
