@@ -38,7 +38,6 @@ fn run(lines: &[&str]) -> (Vec<Received>, Vec<u8>) {
     while next < requests.len() {
         next = engine.run(&mut worker, &mut session, &requests, &wire, next, &mut out, 1000);
     }
-    assert_eq!(out, b"", "a primary gets no replies");
     let received = std::mem::take(&mut *recorder.0.lock().expect("no test panics with it"));
     (received, wire)
 }
