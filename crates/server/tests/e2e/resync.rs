@@ -155,7 +155,7 @@ fn false_primary(listener: &TcpListener, answer: &[u8]) {
     let _ = socket.read(&mut [0; 1024]);
 }
 
-/// What a primary sends from PSYNC's answer to the end of its snapshot, and that snapshot alone.
+/// What a primary sends from PSYNC's answer to the end of its snapshot.
 fn recorded_sync(source: &Server, marked: bool) -> Vec<u8> {
     let mut socket = TcpStream::connect(source.addr()).expect("it listens");
     socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a timeout");
@@ -167,7 +167,15 @@ fn recorded_sync(source: &Server, marked: bool) -> Vec<u8> {
         bytes.extend_from_slice(&piece[..count]);
     }
     let start = bytes.windows(11).position(|word| word == b"+FULLRESYNC").expect("a snapshot is announced");
-    bytes.split_off(start)
+    let mut bytes = bytes.split_off(start);
+    if !marked {
+        // The stream begins right behind, and a sign of life may be in it already.
+        let header = bytes.windows(2).position(|word| word == b"\n$").expect("a length") + 2;
+        let body = bytes.windows(5).position(|word| word == b"REDIS").expect("a snapshot");
+        let length = String::from_utf8_lossy(&bytes[header..body]).trim().parse::<usize>().expect("a number");
+        bytes.truncate(body + length);
+    }
+    bytes
 }
 
 #[test]
