@@ -273,7 +273,8 @@ impl Link {
             // On the wire offsets count from 1: the first byte wanted.
             Some((id, offset)) => {
                 let (next, failover) = ((offset + 1).to_string(), ["FAILOVER"]);
-                let words = ["PSYNC", id, &next].into_iter().chain(failover.into_iter().filter(|_| self.login.failover));
+                let words =
+                    ["PSYNC", id, &next].into_iter().chain(failover.into_iter().filter(|_| self.login.failover));
                 write_command(&mut self.output, &words.collect::<Vec<_>>());
             }
             None => write_command(&mut self.output, &["PSYNC", "?", "-1"]),
@@ -347,7 +348,8 @@ mod tests {
     fn a_full_synchronisation_reads_the_same_however_it_is_split() {
         let mark = "m".repeat(40);
         let id = "f".repeat(40);
-        let sized = format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n\n+FULLRESYNC {id} 17\r\n\n\n$5\r\nREDIS*1\r\n$4\r\nPING\r\n");
+        let sized =
+            format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n\n+FULLRESYNC {id} 17\r\n\n\n$5\r\nREDIS*1\r\n$4\r\nPING\r\n");
         let marked = format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {id} 17\r\n$EOF:{mark}\r\nREDIS{mark}");
         for step in 1..=marked.len().max(sized.len()) {
             let full = Event::FullSync { id: id.clone(), offset: 17 };
@@ -368,7 +370,8 @@ mod tests {
         let login =
             Login { user: "u".into(), password: "p".into(), resume: Some(("a".repeat(40), 99)), ..Login::default() };
         let id = "b".repeat(40);
-        let wire = format!("-NOAUTH Authentication required.\r\n+OK\r\n-ERR what\r\n+OK\r\n+OK\r\n+CONTINUE {id}\r\nxyz");
+        let wire =
+            format!("-NOAUTH Authentication required.\r\n+OK\r\n-ERR what\r\n+OK\r\n+OK\r\n+CONTINUE {id}\r\nxyz");
         let (events, sent) = play(login, wire.as_bytes(), 3).unwrap();
         assert_eq!(events, [Event::Continue(Some(id)), Event::Stream(b"xyz".to_vec())]);
         let sent = String::from_utf8(sent).unwrap();

@@ -45,10 +45,7 @@ fn writes_wait_for_the_end_of_a_failover_and_a_failover_can_be_taken_back() {
     run(&mut on_primary, "FAILOVER");
     assert_eq!(info(&mut on_primary, "master_failover_state"), "waiting-for-sync");
     assert_eq!(error(&mut on_primary, "FAILOVER"), "ERR FAILOVER already in progress.");
-    assert_eq!(
-        error(&mut on_primary, "REPLICAOF NO ONE"),
-        "ERR REPLICAOF not allowed while failing over."
-    );
+    assert_eq!(error(&mut on_primary, "REPLICAOF NO ONE"), "ERR REPLICAOF not allowed while failing over.");
     writer.send(&["INCR", "a"]).expect("it listens");
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(run(&mut on_primary, "GET a"), Value::Bulk(b"2".to_vec()), "reads go on, the write waits");

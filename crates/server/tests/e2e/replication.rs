@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use quiver_resp::Value;
 use quiver_testkit::{Connection, Server};
 
-use crate::support::{BINARY, caught_up, connect, error, eventually, fill, fingerprint, follow, info, number, run, start};
+use crate::support::{
+    BINARY, caught_up, connect, error, eventually, fill, fingerprint, follow, info, number, run, start,
+};
 
 /// A primary with a replica that has everything.
 fn pair() -> (Server, Server) {
