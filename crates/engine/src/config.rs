@@ -123,6 +123,8 @@ pub const PARAMETERS: &[Parameter] = &[
     live("maxmemory-eviction-tenacity", "10", Kind::Int(0, 100)),
     live("maxmemory-policy", "noeviction", Kind::Word(policy::NAMES)),
     live("maxmemory-samples", "5", Kind::Int(1, 64)),
+    live("min-replicas-max-lag", "10", Kind::Int(0, i32::MAX as i64)),
+    live("min-replicas-to-write", "0", Kind::Int(0, i32::MAX as i64)),
     live("no-appendfsync-on-rewrite", "no", Kind::Bool),
     live("notify-keyspace-events", "", Kind::Events),
     live("oom-score-adj", "no", Kind::Word(&["no", "yes", "relative", "absolute"])),
@@ -138,13 +140,19 @@ pub const PARAMETERS: &[Parameter] = &[
     live("rdbchecksum", "yes", Kind::Bool),
     live("rdbcompression", "yes", Kind::Bool),
     live("repl-backlog-size", "1048576", Kind::MemoryFrom(16384)),
+    live("repl-backlog-ttl", "3600", Kind::Int(0, i64::MAX)),
     live("repl-disable-tcp-nodelay", "no", Kind::Bool),
+    live("repl-diskless-load", "swapdb", Kind::Word(&["disabled", "on-empty-db", "swapdb", "flush-before-load"])),
+    live("repl-diskless-sync", "yes", Kind::Bool),
+    live("repl-diskless-sync-delay", "0", Kind::Int(0, i32::MAX as i64)),
+    live("repl-diskless-sync-max-replicas", "0", Kind::Int(0, i32::MAX as i64)),
+    live("repl-ping-replica-period", "10", Kind::Int(1, i32::MAX as i64)),
     live("repl-timeout", "60", Kind::Int(1, i32::MAX as i64)),
     live("replica-announce-ip", "", Kind::Text),
     live("replica-announce-port", "0", Kind::Int(0, 65535)),
+    live("replica-announced", "yes", Kind::Bool),
     live("replica-ignore-maxmemory", "yes", Kind::Bool),
     live("replica-lazy-flush", "no", Kind::Bool),
-    live("replica-output-limit", "268435456", Kind::Memory),
     live("replica-priority", "100", Kind::Int(0, i32::MAX as i64)),
     live("replica-read-only", "yes", Kind::Bool),
     live("replica-serve-stale-data", "yes", Kind::Bool),
@@ -185,6 +193,11 @@ const HIDDEN: &[&str] = &["key-load-delay", "propagation-error-behavior", "rdb-k
 /// Old names that mean the same parameter.
 const ALIASES: &[(&str, &str)] = &[
     ("lua-time-limit", "busy-reply-threshold"),
+    ("min-slaves-max-lag", "min-replicas-max-lag"),
+    ("min-slaves-to-write", "min-replicas-to-write"),
+    ("repl-ping-slave-period", "repl-ping-replica-period"),
+    ("slave-announce-ip", "replica-announce-ip"),
+    ("slave-announce-port", "replica-announce-port"),
     ("slaveof", "replicaof"),
     ("slave-ignore-maxmemory", "replica-ignore-maxmemory"),
     ("slave-lazy-flush", "replica-lazy-flush"),
@@ -361,8 +374,22 @@ accessors! {
     tcp_keepalive_s: "tcp-keepalive" as usize;
     /// Bytes of the replication backlog.
     repl_backlog_size: "repl-backlog-size" as usize;
-    /// Bytes a replica may be behind during its synchronisation.
-    replica_output_limit: "replica-output-limit" as usize;
+    /// Seconds without replicas after which the backlog goes; 0 for never.
+    repl_backlog_ttl_s: "repl-backlog-ttl" as i64;
+    /// Snapshots go to replicas without a file between.
+    repl_diskless_sync: "repl-diskless-sync" as bool;
+    /// Seconds a snapshot waits for more replicas to share it.
+    repl_diskless_sync_delay_s: "repl-diskless-sync-delay" as usize;
+    /// Replicas that end this wait; 0 for none.
+    repl_diskless_sync_max_replicas: "repl-diskless-sync-max-replicas" as usize;
+    /// Seconds between signs of life in the stream.
+    repl_ping_replica_period_s: "repl-ping-replica-period" as usize;
+    /// Seconds after whose silence a replica does not count as one that keeps up.
+    min_replicas_max_lag_s: "min-replicas-max-lag" as i64;
+    /// Replicas that must keep up for writes to be taken; 0 for none.
+    min_replicas_to_write: "min-replicas-to-write" as usize;
+    /// Show this replica to those who watch (Sentinel).
+    replica_announced: "replica-announced" as bool;
     /// Seconds of silence that end a replication link.
     repl_timeout_s: "repl-timeout" as usize;
     /// Serve only loopback clients while there is no password.

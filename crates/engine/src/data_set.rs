@@ -223,6 +223,22 @@ impl Engine {
     pub fn adopt<T>(&self, new: DataSet, at_change: impl FnOnce(&Keyspace<'_>) -> T) -> (DataSet, T) {
         let mut effects = Effects::default();
         let mut keyspace = self.lock(ALL_SHARDS, &mut effects, 0);
+        let old = self.exchange(&mut keyspace, new);
+        let noted = at_change(&keyspace);
+        (old, noted)
+    }
+
+    /// As [`Self::adopt`], if `wanted` says so once every shard is locked; else the new one comes back.
+    ///
+    /// # Errors
+    /// The data set that was not wanted.
+    pub fn adopt_if(&self, new: DataSet, wanted: impl FnOnce() -> bool) -> Result<DataSet, DataSet> {
+        let mut effects = Effects::default();
+        let mut keyspace = self.lock(ALL_SHARDS, &mut effects, 0);
+        if wanted() { Ok(self.exchange(&mut keyspace, new)) } else { Err(new) }
+    }
+
+    fn exchange(&self, keyspace: &mut Keyspace<'_>, new: DataSet) -> DataSet {
         let DataSet { mut shards, clock, functions, .. } = new;
         let functions = self.functions.exchange(functions);
         let mut stale = Stale::default();
@@ -232,9 +248,7 @@ impl Engine {
             stale.note_flush(tracked);
         }
         self.tell_stale(&mut stale, Sender { id: 0, now_ms: 0 }, true);
-        let noted = at_change(&keyspace);
-        drop(keyspace);
         let keys = shards.iter().flat_map(Shard::dbs).map(|db| db.table.len()).sum();
-        (DataSet { shards, keys, clock, sources: Vec::new(), functions }, noted)
+        DataSet { shards, keys, clock, sources: Vec::new(), functions }
     }
 }

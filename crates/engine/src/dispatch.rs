@@ -6,6 +6,7 @@
 //! group of their own. Effects of a group reach the stream before its locks are released; every command outside of a
 //! transaction is one unit.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::blocking::{Rerun, serve_left, serve_ready};
 use crate::command::{Flags, Locks};
 use crate::commands::transactions::forget_watches;
 use crate::context::Ctx;
-use crate::effects::Effects;
+use crate::effects::{Behind, Effects};
 use crate::engine::{Engine, Freeing, Worker};
 use crate::error::CommandError;
 use crate::eviction::{Room, Told};
@@ -90,7 +91,7 @@ impl Engine {
         if !argv.is_empty() {
             let room = self.room(worker, now_ms);
             let entry = self.registry.resolve(argv);
-            self.run_alone(worker, session, argv, self.admit(session, entry, argv, room, now_ms), out, now_ms);
+            self.run_alone(worker, session, argv, self.admit(session, entry, argv, room, now_ms), &[], out, now_ms);
         }
     }
 
@@ -117,7 +118,7 @@ impl Engine {
         for index in first..requests.len().min(first + GROUP_MAX) {
             let argv = requests.argv(index, buf);
             let entry = self.admit(session, names.resolve(self.registry, argv), argv, room, now_ms);
-            if paused && self.holds_back(session, &entry) {
+            if paused && self.holds_back(session, &entry, now_ms) {
                 if plan.is_empty() {
                     session.postpone(true);
                     worker.plan = plan;
@@ -130,7 +131,8 @@ impl Engine {
             if !groupable {
                 if plan.is_empty() {
                     worker.plan = plan;
-                    let ran = self.run_alone(worker, session, argv, entry, out, now_ms);
+                    let received = received(session, requests, buf, first..first + 1);
+                    let ran = self.run_alone(worker, session, argv, entry, received, out, now_ms);
                     return first + usize::from(ran);
                 }
                 break;
@@ -164,7 +166,8 @@ impl Engine {
                     break;
                 }
             }
-            turn.close();
+            let received = received(turn.ctx.session, requests, buf, first..next);
+            turn.close(received);
         }
         plan.clear();
         worker.effects = effects;
@@ -249,13 +252,19 @@ impl Engine {
         room
     }
 
-    /// Runs one command under locks of its own; `false` when it was given back instead.
+    /// Runs one command under locks of its own; `false` when it was given back instead. `received`: its bytes, if they
+    /// are a primary's.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the hot path takes its parts apart, so that each can be borrowed alone"
+    )]
     fn run_alone(
         &self,
         worker: &mut Worker,
         session: &mut Session,
         argv: Argv<'_>,
         entry: Result<&'static Entry, CommandError>,
+        received: &[u8],
         out: &mut Vec<u8>,
         now_ms: i64,
     ) -> bool {
@@ -266,6 +275,11 @@ impl Engine {
                 match queue(session, entry, argv) {
                     Ok(()) => Encoder::new(out, session.protocol).simple("QUEUED"),
                     Err(error) => self.refuse(worker, session, Some(entry), &error, out),
+                }
+                if !received.is_empty() {
+                    worker.effects.reset(self.has_sink());
+                    worker.effects.receive(received, behind(session));
+                    self.deliver(&worker.effects);
                 }
                 finish_reply(session, mode, out, start);
                 return true;
@@ -296,7 +310,7 @@ impl Engine {
                 turn.step(argv, entry.clone(), None);
                 ran = !turn.gave_back();
             }
-            turn.close();
+            turn.close(if ran { received } else { &[] });
             if session.yields || ran {
                 break;
             }
@@ -335,7 +349,7 @@ impl Engine {
         loan.put_back(&mut turn.ctx.ks);
         serve_ready(&mut turn.ctx);
         serve_left(&mut turn.ctx);
-        turn.close();
+        turn.close(&[]);
         loan.end();
         true
     }
@@ -382,6 +396,9 @@ impl Engine {
                 && !self.config.save_points().is_empty()
             {
                 return Err(CommandError::MisConf);
+            }
+            if state.few_replicas.load(Relaxed) && !state.is_replica.load(Relaxed) {
+                return Err(CommandError::NoReplicas);
             }
         }
         // PING tells those who watch over the server.
@@ -469,6 +486,17 @@ impl Engine {
     }
 }
 
+/// The bytes of requests that came from a primary; nothing for those of clients.
+fn received<'b>(session: &Session, requests: &Requests, buf: &'b [u8], which: Range<usize>) -> &'b [u8] {
+    let end_of = |count: usize| count.checked_sub(1).map_or(0, |last| requests.end(last));
+    if session.role == Role::Primary { &buf[end_of(which.start)..end_of(which.end)] } else { &[] }
+}
+
+/// What is true behind what a primary's session has just run.
+fn behind(session: &Session) -> Behind {
+    Behind { db: session.db as u32, whole: session.multi.is_none() }
+}
+
 /// A hold of locks with the commands that run under it.
 struct Turn<'a, 'w> {
     ctx: Ctx<'a>,
@@ -476,6 +504,9 @@ struct Turn<'a, 'w> {
     dirty_before: u64,
     take_net_bytes: fn() -> i64,
     told: &'w mut Told,
+    /// What changed after the commands were admitted: under the locks it is certain.
+    is_replica: bool,
+    failing_over: bool,
 }
 
 impl<'a> Turn<'a, 'a> {
@@ -488,9 +519,12 @@ impl<'a> Turn<'a, 'a> {
         alone: bool,
     ) -> Self {
         ks.db = session.db;
+        let normal = session.role == Role::Normal;
+        let is_replica = normal && engine.state.is_replica.load(Relaxed);
+        let failing_over = normal && engine.state.failing_over.load(Relaxed);
         ks.expiry = match session.role {
             Role::Primary => ExpiryRule::Ignore,
-            Role::Normal if engine.state.is_replica.load(Relaxed) || engine.pause_lasts(ks.now_ms) => ExpiryRule::Hide,
+            Role::Normal if is_replica || engine.pause_lasts(ks.now_ms) => ExpiryRule::Hide,
             Role::Normal => ExpiryRule::Delete,
         };
         ks.no_touch = session.shared.no_touch.load(Relaxed);
@@ -511,14 +545,18 @@ impl<'a> Turn<'a, 'a> {
             meter: Meter::start(engine, &worker.stats, worker.clock_ns, &mut worker.ran, alone),
         };
         let (stats, take_net_bytes) = (&worker.stats, worker.take_net_bytes);
-        Turn { ctx, stats, dirty_before, take_net_bytes, told: &mut worker.told }
+        Turn { ctx, stats, dirty_before, take_net_bytes, told: &mut worker.told, is_replica, failing_over }
     }
 
-    /// Whether a command is to be given back instead, for what its keys hold.
+    /// Whether a command is to be given back instead: for what its keys hold, or because a failover has begun.
     #[inline]
     fn gives_back(&mut self, entry: &Result<&'static Entry, CommandError>, argv: Argv<'_>) -> bool {
-        let Ctx { ks, session, engine, .. } = &mut self.ctx;
         let Ok(entry) = entry else { return false };
+        if self.failing_over && self.ctx.session.yields && self.writes(entry) {
+            self.ctx.session.postpone(true);
+            return true;
+        }
+        let Ctx { ks, session, engine, .. } = &mut self.ctx;
         if engine.names_lent(ks, session, entry, argv) {
             session.pause = Some(Pause::Locked);
         } else if session.yields && long::is_long_by_keys(ks, entry, argv) {
@@ -529,8 +567,15 @@ impl<'a> Turn<'a, 'a> {
         session.pause.is_some()
     }
 
+    fn writes(&self, entry: &Entry) -> bool {
+        let flags = entry.command.flags;
+        let transaction = entry.command.locks == Locks::Transaction;
+        let flags = if transaction { flags_with_queued(self.ctx.session, flags) } else { flags };
+        flags.has(Flags::WRITE)
+    }
+
     fn step(&mut self, argv: Argv<'_>, entry: Result<&'static Entry, CommandError>, located: Option<(u64, usize)>) {
-        match entry {
+        match entry.and_then(|entry| self.admit_again(entry)) {
             Ok(entry) => {
                 self.ctx.located = located;
                 call(&mut self.ctx, entry, argv);
@@ -561,9 +606,27 @@ impl<'a> Turn<'a, 'a> {
         self.ctx.session.pause.is_some()
     }
 
-    /// Hands the effects over, counts, unlocks; what is large is freed after that.
-    fn close(self) {
-        let Turn { ctx: Ctx { mut ks, engine, session, meter, .. }, stats, dirty_before, take_net_bytes, told } = self;
+    /// A write that was admitted on a primary must not run on the replica it has become since, nor behind the end of
+    /// the stream that a failover hands over.
+    #[inline]
+    fn admit_again(&self, entry: &'static Entry) -> Result<&'static Entry, CommandError> {
+        if self.is_replica && self.ctx.engine.config.replica_read_only() && self.writes(entry) {
+            return Err(CommandError::ReadOnly);
+        }
+        if self.failing_over && self.writes(entry) {
+            return Err(CommandError::text("TRYAGAIN a failover is in progress"));
+        }
+        Ok(entry)
+    }
+
+    /// Hands the effects over, counts, unlocks; what is large is freed after that. `received`: the bytes that were run,
+    /// if they are a primary's.
+    fn close(self, received: &[u8]) {
+        let Turn { ctx: Ctx { mut ks, engine, session, meter, .. }, stats, dirty_before, take_net_bytes, told, .. } =
+            self;
+        if !received.is_empty() {
+            ks.effects.receive(received, behind(session));
+        }
         engine.deliver(ks.effects);
         session.has_written |= ks.dirty != dirty_before;
         meter.finish(engine);

@@ -23,6 +23,18 @@ pub struct Effects {
     /// End of each finished unit, as an index into `ops`.
     units: Vec<usize>,
     replaced: bool,
+    /// What of a primary's stream was run, and what is true behind it.
+    received: Vec<u8>,
+    behind: Behind,
+}
+
+/// What is true behind a piece of a primary's stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Behind {
+    /// The database that is selected.
+    pub db: u32,
+    /// No transaction is open.
+    pub whole: bool,
 }
 
 /// One command of a unit.
@@ -40,6 +52,20 @@ impl Effects {
         self.ops.clear();
         self.units.clear();
         self.replaced = false;
+        self.received.clear();
+    }
+
+    /// Notes what of a primary's stream the running turn is made of.
+    pub(crate) fn receive(&mut self, bytes: &[u8], behind: Behind) {
+        if self.active {
+            self.received.extend_from_slice(bytes);
+            self.behind = behind;
+        }
+    }
+
+    /// What of a primary's stream was run; the units are what came of it. `None` for everything else.
+    pub fn received(&self) -> Option<(&[u8], Behind)> {
+        (!self.received.is_empty()).then_some((&self.received, self.behind))
     }
 
     /// Lets what is pushed from here on count or not.
@@ -52,9 +78,9 @@ impl Effects {
         self.active
     }
 
-    /// Whether no finished unit waits.
+    /// Whether there is nothing for a sink.
     pub fn is_empty(&self) -> bool {
-        self.units.is_empty()
+        self.units.is_empty() && self.received.is_empty()
     }
 
     /// Bytes of all commands.

@@ -112,6 +112,10 @@ pub struct State {
     pub paused_all: AtomicBool,
     /// RESTORE takes payloads whatever their checksum (DEBUG SET-SKIP-CHECKSUM-VALIDATION).
     pub skip_checksums: AtomicBool,
+    /// A failover holds back what writes.
+    pub failing_over: AtomicBool,
+    /// Fewer replicas keep up than `min-replicas-to-write` asks for.
+    pub few_replicas: AtomicBool,
     /// Periodic work rests (DEBUG PAUSE-CRON).
     pub cron_paused: AtomicBool,
 }
@@ -337,6 +341,24 @@ impl Engine {
         *client.user.lock() = self.users.default_user();
         clients.insert(id, Arc::clone(&client));
         Some(client)
+    }
+
+    /// Takes the primary's end of a link into the list of clients. It counts against no limit.
+    pub fn connect_primary(&self, addr: String, laddr: String, now_ms: i64) -> Arc<ClientInfo> {
+        let id = self.state.last_client_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let client = Arc::new(ClientInfo::new(id, addr, laddr, now_ms));
+        {
+            let mut texts = client.texts.lock();
+            (texts.flags, texts.user) = ("M".to_owned(), "(superuser)".to_owned());
+        }
+        self.clients.lock().insert(id, Arc::clone(&client));
+        client
+    }
+
+    /// Waits until every turn that runs now is over.
+    pub fn barrier(&self) {
+        let mut effects = Effects::default();
+        drop(self.lock(ALL_SHARDS, &mut effects, 0));
     }
 
     /// A client is gone.

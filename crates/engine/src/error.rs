@@ -70,6 +70,8 @@ pub enum CommandError {
     ReadOnly,
     #[error("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.")]
     MasterDown,
+    #[error("NOREPLICAS Not enough good replicas to write.")]
+    NoReplicas,
     #[error("LOADING Redis is loading the dataset in memory")]
     Loading,
     #[error("NOAUTH Authentication required.")]

@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::engine::{Engine, Freeing};
 use crate::error::CommandError;
 use crate::keyspace::Garbage;
-use crate::session::ReplicaInfo;
 
 /// The instance around the engine. None of these may wait for a shard lock when called from a transaction: SAVE and
 /// the like are refused there by their flags, the others only give orders to background tasks.
@@ -37,10 +36,33 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     fn abort_shutdown(&self) -> bool;
     /// Follows a primary, or none.
     fn replicate(&self, engine: &Engine, primary: Option<(String, u16)>) -> Result<(), CommandError>;
+    /// Hands the part of the primary over to a replica.
+    ///
+    /// # Errors
+    /// Why not, in Redis' words.
+    fn failover(&self, _: &Engine, _: Failover) -> Result<(), CommandError> {
+        Err(CommandError::text("ERR FAILOVER requires connected replicas."))
+    }
+    /// Takes back a failover that is under way.
+    ///
+    /// # Errors
+    /// There is none.
+    fn abort_failover(&self) -> Result<(), CommandError> {
+        Err(CommandError::text("ERR No failover in progress."))
+    }
+    /// A primary that hands its part over asks this replica to take it (PSYNC with FAILOVER).
+    ///
+    /// # Errors
+    /// Why not, in Redis' words.
+    fn take_part(&self, _: &Engine, _replid: &str) -> Result<(), CommandError> {
+        Err(CommandError::text("ERR PSYNC FAILOVER can't be sent to a master."))
+    }
+    /// Whether a replica on this connection must wait before it is served: the link to the primary is down.
+    fn refuses_replicas(&self) -> bool {
+        false
+    }
     /// What ROLE answers.
     fn role(&self) -> RoleReply;
-    /// Acknowledgement of a replica on this connection: offset reached.
-    fn replica_ack(&self, client_id: u64, offset: u64);
     /// Lines of an INFO section: "persistence", "replication", "memory", "cpu", "server".
     fn info(&self, engine: &Engine, section: &str, out: &mut String);
     /// A configuration parameter changed at run time.
@@ -96,8 +118,6 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     }
     /// Bytes allocated, as the allocator counts them.
     fn allocated_bytes(&self) -> u64;
-    /// A replica introduced itself (REPLCONF).
-    fn replica_info(&self, client_id: u64, info: &ReplicaInfo);
     /// How many replicas have acknowledged the stream up to an offset; `on_disk`: have it in their logs.
     fn replicas_at(&self, offset: u64, on_disk: bool) -> usize {
         let _ = (offset, on_disk);
@@ -143,6 +163,17 @@ pub struct LazyFree {
     pub freed: u64,
 }
 
+/// What FAILOVER asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failover {
+    /// The replica that takes over; the first that has everything when none is named.
+    pub target: Option<(String, u16)>,
+    /// When the wait for it ends, ms from now.
+    pub timeout_ms: Option<i64>,
+    /// Then it takes over all the same.
+    pub force: bool,
+}
+
 /// The reply of ROLE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RoleReply {
@@ -181,7 +212,6 @@ impl Host for NoHost {
     fn role(&self) -> RoleReply {
         RoleReply::Primary(0, Vec::new())
     }
-    fn replica_ack(&self, _: u64, _: u64) {}
     fn info(&self, _: &Engine, _: &str, _: &mut String) {}
     fn config_changed(&self, _: &Engine, _: &str) {}
     fn rewrite_config(&self, _: &Engine, _: bool) -> Result<(), CommandError> {
@@ -190,5 +220,4 @@ impl Host for NoHost {
     fn allocated_bytes(&self) -> u64 {
         0
     }
-    fn replica_info(&self, _: u64, _: &ReplicaInfo) {}
 }

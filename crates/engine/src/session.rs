@@ -140,6 +140,8 @@ pub struct ReplicaInfo {
     pub capa_psync2: bool,
     /// Wants the snapshot only and no stream after it.
     pub rdb_only: bool,
+    /// Wants no keys in the snapshot.
+    pub without_data: bool,
 }
 
 /// The part of a session that CLIENT LIST, CLIENT KILL and INFO read from other threads.

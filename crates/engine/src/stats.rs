@@ -126,6 +126,10 @@ pub struct Stats {
     pub partial_syncs: AtomicU64,
     /// Replicas that asked to go on and could not.
     pub partial_syncs_refused: AtomicU64,
+    /// Bytes read from the primary.
+    pub replication_in_bytes: AtomicU64,
+    /// Bytes of snapshots and of the stream written to replicas.
+    pub replication_out_bytes: AtomicU64,
 }
 
 impl Stats {
@@ -185,7 +189,9 @@ impl Stats {
             counter.store(0, Relaxed);
         }
         self.output_limit_disconnections.store(0, Relaxed);
-        for counter in [&self.evicted_clients, &self.full_syncs, &self.partial_syncs, &self.partial_syncs_refused] {
+        let resyncs = [&self.full_syncs, &self.partial_syncs, &self.partial_syncs_refused];
+        let traffic = [&self.replication_in_bytes, &self.replication_out_bytes, &self.evicted_clients];
+        for counter in resyncs.into_iter().chain(traffic) {
             counter.store(0, Relaxed);
         }
     }

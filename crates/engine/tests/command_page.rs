@@ -31,8 +31,7 @@ const WHOLE: &[&str] = &[
 ];
 
 /// What is missing in those groups, and why.
-const NOT_YET: &[(&str, &str)] =
-    &[("backup", "comes with the append-only file"), ("failover", "comes with failover between primary and replica")];
+const NOT_YET: &[(&str, &str)] = &[("backup", "comes with the append-only file")];
 
 type Facts = BTreeMap<String, Map<String, Value>>;
 

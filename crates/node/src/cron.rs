@@ -31,9 +31,6 @@ const EXPIRE_PAUSE_KEYS: u64 = 256;
 /// Rounds of eviction in a row; what is still too much then waits for the next time.
 const EVICTION_ROUNDS: usize = 16;
 
-/// Pause between signs of life in the stream (Redis: repl-ping-replica-period, 10 s).
-const PING_EVERY_NS: u64 = 10_000_000_000;
-
 struct Cron {
     engine: Arc<Engine>,
     host: NodeHost,
@@ -43,7 +40,6 @@ struct Cron {
     net_in: u64,
     net_out: u64,
     sampled_ns: u64,
-    pinged_ns: u64,
 }
 
 pub(crate) fn start(engine: Arc<Engine>, host: NodeHost) {
@@ -57,7 +53,6 @@ pub(crate) fn start(engine: Arc<Engine>, host: NodeHost) {
         net_in: 0,
         net_out: 0,
         sampled_ns: now_ns(),
-        pinged_ns: now_ns(),
     };
     let thread = std::thread::Builder::new().name("quiver-cron".to_owned());
     let started = thread.spawn(move || {
@@ -89,10 +84,7 @@ impl Cron {
         self.host.elsewhere.close_idle();
         self.engine.close_slow_readers(now_ms());
         self.engine.trim_tracking(now_ms());
-        if now_ns() - self.pinged_ns >= PING_EVERY_NS {
-            self.host.stream.ping();
-            self.pinged_ns = now_ns();
-        }
+        self.host.tend_replication(&self.engine);
     }
 
     fn expire(&mut self) {
@@ -144,9 +136,9 @@ impl Cron {
             for client in self.engine.clients.lock().values() {
                 // Replicas and those who only listen say nothing for long times.
                 let listens = client.is_subscriber() || client.monitor.load(Relaxed);
-                let is_replica = client.texts.lock().flags.contains('S');
+                let is_link = client.texts.lock().flags.contains(['S', 'M']);
                 let waits = client.waiter.lock().is_some();
-                if !is_replica && !listens && !waits && now - client.last_active_ms.load(Relaxed) > timeout_ms {
+                if !is_link && !listens && !waits && now - client.last_active_ms.load(Relaxed) > timeout_ms {
                     client.kill();
                 }
             }

@@ -115,7 +115,7 @@ impl NodeHost {
 
     /// Gives replicas the time to get what they lack, up to `shutdown-timeout`; `false` when the end was taken back.
     fn wait_for_replicas(&self, engine: &Engine) -> bool {
-        let offset = self.stream.position().1;
+        let offset = self.stream.end();
         let lag = || self.stream.replicas().iter().filter(|replica| replica.acknowledged < offset).count();
         if engine.state.is_replica.load(Relaxed) || lag() == 0 {
             return true;
@@ -155,9 +155,9 @@ impl NodeHost {
     /// The last snapshot. Writes are refused by now, but one that was let in before may have run behind the cut.
     fn save_everything(&self, engine: &Engine) -> Result<(), String> {
         self.saver.give_up_background();
-        self.saver.save(engine)?;
+        self.saver.save(engine, &self.stream)?;
         if engine.stats.dirty() as i64 != engine.stats.dirty_at_save.load(Relaxed) {
-            self.saver.save(engine)?;
+            self.saver.save(engine, &self.stream)?;
         }
         Ok(())
     }

@@ -1,17 +1,17 @@
 //! What the engine asks of its surroundings, answered by this instance.
 
 use std::fmt::Write;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use quiver_engine::engine::Freeing;
-use quiver_engine::host::{Host, LazyFree, RoleReply, Unreached};
+use quiver_engine::host::{Failover, Host, LazyFree, RoleReply, Unreached};
 use quiver_engine::keyspace::Garbage;
-use quiver_engine::session::ReplicaInfo;
 use quiver_engine::{CommandError, Engine};
-use tokio::sync::watch;
-use tracing::{info, warn};
+use quiver_persist::ReplicationPoint;
+use tracing::warn;
 
 use crate::clock::{now_ms, random_id};
 use crate::elsewhere::Elsewhere;
@@ -20,8 +20,10 @@ use crate::freer::Freer;
 use crate::log::Log;
 use crate::memory::Memory;
 use crate::oom_score::OomScore;
+use crate::replication::Part;
 use crate::saver::Saver;
 use crate::stream::{Replica, Stream};
+use crate::sync::Syncs;
 
 /// Listens where the configuration says by now; the reason why that is not possible.
 pub type Rebind = dyn Fn() -> Result<(), &'static str> + Send + Sync;
@@ -54,29 +56,14 @@ pub(crate) struct Inner {
     pub(crate) memory: Memory,
     started_ms: AtomicI64,
     pub(crate) stream: Arc<Stream>,
-    following: watch::Sender<Option<Primary>>,
-    link: LinkFacts,
+    /// Held while the stream begins or ends to be remembered.
+    pub(crate) starting: Mutex<()>,
+    pub(crate) syncs: Syncs,
+    pub(crate) part: Part,
     config_file: OnceLock<String>,
     listeners: Listeners,
     oom_score: OomScore,
     pub(crate) elsewhere: Elsewhere,
-}
-
-/// A primary to follow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Primary {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-/// What INFO says of the link to the primary.
-#[derive(Debug, Default)]
-struct LinkFacts {
-    last_io_ms: AtomicI64,
-    down_since_ms: AtomicI64,
-    syncing: AtomicBool,
-    /// The stream held here was once received from a primary, so one may be asked to go on with it.
-    followed: AtomicBool,
 }
 
 impl std::ops::Deref for NodeHost {
@@ -100,8 +87,9 @@ impl NodeHost {
             started_ms: AtomicI64::new(now_ms()),
             stream: Arc::new(Stream::new(Arc::clone(&log))),
             log,
-            following: watch::Sender::new(None),
-            link: LinkFacts::default(),
+            starting: Mutex::new(()),
+            syncs: Syncs::default(),
+            part: Part::default(),
             config_file: OnceLock::new(),
             listeners: Listeners::default(),
             oom_score: OomScore::default(),
@@ -136,7 +124,8 @@ impl NodeHost {
         self.engine.get()?.upgrade()
     }
 
-    pub(crate) fn load(&self, engine: &Arc<Engine>) -> Result<(), String> {
+    /// Loads the data folder; gives the place in a stream of what was loaded, if it has one.
+    pub(crate) fn load(&self, engine: &Arc<Engine>) -> Result<Option<ReplicationPoint>, String> {
         engine.state.loading.store(true, Relaxed);
         let loaded = self.load_data(engine);
         engine.state.loading.store(false, Relaxed);
@@ -144,103 +133,17 @@ impl NodeHost {
     }
 
     /// The log has everything. Where there is none yet, it begins with what the snapshot holds.
-    fn load_data(&self, engine: &Arc<Engine>) -> Result<(), String> {
+    fn load_data(&self, engine: &Arc<Engine>) -> Result<Option<ReplicationPoint>, String> {
         if !engine.config.appendonly() {
             return self.saver.load(engine);
         }
         self.saver.note_start();
         if self.log.load(self, engine, &mut |_| ())? {
-            return Ok(());
+            return Ok(None);
         }
-        self.saver.load(engine)?;
-        self.log.begin(self, engine)
-    }
-
-    /// The primary to follow, as it changes.
-    pub(crate) fn following(&self) -> watch::Receiver<Option<Primary>> {
-        self.following.subscribe()
-    }
-
-    pub(crate) fn note_link_io(&self) {
-        self.link.last_io_ms.store(now_ms(), Relaxed);
-    }
-
-    pub(crate) fn note_link_down(&self) {
-        self.link.syncing.store(false, Relaxed);
-        self.link.down_since_ms.store(now_ms(), Relaxed);
-    }
-
-    pub(crate) fn note_sync(&self, running: bool) {
-        self.link.syncing.store(running, Relaxed);
-    }
-
-    pub(crate) fn note_followed(&self) {
-        self.link.followed.store(true, Relaxed);
-    }
-
-    pub(crate) fn has_followed(&self) -> bool {
-        self.link.followed.load(Relaxed)
-    }
-
-    fn replication_info(&self, engine: &Engine, out: &mut String) {
-        let facts = self.stream.facts();
-        let primary = self.following.borrow().clone();
-        match &primary {
-            None => out.push_str("role:master\r\n"),
-            Some(primary) => self.link_info(engine, primary, facts.offset, out),
-        }
-        let replicas = self.stream.replicas();
-        let _ = write!(out, "connected_slaves:{}\r\n", replicas.len());
-        for (number, replica) in replicas.iter().enumerate() {
-            let lag = (now_ms() - replica.acknowledged_ms) / 1000;
-            let _ = write!(
-                out,
-                "slave{number}:ip={},port={},state={},offset={},lag={lag}\r\n",
-                replica.ip, replica.port, replica.state, replica.acknowledged,
-            );
-        }
-        let (old, old_end) = match &facts.history.before {
-            Some((id, end)) => (id.clone(), *end as i64 + 1),
-            None => ("0".repeat(40), -1),
-        };
-        let configured = engine.config.repl_backlog_size();
-        let (size, first, held) = facts.backlog.unwrap_or((configured, 0, 0));
-        let _ = write!(
-            out,
-            "master_failover_state:no-failover\r\nmaster_replid:{}\r\nmaster_replid2:{old}\r\n\
-             master_repl_offset:{}\r\nsecond_repl_offset:{old_end}\r\nrepl_backlog_active:{}\r\n\
-             repl_backlog_size:{size}\r\nrepl_backlog_first_byte_offset:{}\r\nrepl_backlog_histlen:{held}\r\n",
-            facts.history.id,
-            facts.offset,
-            u8::from(facts.backlog.is_some()),
-            if facts.backlog.is_some() { first + 1 } else { 0 },
-        );
-    }
-
-    fn link_info(&self, engine: &Engine, primary: &Primary, offset: u64, out: &mut String) {
-        let up = engine.state.link_up.load(Relaxed);
-        let since_s = |ms: i64| if ms == 0 { -1 } else { (now_ms() - ms) / 1000 };
-        let _ = write!(
-            out,
-            "role:slave\r\nmaster_host:{}\r\nmaster_port:{}\r\nmaster_link_status:{}\r\n\
-             master_last_io_seconds_ago:{}\r\nmaster_sync_in_progress:{}\r\nslave_read_repl_offset:{offset}\r\n\
-             slave_repl_offset:{offset}\r\n",
-            primary.host,
-            primary.port,
-            if up { "up" } else { "down" },
-            if up { since_s(self.link.last_io_ms.load(Relaxed)) } else { -1 },
-            u8::from(self.link.syncing.load(Relaxed)),
-        );
-        if !up {
-            let down = since_s(self.link.down_since_ms.load(Relaxed));
-            let _ = write!(out, "master_link_down_since_seconds:{down}\r\n");
-        }
-        let _ = write!(
-            out,
-            "slave_priority:{}\r\nslave_read_only:{}\r\nreplica_announced:1\r\n",
-            engine.config.get("replica-priority"),
-            u8::from(engine.config.replica_read_only()),
-        );
+        let point = self.saver.load(engine)?;
+        self.log.begin(self, engine)?;
+        Ok(point)
     }
 
     fn server_info(&self, engine: &Engine, out: &mut String) {
@@ -279,7 +182,7 @@ impl Host for NodeHost {
         if self.saver.is_running() {
             return Err(CommandError::text("ERR Background save already in progress"));
         }
-        self.saver.save(engine).map_err(|error| {
+        self.saver.save(engine, &self.stream).map_err(|error| {
             warn!("SAVE failed: {error}");
             CommandError::text("ERR")
         })
@@ -306,8 +209,8 @@ impl Host for NodeHost {
 
     fn reload(&self, engine: &Engine, save: bool) -> Result<(), CommandError> {
         engine.state.loading.store(true, Relaxed);
-        let saved = if save { self.saver.save(engine) } else { Ok(()) };
-        let reloaded = saved.and_then(|()| self.saver.load(engine));
+        let saved = if save { self.saver.save(engine, &self.stream) } else { Ok(()) };
+        let reloaded = saved.and_then(|()| self.saver.load(engine).map(drop));
         self.log.data_exchanged();
         engine.state.loading.store(false, Relaxed);
         reloaded.map_err(|error| {
@@ -345,61 +248,29 @@ impl Host for NodeHost {
     }
 
     fn replicate(&self, engine: &Engine, primary: Option<(String, u16)>) -> Result<(), CommandError> {
-        // Nothing here waits: a transaction may hold locks. The link's thread does the rest.
-        let primary = primary.map(|(host, port)| Primary { host, port });
-        let text = primary.as_ref().map_or(String::new(), |primary| format!("{} {}", primary.host, primary.port));
-        if let Err(reason) = engine.config.set("replicaof", &text, false) {
-            return Err(CommandError::owned(format!("ERR {reason}")));
-        }
-        if *self.following.borrow() == primary {
-            return Ok(());
-        }
-        match &primary {
-            Some(primary) => {
-                info!("following {}:{}", primary.host, primary.port);
-                self.stream.follow();
-                engine.state.link_up.store(false, Relaxed);
-                self.link.down_since_ms.store(now_ms(), Relaxed);
-            }
-            None => {
-                info!("a primary now");
-                self.stream.promote();
-            }
-        }
-        let is_replica = primary.is_some();
-        engine.state.is_replica.store(is_replica, Relaxed);
-        self.configure_process(engine);
-        self.following.send_replace(primary);
-        if is_replica {
-            engine.unblock_all();
-        }
-        Ok(())
+        self.replicate_as_told(engine, primary)
+    }
+
+    fn failover(&self, engine: &Engine, asked: Failover) -> Result<(), CommandError> {
+        self.begin_failover(engine, asked)
+    }
+
+    fn abort_failover(&self) -> Result<(), CommandError> {
+        let engine = self.engine().ok_or(CommandError::text("ERR the server is ending"))?;
+        self.end_failover(&engine, "it was taken back")
+    }
+
+    fn take_part(&self, engine: &Engine, replid: &str) -> Result<(), CommandError> {
+        self.take_over(engine, replid)
+    }
+
+    fn refuses_replicas(&self) -> bool {
+        self.engine().is_some_and(|engine| self.refuses(&engine))
     }
 
     fn role(&self) -> RoleReply {
-        let engine = self.engine();
-        let offset = self.stream.facts().offset;
-        match self.following.borrow().clone() {
-            Some(Primary { host, port }) => {
-                let up = engine.is_some_and(|engine| engine.state.link_up.load(Relaxed));
-                let syncing = self.link.syncing.load(Relaxed);
-                let state = if up {
-                    "connected"
-                } else if syncing {
-                    "sync"
-                } else {
-                    "connect"
-                };
-                RoleReply::Replica(host, port, state, if up { offset as i64 } else { -1 })
-            }
-            None => {
-                let replicas = self.stream.replicas().into_iter();
-                RoleReply::Primary(offset, replicas.map(|r| (r.ip, r.port, r.acknowledged)).collect())
-            }
-        }
+        self.role_reply()
     }
-
-    fn replica_ack(&self, _: u64, _: u64) {}
 
     fn info(&self, engine: &Engine, section: &str, out: &mut String) {
         match section {
@@ -424,6 +295,8 @@ impl Host for NodeHost {
             "appendonly" | "appendfsync" | "aof-timestamp-enabled" => Log::config_changed(self, name),
             "maxmemory" => self.measure_memory(engine),
             "maxmemory-clients" => drop(engine.evict_clients()),
+            "repl-backlog-size" | "client-output-buffer-limit" => self.size_backlog(engine),
+            "min-replicas-to-write" | "min-replicas-max-lag" => self.tend_replicas(engine, now_ms()),
             _ => {}
         }
     }
@@ -464,7 +337,7 @@ impl Host for NodeHost {
     }
 
     fn change_replication_id(&self) {
-        self.stream.renew(random_id());
+        self.stream.change(|state| state.renew(random_id()));
     }
 
     fn cpu_ms(&self) -> (u64, u64) {
@@ -489,16 +362,14 @@ impl Host for NodeHost {
         self.memory.allocated()
     }
 
-    fn replica_info(&self, _: u64, _: &ReplicaInfo) {}
-
     fn replicas_at(&self, offset: u64, on_disk: bool) -> usize {
         let reached = |replica: &Replica| if on_disk { replica.on_disk } else { Some(replica.acknowledged) };
         let replicas = self.stream.replicas();
-        replicas.iter().filter(|r| r.state == "online" && reached(r).is_some_and(|at| at >= offset)).count()
+        replicas.iter().filter(|r| r.is_online() && reached(r).is_some_and(|at| at >= offset)).count()
     }
 
     fn stream_offset(&self) -> u64 {
-        self.stream.position().1
+        self.stream.end()
     }
 
     fn ask_replicas(&self) {

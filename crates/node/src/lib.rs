@@ -8,7 +8,9 @@
 //! - `memory.rs`: the allocator's figures.
 //! - `progress.rs`: how far loading and saving are.
 //! - `log/`: the append-only log. `saver.rs`: snapshots, in the foreground and the background. `ending.rs`: the end.
-//! - `stream.rs`, `feed.rs`, `link.rs`: the ordered stream, the replicas that read it, the primary this one follows.
+//! - `stream.rs`, `feed.rs`, `sync.rs`: the ordered stream, the replicas that read it, the snapshots they begin with.
+//! - `link.rs`, `load.rs`: the primary this one follows, and its snapshot on its way.
+//! - `replication.rs`, `failover.rs`, `told.rs`: whom to follow, how to hand over, and what INFO and ROLE tell of it.
 //! - `handle.rs`: commands from inside the process (gRPC).
 //!
 //! Invariant: no I/O thread ever waits for another one, and none waits for a disk but in the commands that say so
@@ -21,6 +23,7 @@ mod conn;
 mod cron;
 mod elsewhere;
 mod ending;
+mod failover;
 mod feed;
 mod files;
 mod freer;
@@ -29,14 +32,18 @@ mod helpers;
 mod host;
 mod io;
 mod link;
+mod load;
 mod log;
 mod memory;
 mod oom_score;
 mod outbox;
 mod progress;
+mod replication;
 mod saver;
 mod socket;
 mod stream;
+mod sync;
+mod told;
 mod turns;
 
 use std::sync::Arc;
@@ -44,10 +51,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use quiver_engine::config::Config;
 use quiver_engine::effects::Sink;
-use quiver_engine::mailbox::OutputClass;
 use quiver_engine::session::Takeover;
 use quiver_engine::{Engine, Session};
 use quiver_persist::SaveOptions;
+use quiver_replication::Point;
 use quiver_script::LuaRuntime;
 
 pub use clock::{now_ms, now_ns};
@@ -95,7 +102,16 @@ impl Node {
     /// # Errors
     /// What is wrong with the file, with its name and the offset; the keyspace must not be served then.
     pub fn load(&self) -> Result<(), String> {
-        self.host.load(&self.engine)
+        let as_replica = !self.engine.config.get("replicaof").is_empty();
+        // Before clients are let in; the link itself begins later.
+        self.engine.state.is_replica.store(as_replica, Relaxed);
+        let Some(point) = self.host.load(&self.engine)? else { return Ok(()) };
+        self.start_stream().change(|state| {
+            let point = Point { id: point.id, offset: point.offset, db: point.stream_db };
+            state.restore(point, as_replica, clock::random_id());
+            self.host.log.note_offset(state.end());
+        });
+        Ok(())
     }
 
     /// Puts the parameters into effect that concern the process as a whole.
@@ -105,6 +121,8 @@ impl Node {
 
     /// Starts the periodic work on a thread of its own.
     pub fn start_cron(&self) {
+        // Where replicas must keep up there are none of them yet.
+        self.host.tend_replicas(&self.engine, now_ms());
         cron::start(Arc::clone(&self.engine), self.host.clone());
     }
 
@@ -133,10 +151,12 @@ impl Node {
     /// Makes the turns write to the stream and the stream remember, from the first replica on.
     pub(crate) fn start_stream(&self) -> Arc<stream::Stream> {
         let stream = &self.host.stream;
-        let config = &self.engine.config;
-        let of_class = config.output_limits.of(OutputClass::Replica).hard as usize;
-        let limit = config.replica_output_limit();
-        stream.remember(config.repl_backlog_size(), if of_class > 0 { limit.min(of_class) } else { limit });
+        let _starting = self.host.starting.lock();
+        if stream.point().is_some() {
+            return Arc::clone(stream);
+        }
+        let (capacity, limit) = replication::backlog_sizes(&self.engine);
+        stream.state().remember(capacity, limit);
         self.engine.set_sink(Some(Arc::clone(stream) as Arc<dyn Sink>), || ());
         Arc::clone(stream)
     }

@@ -10,12 +10,14 @@ use std::time::Duration;
 use quiver_engine::eviction::Stamps;
 use quiver_engine::keyspace::Keyspace;
 use quiver_engine::{CommandError, Engine};
-use quiver_persist::{LoadOptions, SaveError};
+use quiver_persist::{LoadOptions, ReplicationPoint, SaveError};
 use tracing::{info, warn};
 
 use crate::clock::now_ms;
 use crate::host::NodeHost;
 use crate::progress::{Loading, Saving};
+use crate::stream::Stream;
+use crate::sync::replication_point;
 
 /// State of saving.
 #[derive(Debug, Default)]
@@ -50,21 +52,21 @@ impl Saver {
     }
 
     /// Writes a snapshot and returns when it is on disk.
-    pub(crate) fn save(&self, engine: &Engine) -> Result<(), String> {
+    pub(crate) fn save(&self, engine: &Engine, stream: &Stream) -> Result<(), String> {
         if self.running.swap(true, Relaxed) {
             return Err("a snapshot is being written already".to_owned());
         }
-        self.save_claimed(engine).map_err(|error| error.to_string())
+        self.save_claimed(engine, stream).map_err(|error| error.to_string())
     }
 
     /// The same for whoever has set `running`.
-    fn save_claimed(&self, engine: &Engine) -> Result<(), SaveError> {
+    fn save_claimed(&self, engine: &Engine, stream: &Stream) -> Result<(), SaveError> {
         let started_ms = now_ms();
         self.started_s.store(started_ms / 1000, Relaxed);
         let mut dirty = 0;
         let at_cut = |_: &Keyspace<'_>| {
             dirty = engine.stats.dirty();
-            None
+            stream.point().map(replication_point)
         };
         let path = Self::path(engine);
         self.saving.begin();
@@ -125,7 +127,7 @@ impl Saver {
         host.saver.scheduled.store(scheduled, Relaxed);
         let thread = std::thread::Builder::new().name("quiver-save".to_owned());
         let starting = host.clone();
-        match thread.spawn(move || host.saver.save_in_background(&engine)) {
+        match thread.spawn(move || host.saver.save_in_background(&engine, &host.stream)) {
             Ok(_) if scheduled => Ok("Background saving scheduled"),
             Ok(_) => Ok("Background saving started"),
             Err(_) => {
@@ -135,10 +137,10 @@ impl Saver {
         }
     }
 
-    fn save_in_background(&self, engine: &Engine) {
+    fn save_in_background(&self, engine: &Engine, stream: &Stream) {
         info!("Background saving started");
         loop {
-            match self.save_claimed(engine) {
+            match self.save_claimed(engine, stream) {
                 Ok(()) => info!("Background saving terminated with success"),
                 Err(SaveError::Busy(_)) if self.scheduled.load(Relaxed) && !self.running.swap(true, Relaxed) => {
                     continue;
@@ -185,8 +187,8 @@ impl Saver {
         self.last_save_s.store(now_ms() / 1000, Relaxed);
     }
 
-    /// Reads the snapshot file, if there is one.
-    pub(crate) fn load(&self, engine: &Engine) -> Result<(), String> {
+    /// Reads the snapshot file, if there is one; gives its place in a stream, if it has one.
+    pub(crate) fn load(&self, engine: &Engine) -> Result<Option<ReplicationPoint>, String> {
         self.note_start();
         let path = Self::path(engine);
         let now_ms = now_ms();
@@ -198,7 +200,7 @@ impl Saver {
         };
         self.loading.begin(&path);
         let loaded = quiver_persist::load_file(engine, &path, &options, &mut |now| self.loading.advance(&path, now));
-        let Some(loaded) = loaded.map_err(|error| error.to_string())? else { return Ok(()) };
+        let Some(loaded) = loaded.map_err(|error| error.to_string())? else { return Ok(None) };
         self.loading.end(&loaded);
         for warning in &loaded.warnings {
             warn!("{}: {warning}", path.display());
@@ -211,7 +213,7 @@ impl Saver {
             loaded.expired,
             loaded.empty,
         );
-        Ok(())
+        Ok(loaded.properties.replication)
     }
 
     pub(crate) fn info(&self, engine: &Engine, out: &mut String) {

@@ -29,4 +29,4 @@ pub use load::{
 };
 pub use quiver_rdb::frame::{Properties, ReplicationPoint};
 pub use save::{SaveError, SaveProgress, Saved, save, save_on};
-pub use stream::{SaveOptions, SnapshotStream};
+pub use stream::{SaveOptions, SnapshotStream, without_keys};

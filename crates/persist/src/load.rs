@@ -26,7 +26,8 @@ pub struct LoadOptions {
     pub databases: usize,
     /// Unix time, ms: keys count as touched now.
     pub now_ms: i64,
-    /// Leave out keys whose time is over at `now_ms`: right for a primary; a replica keeps them until it is told.
+    /// Leave out keys whose time is over at `now_ms`: right for a primary; a replica keeps them until it is told, and so
+    /// does whoever loads a snapshot that others go on from, so that they are told.
     pub discard_expired: bool,
     /// Reads idle times and frequencies in the file as the policy of this clock wants them; without one they are lost.
     pub clock: Option<Stamps>,
@@ -309,9 +310,10 @@ impl Loader<'_> {
     }
 
     fn key(&mut self) -> Result<(), LoadError> {
-        let Records { reader, name, db, kind, expire_at_ms, last_use, .. } = &mut self.records;
+        let Records { reader, properties, name, db, kind, expire_at_ms, last_use, .. } = &mut self.records;
         let (db, kind, expire_at_ms) = (*db, *kind, *expire_at_ms);
-        let is_over = self.options.discard_expired && expire_at_ms.is_some_and(|at| at <= self.options.now_ms);
+        let discard = self.options.discard_expired && properties.replication.is_none();
+        let is_over = discard && expire_at_ms.is_some_and(|at| at <= self.options.now_ms);
         let value = if is_over {
             walk::skip_value(reader, kind).map(|()| None)
         } else if kind == code::STRING {

@@ -156,6 +156,27 @@ impl<E: Deref<Target = Engine>> SnapshotStream<E> {
     }
 }
 
+/// A whole snapshot without a key in it, at a place in a stream.
+pub fn without_keys(options: &SaveOptions, point: ReplicationPoint, libraries: &LibrarySet) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = Writer::new(&mut bytes);
+    properties(options, Some(point)).write(&mut writer, Version::WITHOUT_FIELD_EXPIRIES);
+    writer.set_compress(options.compress);
+    libraries.write(&mut writer);
+    frame::finish(Checksum::new(), &mut bytes);
+    bytes
+}
+
+fn properties(options: &SaveOptions, replication: Option<ReplicationPoint>) -> Properties {
+    Properties {
+        server_version: options.server_version.clone(),
+        created_unix_s: u64::try_from(options.now_ms / 1000).unwrap_or_default(),
+        used_memory_bytes: options.used_memory_bytes,
+        replication,
+        is_aof_base: options.is_log_base,
+    }
+}
+
 /// Header, properties, function libraries, and the size of every database, which lets loaders of other engines allocate
 /// at once.
 fn head<E: Deref<Target = Engine>>(
@@ -164,18 +185,11 @@ fn head<E: Deref<Target = Engine>>(
     replication: Option<ReplicationPoint>,
     libraries: &LibrarySet,
 ) -> Vec<u8> {
-    let properties = Properties {
-        server_version: options.server_version.clone(),
-        created_unix_s: u64::try_from(options.now_ms / 1000).unwrap_or_default(),
-        used_memory_bytes: options.used_memory_bytes,
-        replication,
-        is_aof_base: options.is_log_base,
-    };
     // The lowest version that has all there is, so that more servers read the file: Redis 7.2, Valkey 7.2 to 8.1.
     let version = if snapshot.has_field_expiries() { Version::WRITTEN } else { Version::WITHOUT_FIELD_EXPIRIES };
     let mut bytes = Vec::new();
     let mut writer = Writer::new(&mut bytes);
-    properties.write(&mut writer, version);
+    properties(options, replication).write(&mut writer, version);
     writer.set_compress(options.compress);
     libraries.write(&mut writer);
     for size in snapshot.sizes() {

@@ -29,13 +29,6 @@ impl History {
         self.before = Some((std::mem::replace(&mut self.id, id), end));
     }
 
-    /// Follows another primary's stream.
-    pub fn adopt(&mut self, id: String) {
-        if self.id != id {
-            *self = Self::new(id);
-        }
-    }
-
     /// Decides for a replica that has everything before `next` (an offset as in [`crate::Backlog`]) of the stream `id`.
     pub fn resume(&self, id: &str, next: u64, backlog: Option<(u64, u64)>) -> Resume {
         let known = id == self.id || self.before.as_ref().is_some_and(|(old, end)| old == id && next <= *end);

@@ -1,8 +1,8 @@
 //! The replica's side of a replication connection, as a state machine.
 //!
 //! ```text
-//! PING -> [AUTH] -> REPLCONF listening-port -> REPLCONF capa -> PSYNC -> +FULLRESYNC -> snapshot -> stream
-//!                                                                     \-> +CONTINUE -------------> stream
+//! PING -> [AUTH] -> REPLCONF listening-port [ip-address] capa version -> PSYNC -> +FULLRESYNC -> snapshot -> stream
+//!                                                                             \-> +CONTINUE -------------> stream
 //! ```
 //!
 //! Bytes from the primary go in through [`Link::receive`], bytes for it and events come out. The snapshot is either a
@@ -22,6 +22,12 @@ pub struct Login {
     pub password: String,
     /// The stream followed before and the offset behind its last byte applied.
     pub resume: Option<(String, u64)>,
+    /// `replica-announce-ip`, empty for none.
+    pub announced_ip: String,
+    /// Version of Redis this replica compares to.
+    pub version: &'static str,
+    /// Asks the replica at the other end to become the primary (FAILOVER).
+    pub failover: bool,
 }
 
 /// What happened.
@@ -36,6 +42,8 @@ pub enum Event {
     },
     /// A piece of the snapshot.
     Snapshot(Vec<u8>),
+    /// The length of the snapshot, where the primary knows it.
+    SnapshotLength(u64),
     /// The snapshot is complete. Load it, then acknowledge with [`Link::acknowledge`].
     SnapshotEnd,
     /// The stream goes on where it was, perhaps under a new id.
@@ -73,7 +81,9 @@ enum State {
     Ping,
     Auth,
     Port,
+    Address,
     Capa,
+    Version,
     Psync,
     SnapshotHeader,
     Sized(u64),
@@ -111,6 +121,16 @@ impl Link {
     /// Whether the stream is flowing.
     pub fn is_streaming(&self) -> bool {
         self.state == State::Stream
+    }
+
+    /// Whether a snapshot is on its way or announced.
+    pub fn is_receiving(&self) -> bool {
+        matches!(self.state, State::SnapshotHeader | State::Sized(_) | State::Marked { .. })
+    }
+
+    /// A sign of life while there is nothing to acknowledge: primaries take an empty line as one.
+    pub fn keep_alive(&mut self) {
+        self.output.push(b'\n');
     }
 
     /// Tells the primary how far the stream is applied; also the first word behind a snapshot.
@@ -201,10 +221,18 @@ impl Link {
             State::Auth if line.starts_with('+') => self.send_port(),
             State::Auth => return Err(refused("AUTH", line)),
             // Old primaries do not know these; nothing depends on them.
-            State::Port => self.send_capa(),
-            State::Capa => self.send_psync(),
+            State::Port if self.login.announced_ip.is_empty() => self.send_capa(),
+            State::Port => self.send_address(),
+            State::Address => self.send_capa(),
+            State::Capa => self.send_version(),
+            State::Version => self.send_psync(),
             State::Psync => self.psync_answer(line, events)?,
-            State::SnapshotHeader => self.state = snapshot_header(line)?,
+            State::SnapshotHeader => {
+                self.state = snapshot_header(line)?;
+                if let State::Sized(length) = self.state {
+                    events.push(Event::SnapshotLength(length));
+                }
+            }
             State::Sized(_) | State::Marked { .. } | State::Stream => {
                 unreachable!("these states take bytes, not lines")
             }
@@ -227,6 +255,16 @@ impl Link {
         self.state = State::Port;
     }
 
+    fn send_address(&mut self) {
+        write_command(&mut self.output, &["REPLCONF", "ip-address", &self.login.announced_ip]);
+        self.state = State::Address;
+    }
+
+    fn send_version(&mut self) {
+        write_command(&mut self.output, &["REPLCONF", "version", self.login.version]);
+        self.state = State::Version;
+    }
+
     fn send_capa(&mut self) {
         write_command(&mut self.output, &["REPLCONF", "capa", "eof", "capa", "psync2"]);
         self.state = State::Capa;
@@ -235,7 +273,12 @@ impl Link {
     fn send_psync(&mut self) {
         match &self.login.resume {
             // On the wire offsets count from 1: the first byte wanted.
-            Some((id, offset)) => write_command(&mut self.output, &["PSYNC", id, &(offset + 1).to_string()]),
+            Some((id, offset)) => {
+                let (next, failover) = ((offset + 1).to_string(), ["FAILOVER"]);
+                let words =
+                    ["PSYNC", id, &next].into_iter().chain(failover.into_iter().filter(|_| self.login.failover));
+                write_command(&mut self.output, &words.collect::<Vec<_>>());
+            }
             None => write_command(&mut self.output, &["PSYNC", "?", "-1"]),
         }
         self.state = State::Psync;
@@ -265,7 +308,10 @@ fn snapshot_header(line: &str) -> Result<State, LinkError> {
     match header.strip_prefix("EOF:") {
         Some(mark) if mark.len() == MARK_LEN => Ok(State::Marked { mark: mark.as_bytes().to_vec(), tail: Vec::new() }),
         Some(_) => Err(unexpected("the snapshot", line)),
-        None => header.parse().map(State::Sized).map_err(|_| unexpected("the snapshot", line)),
+        None => match header.parse() {
+            Ok(length @ 1..) => Ok(State::Sized(length)),
+            _ => Err(unexpected("the snapshot", line)),
+        },
     }
 }
 
@@ -304,13 +350,16 @@ mod tests {
     fn a_full_synchronisation_reads_the_same_however_it_is_split() {
         let mark = "m".repeat(40);
         let id = "f".repeat(40);
-        let sized = format!("+PONG\r\n+OK\r\n+OK\r\n\n+FULLRESYNC {id} 17\r\n\n\n$5\r\nREDIS*1\r\n$4\r\nPING\r\n");
-        let marked = format!("+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC {id} 17\r\n$EOF:{mark}\r\nREDIS{mark}");
+        let sized =
+            format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n\n+FULLRESYNC {id} 17\r\n\n\n$5\r\nREDIS*1\r\n$4\r\nPING\r\n");
+        let marked = format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {id} 17\r\n$EOF:{mark}\r\nREDIS{mark}");
         for step in 1..=marked.len().max(sized.len()) {
             let full = Event::FullSync { id: id.clone(), offset: 17 };
             let (events, sent) = play(Login { listening_port: 7, ..Login::default() }, sized.as_bytes(), step).unwrap();
             let stream = Event::Stream(b"*1\r\n$4\r\nPING\r\n".to_vec());
-            assert_eq!(events, [full.clone(), Event::Snapshot(b"REDIS".to_vec()), Event::SnapshotEnd, stream]);
+            let length = Event::SnapshotLength(5);
+            let snapshot = Event::Snapshot(b"REDIS".to_vec());
+            assert_eq!(events, [full.clone(), length, snapshot, Event::SnapshotEnd, stream]);
             let sent = String::from_utf8(sent).unwrap();
             assert!(sent.contains("listening-port\r\n$1\r\n7\r\n") && sent.contains("PSYNC\r\n$1\r\n?\r\n$2\r\n-1"));
             let (events, _) = play(Login::default(), marked.as_bytes(), step).unwrap();
@@ -323,7 +372,8 @@ mod tests {
         let login =
             Login { user: "u".into(), password: "p".into(), resume: Some(("a".repeat(40), 99)), ..Login::default() };
         let id = "b".repeat(40);
-        let wire = format!("-NOAUTH Authentication required.\r\n+OK\r\n-ERR what\r\n+OK\r\n+CONTINUE {id}\r\nxyz");
+        let wire =
+            format!("-NOAUTH Authentication required.\r\n+OK\r\n-ERR what\r\n+OK\r\n+OK\r\n+CONTINUE {id}\r\nxyz");
         let (events, sent) = play(login, wire.as_bytes(), 3).unwrap();
         assert_eq!(events, [Event::Continue(Some(id)), Event::Stream(b"xyz".to_vec())]);
         let sent = String::from_utf8(sent).unwrap();
@@ -334,12 +384,12 @@ mod tests {
     fn refusals_and_nonsense_end_the_link() {
         for wire in [
             "-ERR no\r\n",
-            "+PONG\r\n+OK\r\n+OK\r\n-NOMASTERLINK\r\n",
-            "+PONG\r\n+OK\r\n+OK\r\n+WHAT\r\n",
-            "+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC x y\r\n",
-            "+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC x 1\r\nREDIS\r\n",
-            "+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC x 1\r\n$EOF:short\r\n",
-            "+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC x 1\r\n$-5\r\n",
+            "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n-NOMASTERLINK\r\n",
+            "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+WHAT\r\n",
+            "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC x y\r\n",
+            "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC x 1\r\nREDIS\r\n",
+            "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC x 1\r\n$EOF:short\r\n",
+            "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC x 1\r\n$-5\r\n",
         ] {
             assert!(play(Login::default(), wire.as_bytes(), 4).is_err(), "{wire}");
         }

@@ -2,6 +2,7 @@
 //!
 //! - [`server`] starts a binary on a free port in a directory of its own and ends it on drop.
 //! - [`connection`] is a blocking connection that keeps the bytes of each reply, so that replies can be compared exactly.
+//! - [`content`] is everything a server holds, in a form that two servers can be compared by.
 //! - [`crash`] kills servers and looks whether they lost what they had acknowledged.
 //! - [`differential`] sends the same seeded commands to two servers and reports where their replies differ.
 //! - [`corpus`] fills a server with one of everything and writes down what it holds; [`local`] is an engine without one.
@@ -11,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod connection;
+pub mod content;
 pub mod corpus;
 pub mod crash;
 pub mod differential;

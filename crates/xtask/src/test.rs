@@ -59,9 +59,15 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "oracle",
-        what: "random commands of every family, replies compared with a real Redis",
+        what: "random commands compared with a real Redis, and its data moved here and back",
         remedy: "each difference above comes with the commands that led to it; more in crates/README.md",
         run: oracle,
+    },
+    Step {
+        name: "failover",
+        what: "three servers killed, promoted and cut off under load, compared after each time",
+        remedy: "each failure above names the cycle, the server and what differs",
+        run: failover,
     },
     Step {
         name: "doc",
@@ -126,7 +132,18 @@ fn oracle(project: &Project) -> Result<()> {
     let redis = String::from_utf8(found.stdout)?;
     let mut driver = project.command(project.binary("debug", "differential"));
     driver.args(["--count", "6000", "--known-only", "--again"]);
-    run(driver.env("QUIVER_SERVER", project.binary("debug", "quiver-server")).env("QUIVER_ORACLE", redis.trim()))
+    let server = project.binary("debug", "quiver-server");
+    run(driver.env("QUIVER_SERVER", &server).env("QUIVER_ORACLE", redis.trim()))?;
+    let mut migrate = project.command(project.binary("debug", "migrate"));
+    run(migrate.args(["--keys", "50"]).env("QUIVER_SERVER", &server).env("QUIVER_ORACLE", redis.trim()))
+}
+
+fn failover(project: &Project) -> Result<()> {
+    let mut harness = project.command(project.binary("debug", "failover"));
+    // A debug build on a busy machine is given more time than a server is.
+    run(harness
+        .args(["--cycles", "12", "--within-ms", "10000"])
+        .env("QUIVER_SERVER", project.binary("debug", "quiver-server")))
 }
 
 fn python_tests(project: &Project) -> Result<()> {

@@ -95,6 +95,7 @@ fn clients(ctx: &mut Ctx<'_>, out: &mut String) {
     let timed = clients.values().filter(|client| client.waiter.lock().as_deref().is_some_and(ends)).count();
     let waited = ctx.ks.waited_keys();
     let of_groups = ctx.ks.waited_keys_of_groups();
+    let replicas = clients.values().filter(|client| client.texts.lock().flags.contains('S')).count();
     let buffered = clients.values().map(|client| client.query_bytes()).max().unwrap_or(0);
     let unsent = clients.values().map(|client| client.output_bytes.load(Relaxed)).max().unwrap_or(0);
     let _ = write!(
@@ -103,7 +104,7 @@ fn clients(ctx: &mut Ctx<'_>, out: &mut String) {
          client_recent_max_output_buffer:{unsent}\r\nblocked_clients:{blocked}\r\ntracking_clients:{}\r\npubsub_clients:{}\r\n\
          watching_clients:{watching}\r\nclients_in_timeout_table:{timed}\r\ntotal_watched_keys:{watched}\r\n\
          total_blocking_keys:{waited}\r\ntotal_blocking_keys_on_nokey:{of_groups}\r\n",
-        clients.len(),
+        clients.len() - replicas,
         ctx.engine.config.maxclients(),
         ctx.engine.tracking.clients(),
         ctx.engine.pubsub.subscribers(),
@@ -120,8 +121,8 @@ fn stats(ctx: &mut Ctx<'_>, out: &mut String) {
         ("instantaneous_ops_per_sec", stats.ops_per_second.load(Relaxed)),
         ("total_net_input_bytes", stats.sum(|thread| thread.net_in_bytes.get())),
         ("total_net_output_bytes", stats.sum(|thread| thread.net_out_bytes.get())),
-        ("total_net_repl_input_bytes", 0),
-        ("total_net_repl_output_bytes", 0),
+        ("total_net_repl_input_bytes", stats.replication_in_bytes.load(Relaxed)),
+        ("total_net_repl_output_bytes", stats.replication_out_bytes.load(Relaxed)),
         ("rejected_connections", stats.connections_rejected.load(Relaxed)),
         ("sync_full", stats.full_syncs.load(Relaxed)),
         ("sync_partial_ok", stats.partial_syncs.load(Relaxed)),

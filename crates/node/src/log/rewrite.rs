@@ -121,6 +121,7 @@ impl Log {
         let is_on = self.is_on();
         if is_on {
             // Nothing reaches a log that is not active, but turns must yield their effects from the cut on.
+            let _starting = host.starting.lock();
             engine.set_sink(Some(Arc::clone(&host.stream) as Arc<dyn Sink>), || ());
         } else {
             *self.folder.lock() = Some(Self::open_folder(engine).map_err(text)?.into_folder());
@@ -133,7 +134,7 @@ impl Log {
         let switch = if fresh { Switch::Fresh } else { Switch::Continued };
         let mut cut = None;
         let stream = SnapshotStream::begin(&**engine, &options, |_| {
-            cut = is_on.then(|| self.cut(switch, host.stream.position().1));
+            cut = is_on.then(|| self.cut(switch, host.stream.end()));
             None
         });
         let stream = stream.ok_or("another snapshot kept running")?;

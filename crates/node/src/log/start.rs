@@ -36,7 +36,7 @@ impl Log {
             warn!("files of the log that are not needed any more: {error}");
         }
         let file = folder.go_on(loaded.position).map_err(|error| error.to_string())?;
-        self.stand_at(loaded.position, host.stream.position().1);
+        self.stand_at(loaded.position, host.stream.end());
         self.measure(&folder);
         *self.folder.lock() = Some(folder);
         self.start_writer(engine, Some(file)).map_err(|error| format!("no thread for the log: {error}"))?;
@@ -137,7 +137,10 @@ impl Log {
             }
             log.failed.store(false, Ordering::Release);
             engine.refuse_writes(None);
-            host.stream.release_sink(&engine);
+            {
+                let _starting = host.starting.lock();
+                host.stream.release_sink(&engine);
+            }
             if engine.config.appendonly() {
                 // Turned on again meanwhile.
                 Self::turn_on(&host, &engine);

@@ -7,21 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use quiver_resp::Value;
 use quiver_testkit::{Connection, Server};
 
-use crate::support::{BINARY, connect, error, eventually, fill, fingerprint, info, number, run, start};
-
-fn follow(replica: &Server, primary: &Server) {
-    let mut connection = connect(replica);
-    run(&mut connection, &format!("REPLICAOF 127.0.0.1 {}", primary.addr().port()));
-    eventually("the link", || info(&mut connection, "master_link_status") == "up");
-}
-
-/// Waits until a replica has applied everything its primary has written.
-fn caught_up(primary: &mut Connection, replica: &mut Connection) {
-    eventually("the replica to have the primary's offset", || {
-        info(replica, "master_link_status") == "up"
-            && number(primary, "master_repl_offset") == number(replica, "slave_repl_offset")
-    });
-}
+use crate::support::{
+    BINARY, caught_up, connect, error, eventually, fill, fingerprint, follow, info, number, run, start,
+};
 
 /// A primary with a replica that has everything.
 fn pair() -> (Server, Server) {
@@ -191,7 +179,7 @@ fn a_lost_connection_is_resumed_where_it_was() {
 
 #[test]
 fn a_replica_too_far_behind_starts_again() {
-    let primary = start(&["--repl-backlog-size", "16kb", "--replica-output-limit", "16kb"]);
+    let primary = start(&["--repl-backlog-size", "16kb", "--client-output-buffer-limit", "replica 16kb 0 0"]);
     let replica = start(&[]);
     follow(&replica, &primary);
     let (mut on_primary, mut on_replica) = (connect(&primary), connect(&replica));

@@ -72,6 +72,21 @@ pub(crate) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// Makes a server the replica of another and waits for the link.
+pub(crate) fn follow(replica: &Server, primary: &Server) {
+    let mut connection = connect(replica);
+    run(&mut connection, &format!("REPLICAOF 127.0.0.1 {}", primary.addr().port()));
+    eventually("the link", || info(&mut connection, "master_link_status") == "up");
+}
+
+/// Waits until a replica has applied everything its primary has written.
+pub(crate) fn caught_up(primary: &mut Connection, replica: &mut Connection) {
+    eventually("the replica to have the primary's offset", || {
+        info(replica, "master_link_status") == "up"
+            && number(primary, "master_repl_offset") == number(replica, "slave_repl_offset")
+    });
+}
+
 /// Sends SIGTERM.
 pub(crate) fn terminate(server: &Server) {
     let status = std::process::Command::new("kill").args(["-TERM", &server.pid().to_string()]).status();
