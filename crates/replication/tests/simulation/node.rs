@@ -148,7 +148,7 @@ impl Node {
     pub(crate) fn acknowledge(&mut self) {
         let end = self.stream.end();
         if let Some(inbound) = self.link.as_mut().filter(|inbound| inbound.up) {
-            inbound.link.acknowledge(end);
+            inbound.link.acknowledge(end, None);
             self.push_out();
         }
     }
