@@ -94,7 +94,10 @@ impl Command {
         if self.flags.has(Flags::BLOCKING) {
             acl |= Acl::BLOCKING.0;
         }
-        acl |= if self.flags.has(Flags::FAST) { Acl::FAST.0 } else { Acl::SLOW.0 };
+        // Modules that name a category of their own say nothing of speed.
+        if acl & Acl::JSON.0 == 0 {
+            acl |= if self.flags.has(Flags::FAST) { Acl::FAST.0 } else { Acl::SLOW.0 };
+        }
         Acl(acl)
     }
 }

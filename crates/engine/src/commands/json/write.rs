@@ -89,14 +89,14 @@ fn put(root: &mut Node, path: &Path, value: &Node, when: When) -> Result<bool, C
     places.iter().try_for_each(|place| fits(place.len() + 1, value))?;
     for place in &places {
         if let Some(Node::Object(fields)) = root.at_mut(place) {
-            fields.insert(name.clone(), value.clone());
+            fields.insert(name.into(), value.clone());
         }
     }
     Ok(!places.is_empty())
 }
 
 /// The objects, and the name of the field in them, that a path ends with.
-fn field_to_add(path: &Path) -> Option<(Path, &Box<str>)> {
+fn field_to_add(path: &Path) -> Option<(Path, &str)> {
     let (last, steps) = path.steps.split_last()?;
     match &last.selector {
         Selector::Names(names) if !last.deep && names.len() == 1 => {

@@ -20,11 +20,11 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub enum Condition {
     /// All of them hold.
-    All(Vec<Condition>),
+    All(Vec<Self>),
     /// One of them holds.
-    Any(Vec<Condition>),
+    Any(Vec<Self>),
     /// It does not hold.
-    Not(Box<Condition>),
+    Not(Box<Self>),
     /// The operand is there (a path), or true (a literal).
     Is(Operand),
     /// Two values compare so.

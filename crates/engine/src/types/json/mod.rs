@@ -40,7 +40,7 @@ pub enum Node {
     /// A string.
     Str(Box<str>),
     /// Values in order.
-    Array(Vec<Node>),
+    Array(Vec<Self>),
     /// Fields in the order they were given.
     Object(Box<Fields>),
 }

@@ -123,9 +123,8 @@ impl<'n> Walk<'n> {
                 }
             }
             (Selector::Filter(condition), _) => {
-                if condition.holds(self, node)? {
-                    self.follow(rest, node, found)?;
-                }
+                let holds = condition.holds(self, node)?;
+                return if holds { self.follow(rest, node, found) } else { Ok(()) };
             }
             _ => {}
         }
