@@ -54,7 +54,7 @@ class Servers:
         self.sentinels = [free_port() for _ in range(SENTINELS)]
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         for port in self.ports:
-            following = [] if port == self.ports[0] else ["--replicaof", f"127.0.0.1 {self.ports[0]}"]
+            following = [] if port == self.ports[0] else ["--replicaof", "127.0.0.1", str(self.ports[0])]
             self.quiver(port, following)
         for port in self.sentinels:
             self.sentinel(port)

@@ -1,5 +1,4 @@
 //! JSON.*: replies in both protocols, errors, what is refused changes nothing, and replay of the effects.
-#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod common;
 

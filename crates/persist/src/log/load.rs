@@ -247,7 +247,8 @@ fn load_base(
             progress(LogProgress { bytes: read.bytes, keys: read.keys, ..*now });
         };
         let read = read_data_set(&mut source, &options.base, &mut report);
-        let (data_set, found) = read.map_err(|error| wrong(error.to_string()))?;
+        let (mut data_set, found) = read.map_err(|error| wrong(error.to_string()))?;
+        engine.compile(&mut data_set).map_err(|error| wrong(error.to_string()))?;
         drop(engine.adopt(data_set, |_| ()));
         (loaded.keys, loaded.expired) = (found.keys, found.expired);
         loaded.warnings = found.warnings;

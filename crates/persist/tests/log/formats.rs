@@ -43,7 +43,7 @@ fn a_log_has_the_files_of_redis() {
     assert!(lines[0].starts_with("file appendonly.aof.1.base.rdb seq 1 type b"), "{manifest}");
     assert!(lines[1].starts_with("file appendonly.aof.1.incr.aof seq 1 type i"), "{manifest}");
     assert!(lines[2].starts_with('#') && lines.len() == 3, "{manifest}");
-    assert!(text(&disk, "appendonly.aof.1.base.rdb").starts_with("REDIS0012"));
+    assert!(text(&disk, "appendonly.aof.1.base.rdb").starts_with("REDIS0011"));
     let commands = text(&disk, "appendonly.aof.1.incr.aof");
     let select = "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n";
     assert!(commands.starts_with(&format!("{select}{SET_A}#Q:0:50:")), "{commands:?}");

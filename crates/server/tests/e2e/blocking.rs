@@ -142,7 +142,7 @@ fn commands_are_held_back_while_the_server_is_paused() {
 #[test]
 fn a_write_is_acknowledged_by_the_replica() {
     let primary = start(&[]);
-    let replica = start(&["--replicaof", &format!("127.0.0.1 {}", primary.addr().port())]);
+    let replica = start(&["--replicaof", "127.0.0.1", &primary.addr().port().to_string()]);
     let (mut connection, mut other) = (connect(&primary), connect(&replica));
     eventually("the replica to be in sync", || number(&mut connection, "connected_slaves") == 1);
     eventually("the replica to be up to date", || {

@@ -48,8 +48,8 @@ fn a_replica_that_was_restarted_goes_on_where_its_snapshot_stands() {
     for _ in 0..10 {
         run(&mut on_primary, "INCR counter");
     }
-    let following = format!("127.0.0.1 {}", primary.addr().port());
-    let replica = start_again(&replica, folders[1].path(), &["--replicaof", &following]);
+    let port = primary.addr().port().to_string();
+    let replica = start_again(&replica, folders[1].path(), &["--replicaof", "127.0.0.1", &port]);
     let mut on_replica = connect(&replica);
     eventually("the link", || info(&mut on_replica, "master_link_status") == "up");
     caught_up(&mut on_primary, &mut on_replica);
