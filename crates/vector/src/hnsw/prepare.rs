@@ -20,7 +20,7 @@ pub struct Prepared {
     pub(super) level: usize,
     /// Links to make on each level from 0, nearest first.
     pub(super) chosen: Vec<Vec<(f32, Slot)>>,
-    /// Changes of the index when the search ended.
+    /// Changes of the index when the search began.
     pub(super) changes: u64,
     ef: usize,
     /// The level the search is on.
@@ -112,6 +112,8 @@ impl Hnsw {
 
     /// Starts the search for links on the highest level the element shares with others.
     pub(super) fn begin_links(&self, ef: usize, scratch: &mut Scratch, prepared: &mut Prepared) {
+        // Links of upper levels are chosen first, and what they lead to may change while the lower ones are searched.
+        prepared.changes = self.changes;
         let ef = if ef == 0 { self.params.ef_construction } else { ef };
         // One more than fit the paper's pool: an element that is updated finds itself.
         prepared.ef = ef.max(self.params.m) + usize::from(prepared.place.is_some());
@@ -149,7 +151,6 @@ impl Hnsw {
             self.add_mates(prepared, mates, scratch);
             self.choose_links(prepared, scratch);
             if level == 0 {
-                prepared.changes = self.changes;
                 return true;
             }
             prepared.at -= 1;
