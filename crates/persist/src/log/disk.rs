@@ -103,7 +103,10 @@ impl Disk for SystemDisk {
         if fresh {
             // Cut by hand: the system refuses to truncate a file that is opened for appending.
             let file = options.append(true).create(true).open(path)?;
-            file.set_len(0)?;
+            // A device has no length, and cannot be cut.
+            if file.metadata()?.len() > 0 {
+                file.set_len(0)?;
+            }
             return Ok(Box::new(SystemFile(file)));
         }
         Ok(Box::new(SystemFile(options.append(true).open(path)?)))
