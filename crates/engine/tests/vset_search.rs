@@ -45,7 +45,7 @@ fn a_bounded_effort_asks_about_the_nearest_only() {
     films().expect(&[
         ("VSIM f ELE alien FILTER '.year > 2000' FILTER-EF 2", "*0[]"),
         ("VSIM f ELE alien FILTER '.year > 2000' FILTER-EF 4", "*1['dune']"),
-        ("VSIM f ELE alien FILTER '.year > 2000' FILTER-EF 0", "*1['dune']"),
+        ("VSIM f ELE alien FILTER '.year > 2000' FILTER-EF 0", "-ERR invalid FILTER-EF"),
         ("VSIM f ELE alien FILTER '.year > 2000' FILTER-EF -1", "-ERR invalid FILTER-EF"),
         ("VSIM f ELE alien FILTER '.year > 2000' FILTER-EF x", "-ERR invalid FILTER-EF"),
     ]);

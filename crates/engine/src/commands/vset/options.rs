@@ -139,10 +139,7 @@ impl<'a> Options<'a> {
         } else if is(word, "FILTER") {
             self.filter = Some((value, Filter::compile(value).map_err(|error| no_filter(value, error))?));
         } else if is(word, "FILTER-EF") {
-            let effort = parse_i64(value).filter(|effort| *effort >= 0);
-            let effort = effort.ok_or(CommandError::text("ERR invalid FILTER-EF"))?;
-            // Zero is no bound.
-            self.effort.questions = usize::try_from(effort).ok().filter(|effort| *effort > 0).unwrap_or(usize::MAX);
+            self.effort.questions = positive(value).ok_or(CommandError::text("ERR invalid FILTER-EF"))?;
         } else {
             return self.own_option(word, value);
         }
