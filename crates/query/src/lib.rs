@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod analyzer;
 pub mod ast;
 mod document;
 mod error;
@@ -19,6 +20,7 @@ pub mod limits;
 mod schema;
 mod value;
 
+pub use analyzer::Analyzer;
 pub use ast::Query;
 pub use document::{Document, FieldValue};
 pub use error::QueryError;
