@@ -17,6 +17,7 @@ mod document;
 mod error;
 pub mod limits;
 mod schema;
+pub mod text;
 mod value;
 
 pub use ast::Query;
