@@ -17,7 +17,7 @@ pub use language::{Language, STEM_BYTES_MIN, Stemmer};
 pub use phonetic::double_metaphone;
 pub use stop_words::StopWords;
 pub use tags::{fold_tag, tags};
-pub use tokens::{Token, Tokens, fold, is_separator};
+pub use tokens::{Token, Tokens, fold, is_separator, term};
 
 /// A word of a document as it is indexed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -34,6 +34,11 @@ pub fn fold(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
+/// A word of a query as documents have it: folded and cut, whatever stands in it.
+pub fn term(word: &[u8]) -> String {
+    cut(fold(String::from_utf8_lossy(word))).into_owned()
+}
+
 /// The tokens of a text.
 #[derive(Clone, Debug)]
 pub struct Tokens<'a> {
