@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod analyzer;
 pub mod ast;
 mod document;
 mod error;
@@ -21,6 +22,7 @@ mod schema;
 pub mod text;
 mod value;
 
+pub use analyzer::Analyzer;
 pub use ast::Query;
 pub use document::{Document, FieldValue};
 pub use error::QueryError;
