@@ -88,6 +88,11 @@ impl Stemmer {
         Self(language.algorithm().map(frostem::Stemmer::new))
     }
 
+    /// Whether the language has stems.
+    pub fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The stem of a folded word; `None` where that is the word itself.
     pub fn stem(&self, word: &str) -> Option<String> {
         if word.len() < STEM_BYTES_MIN {

@@ -43,15 +43,6 @@ impl Default for StopWords {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::{Analyzer, Language};
-
-    #[test]
-    fn stop_words_leave_no_gap_between_positions() {
-        let stop_words = StopWords::default();
-        let words: Vec<_> = Analyzer::new(Language::English, &stop_words).words(b"To be, or The question").collect();
-        assert_eq!(words.len(), 1);
-        assert_eq!((words[0].token.text.as_ref(), words[0].position), ("question", 0));
-    }
 
     #[test]
     fn own_lists_replace_the_usual_one() {
