@@ -14,6 +14,7 @@ use crate::index::dictionary::{Dictionary, TermId};
 use crate::index::expand::expand_tag;
 use crate::index::geo::Circle;
 use crate::index::iterators::{And, Check, Docs, List, Nothing, Or, Proximity, Set, Term, Without};
+use crate::index::postings::Shape;
 use crate::index::score::{Scorer, Scoring, TermScore};
 use crate::index::search::{SearchOptions, apart};
 use crate::index::shape::Geometry;
@@ -263,8 +264,9 @@ impl<'a> Planner<'a> {
             Some(scoring) if want.scores => scoring.term(term.postings.len(), weight),
             _ => TermScore::none(&self.index.documents),
         };
-        let cursor = Cursor::new(&term.postings, terms.shape(), want.places || fields != TextFields::MAX);
-        Box::new(Term::new(cursor, fields, score))
+        let placed = want.places && terms.shape() == Shape::Text;
+        let cursor = Cursor::new(&term.postings, terms.shape(), placed || fields != TextFields::MAX);
+        Box::new(Term::new(cursor, fields, placed, score))
     }
 
     fn any_of(&self, children: Vec<Iter<'a>>, weight: f64, want: Want) -> Iter<'a> {
