@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
+use quiver_query::ast::{Attributes, Kind, Node, Word};
 use quiver_query::index::{Scorer, SearchOptions};
 use quiver_query::text::Languages;
-use quiver_query::{Document, Field, FieldKind, FieldValue, Index, ParseOptions, Schema, parse};
+use quiver_query::{Document, Field, FieldKind, FieldValue, Index, Query, Schema};
 
 const TEXTS: [&str; 2] = [
     "The quick brown fox jumps over the lazy dog",
@@ -43,9 +44,13 @@ fn index() -> Index {
     index
 }
 
-fn best(index: &Index, query: &str, options: SearchOptions<'_>) -> f64 {
-    let query = parse(query.as_bytes(), index.schema(), &ParseOptions::default()).unwrap();
-    let hits = index.search(&query, &options, &mut || true).unwrap();
+fn quick() -> Query {
+    let word = Word::Exact { text: "quick".into(), verbatim: false };
+    Query { root: Node { kind: Kind::Word { fields: u128::MAX, word }, attributes: Attributes::default() }, knn: None }
+}
+
+fn best(index: &Index, options: SearchOptions<'_>) -> f64 {
+    let hits = index.search(&quick(), &options, &mut || true).unwrap();
     hits.hits[0].score
 }
 
@@ -64,7 +69,7 @@ fn scorers_give_the_scores_clients_expect() {
         ("HAMMING", 0.0),
     ] {
         let scorer = Scorer::parse(name.as_bytes()).unwrap();
-        let score = best(&index, "quick", SearchOptions { scorer, ..SearchOptions::default() });
+        let score = best(&index, SearchOptions { scorer, ..SearchOptions::default() });
         assert!((score - expected).abs() < 1e-4, "{name}: {score}, not {expected}");
     }
 }
@@ -72,16 +77,15 @@ fn scorers_give_the_scores_clients_expect() {
 #[test]
 fn hamming_counts_bits_of_payloads() {
     let options = SearchOptions { scorer: Scorer::Hamming, payload: Some(b"abb"), ..SearchOptions::default() };
-    assert_eq!(best(&index(), "quick", options), 0.5);
+    assert_eq!(best(&index(), options), 0.5);
 }
 
 #[test]
 fn a_tfidf_score_is_explained_line_by_line() {
     let index = index();
-    let query = parse(b"quick", index.schema(), &ParseOptions::default()).unwrap();
     let options = SearchOptions { scorer: Scorer::TfIdf, ..SearchOptions::default() };
     let doc = index.find(b"doc2").unwrap();
-    let explained = index.explain_score(&query, &options, doc).unwrap().unwrap();
+    let explained = index.explain_score(&quick(), &options, doc).unwrap().unwrap();
     assert_eq!(explained.text, "Final TFIDF : words TFIDF 2.00 * document score 1.00 / norm 2 / slop 1");
     assert_eq!(explained.parts[0].text, "(TFIDF 2.00 = Weight 1.00 * TF 2 * IDF 1.00)");
 }
