@@ -17,13 +17,10 @@ mod analyzer;
 pub mod ast;
 mod document;
 mod error;
-<<<<<<< HEAD
-pub mod index;
-=======
 mod explain;
 pub mod highlight;
 pub mod hybrid;
->>>>>>> s4-ftlang
+pub mod index;
 pub mod limits;
 pub mod parse;
 mod schema;
@@ -37,11 +34,8 @@ pub use analyzer::Analyzer;
 pub use ast::Query;
 pub use document::{Document, FieldValue};
 pub use error::QueryError;
-<<<<<<< HEAD
-pub use index::Index;
-=======
 pub use explain::explain;
->>>>>>> s4-ftlang
+pub use index::Index;
 pub use parse::{ParseOptions, parse};
 pub use schema::{Field, FieldKind, Schema, VectorAlgorithm, VectorField, VectorType};
 pub use value::Value;
