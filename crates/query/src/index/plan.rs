@@ -96,7 +96,8 @@ impl<'a> Planner<'a> {
     /// The documents of a query as a set.
     pub(super) fn set(&self, node: &Node) -> Result<Bits, QueryError> {
         let unscored = Want { scores: false, places: false, stream: true };
-        let keys = self.options.in_keys.map(|keys| keys.iter().filter_map(|key| self.index.find(key)).collect::<Bits>());
+        let keys =
+            self.options.in_keys.map(|keys| keys.iter().filter_map(|key| self.index.find(key)).collect::<Bits>());
         let mut docs = self.docs(node, unscored)?;
         let mut set = Bits::default();
         while docs.doc() != END && self.clock.tick() {
@@ -241,8 +242,7 @@ impl<'a> Planner<'a> {
 
     fn tags(&self, field: u16, any: &[Tag], weight: f64, want: Want) -> Result<Iter<'a>, QueryError> {
         let KindIndex::Tag(tags) = &self.field(field)?.kind else { return Err(mistaken()) };
-        let mut ids: Vec<TermId> =
-            any.iter().flat_map(|tag| expand_tag(tags, tag, self.options, self.clock)).collect();
+        let mut ids: Vec<TermId> = any.iter().flat_map(|tag| expand_tag(tags, tag, self.options, self.clock)).collect();
         ids.sort_unstable();
         ids.dedup();
         let want = Want { places: false, ..want };

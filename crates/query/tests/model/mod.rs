@@ -154,7 +154,12 @@ impl Model {
     pub fn search(&self, root: &Node) -> BTreeMap<Vec<u8>, f64> {
         let words = self.docs.values().flat_map(|doc| doc.words.iter().flatten()).map(|word| word.0.as_str());
         let length = self.docs.values().map(Doc::length).sum::<usize>() as f64;
-        let scan = Scan { docs: &self.docs, words: words.collect(), mean: length / self.docs.len() as f64, with: RefCell::default() };
+        let scan = Scan {
+            docs: &self.docs,
+            words: words.collect(),
+            mean: length / self.docs.len() as f64,
+            with: RefCell::default(),
+        };
         let docs = self.docs.iter().filter_map(|(key, doc)| {
             let found = scan.matches(root, doc)?;
             Some((key.clone(), found.score * doc.score))
@@ -174,7 +179,6 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-
     fn matches(&self, node: &Node, doc: &Doc) -> Option<Match> {
         let weight = node.attributes.weight.unwrap_or(1.0);
         let plain = |matches: bool| matches.then(|| Match::scored(0.0));
@@ -183,7 +187,8 @@ impl Scan<'_> {
             Kind::Nothing => None,
             Kind::Word { fields, word } => self.word(*fields, word, doc, weight),
             Kind::Phrase { fields, words } => {
-                let found: Vec<_> = words.iter().map(|word| self.word(*fields, word, doc, 1.0)).collect::<Option<_>>()?;
+                let found: Vec<_> =
+                    words.iter().map(|word| self.word(*fields, word, doc, 1.0)).collect::<Option<_>>()?;
                 if words.is_empty() || !(0..2).any(|field| in_a_row(&found, field)) {
                     return None;
                 }
@@ -292,7 +297,8 @@ impl Scan<'_> {
     fn terms(&self, word: &Word, fields: u128) -> Vec<(Term, u128)> {
         let fits: Box<dyn Fn(&str) -> bool> = match word {
             Word::Exact { text, verbatim: false } => {
-                let mut terms = vec![(Term::Word(text.clone()), fields), (Term::Stem(stem(text).to_owned()), fields & STEMMED)];
+                let mut terms =
+                    vec![(Term::Word(text.clone()), fields), (Term::Stem(stem(text).to_owned()), fields & STEMMED)];
                 if stem(text) != text {
                     terms.push((Term::Word(stem(text).to_owned()), fields & STEMMED));
                 }
@@ -377,7 +383,9 @@ fn edits(a: &str, b: &str) -> usize {
             rows[i][j] = match (i, j) {
                 (0, _) => j,
                 (_, 0) => i,
-                _ => (rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1])).min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1),
+                _ => (rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]))
+                    .min(rows[i - 1][j] + 1)
+                    .min(rows[i][j - 1] + 1),
             };
         }
     }
