@@ -116,7 +116,7 @@ impl<'a> Cursor<'a> {
     fn load(&mut self, block: usize) {
         (self.block, self.at) = (block, 0);
         let Some(block) = self.blocks.get(block) else {
-            self.docs[0] = END;
+            self.docs.fill(END);
             return;
         };
         self.positions = (0, block.positions_at as usize);
