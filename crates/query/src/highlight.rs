@@ -72,7 +72,7 @@ impl<'a> Highlighter<'a> {
         synonyms: &dyn Fn(&str) -> Vec<String>,
     ) -> Self {
         let (mut exact, mut stems, mut patterns) = (HashMap::new(), HashMap::new(), Vec::new());
-        let mut note = |map: &mut HashMap<String, TextFields>, text: String, fields: TextFields| {
+        let note = |map: &mut HashMap<String, TextFields>, text: String, fields: TextFields| {
             *map.entry(text).or_default() |= fields;
         };
         each_word(&query.root, &mut |word, fields| match word {
