@@ -48,17 +48,17 @@ fn end() -> impl Strategy<Value = End> {
 fn leaves() -> impl Strategy<Value = Node> {
     let kinds = prop_oneof![
         4 => (fields(), pattern()).prop_map(|(fields, word)| Kind::Word { fields, word }),
-        (fields(), proptest::collection::vec(words().prop_map(|word| verbatim(&word)), 2..4))
+        1 => (fields(), proptest::collection::vec(words().prop_map(|word| verbatim(&word)), 2..4))
             .prop_map(|(fields, words)| Kind::Phrase { fields, words }),
-        proptest::collection::vec(tags(), 1..4).prop_map(|any| Kind::Tag { field: 3, any }),
-        (end(), end()).prop_map(|(min, max)| Kind::Numeric { field: 1, min, max }),
-        (-180.0..180.0, -85.0..85.0, 0.001..1e7_f64).prop_map(|(longitude, latitude, radius_m)| Kind::Geo {
+        1 => proptest::collection::vec(tags(), 1..4).prop_map(|any| Kind::Tag { field: 3, any }),
+        1 => (end(), end()).prop_map(|(min, max)| Kind::Numeric { field: 1, min, max }),
+        1 => (-180.0..180.0, -85.0..85.0, 0.001..1e7_f64).prop_map(|(longitude, latitude, radius_m)| Kind::Geo {
             field: 6,
             longitude,
             latitude,
             radius_m
         }),
-        (0.0..4.0_f64, proptest::option::of(0.001..1.0_f64), proptest::option::of("[a-z]{1,5}")).prop_map(
+        1 => (0.0..4.0_f64, proptest::option::of(0.001..1.0_f64), proptest::option::of("[a-z]{1,5}")).prop_map(
             |(radius, epsilon, name)| Kind::VectorRange {
                 field: 8,
                 radius,
@@ -67,7 +67,7 @@ fn leaves() -> impl Strategy<Value = Node> {
                 distance_as: name.map(String::into_bytes),
             }
         ),
-        Just(Kind::Missing { field: 3 }),
+        1 => Just(Kind::Missing { field: 3 }),
     ];
     (kinds, attributes()).prop_map(|(kind, attributes)| Node { kind, attributes })
 }
@@ -130,7 +130,7 @@ fn print(node: &Node, out: &mut String) {
         Kind::Word { fields, word } => print_word(*fields, word, out),
         Kind::Phrase { fields, words } => {
             print_fields(*fields, out);
-            let words: Vec<_> = words.iter().map(|word| match word {
+            let words = words.iter().map(|word| match word {
                 Word::Exact { text, .. } => escaped(text),
                 word => panic!("{word:?}"),
             });
