@@ -4,7 +4,7 @@
 //! its stem, synonyms, patterns. A summary takes the parts of a text with the most words of the query; each part has as
 //! many words as asked for, with those of the query in its middle.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 use crate::{
     Analyzer, Query,
@@ -183,7 +183,7 @@ fn fragments(tokens: &[Mark], summary: &Summary) -> Vec<(usize, usize)> {
             _ => clusters.push((place, place, 1)),
         }
     }
-    clusters.sort_by(|a, b| b.2.cmp(&a.2)); // Stable: among equals the first in the text.
+    clusters.sort_by_key(|cluster| Reverse(cluster.2)); // Stable: among equals the first in the text.
     clusters.truncate(summary.fragments);
     clusters.sort_unstable();
     let mut parts: Vec<(usize, usize)> = Vec::new();

@@ -134,7 +134,7 @@ fn print(node: &Node, out: &mut String) {
                 Word::Exact { text, .. } => escaped(text),
                 word => panic!("{word:?}"),
             });
-            write!(out, "\"{}\"", words.collect::<Vec<_>>().join(" ")).unwrap();
+            write!(out, "\"{}\"", words.collect::<Vec<_>>().join(" ")).expect("strings take everything");
         }
         Kind::And(parts) => print_parts(parts, " ", out),
         Kind::Or(parts) => print_parts(parts, " | ", out),
@@ -148,22 +148,22 @@ fn print(node: &Node, out: &mut String) {
         }
         Kind::Tag { any, .. } => {
             let tags: Vec<_> = any.iter().map(printed_tag).collect();
-            write!(out, "@tag:{{{}}}", tags.join(" | ")).unwrap();
+            write!(out, "@tag:{{{}}}", tags.join(" | ")).expect("strings take everything");
         }
         Kind::Numeric { min, max, .. } => {
             let end = |end: &End| format!("{}{}", if end.exclusive { "(" } else { "" }, end.value);
-            write!(out, "@n:[{} {}]", end(min), end(max)).unwrap();
+            write!(out, "@n:[{} {}]", end(min), end(max)).expect("strings take everything");
         }
         Kind::Geo { longitude, latitude, radius_m, .. } => {
-            write!(out, "@geo:[{longitude} {latitude} {radius_m} m]").unwrap();
+            write!(out, "@geo:[{longitude} {latitude} {radius_m} m]").expect("strings take everything");
         }
         Kind::VectorRange { radius, epsilon, distance_as, .. } => {
-            write!(out, "@v:[VECTOR_RANGE {radius} $vec").unwrap();
+            write!(out, "@v:[VECTOR_RANGE {radius} $vec").expect("strings take everything");
             if let Some(epsilon) = epsilon {
-                write!(out, " EPSILON {epsilon}").unwrap();
+                write!(out, " EPSILON {epsilon}").expect("strings take everything");
             }
             if let Some(name) = distance_as {
-                write!(out, " AS {}", String::from_utf8_lossy(name)).unwrap();
+                write!(out, " AS {}", String::from_utf8_lossy(name)).expect("strings take everything");
             }
             out.push(']');
         }
@@ -195,14 +195,16 @@ fn print_word(fields: TextFields, word: &Word, out: &mut String) {
     print_fields(fields, out);
     match word {
         Word::Exact { text, verbatim: false } => out.push_str(&escaped(text)),
-        Word::Exact { text, verbatim: true } => write!(out, "\"{}\"", escaped(text)).unwrap(),
-        Word::Prefix(text) => write!(out, "{}*", escaped(text)).unwrap(),
-        Word::Suffix(text) => write!(out, "*{}", escaped(text)).unwrap(),
-        Word::Infix(text) => write!(out, "*{}*", escaped(text)).unwrap(),
-        Word::Wildcard(pattern) => write!(out, "w'{}'", String::from_utf8_lossy(pattern)).unwrap(),
+        Word::Exact { text, verbatim: true } => write!(out, "\"{}\"", escaped(text)).expect("strings take everything"),
+        Word::Prefix(text) => write!(out, "{}*", escaped(text)).expect("strings take everything"),
+        Word::Suffix(text) => write!(out, "*{}", escaped(text)).expect("strings take everything"),
+        Word::Infix(text) => write!(out, "*{}*", escaped(text)).expect("strings take everything"),
+        Word::Wildcard(pattern) => {
+            write!(out, "w'{}'", String::from_utf8_lossy(pattern)).expect("strings take everything")
+        }
         Word::Fuzzy { text, distance } => {
             let marks = "%".repeat(usize::from(*distance));
-            write!(out, "{marks}{}{marks}", escaped(text)).unwrap();
+            write!(out, "{marks}{}{marks}", escaped(text)).expect("strings take everything");
         }
     }
 }
@@ -224,33 +226,33 @@ fn print_attributes(attributes: &Attributes, out: &mut String) {
     }
     out.push_str("=>{");
     if let Some(weight) = attributes.weight {
-        write!(out, "$weight: {weight};").unwrap();
+        write!(out, "$weight: {weight};").expect("strings take everything");
     }
     if let Some(slop) = attributes.slop {
-        write!(out, "$slop: {slop};").unwrap();
+        write!(out, "$slop: {slop};").expect("strings take everything");
     }
     if let Some(in_order) = attributes.in_order {
-        write!(out, "$inorder: {in_order};").unwrap();
+        write!(out, "$inorder: {in_order};").expect("strings take everything");
     }
     if let Some(phonetic) = attributes.phonetic {
-        write!(out, "$phonetic: {phonetic}").unwrap();
+        write!(out, "$phonetic: {phonetic}").expect("strings take everything");
     }
     out.push('}');
 }
 
 fn print_knn(knn: &Knn, out: &mut String) {
-    write!(out, "=>[KNN {} @v $vec", knn.k).unwrap();
+    write!(out, "=>[KNN {} @v $vec", knn.k).expect("strings take everything");
     if let Some(ef) = knn.ef_runtime {
-        write!(out, " EF_RUNTIME {ef}").unwrap();
+        write!(out, " EF_RUNTIME {ef}").expect("strings take everything");
     }
     if let Some(policy) = knn.policy {
         let policy = if policy == Policy::AdHoc { "ADHOC_BF" } else { "BATCHES" };
-        write!(out, " HYBRID_POLICY {policy}").unwrap();
+        write!(out, " HYBRID_POLICY {policy}").expect("strings take everything");
     }
     if let Some(size) = knn.batch_size {
-        write!(out, " BATCH_SIZE {size}").unwrap();
+        write!(out, " BATCH_SIZE {size}").expect("strings take everything");
     }
-    write!(out, " AS {}]", String::from_utf8_lossy(&knn.distance_as)).unwrap();
+    write!(out, " AS {}]", String::from_utf8_lossy(&knn.distance_as)).expect("strings take everything");
 }
 
 fn read_plain(query: &str, dialect: u8) -> Query {
