@@ -1,8 +1,9 @@
 //! The documents a term stands in, compressed: blocks of up to 128 entries, ordered by document.
 //!
-//! A block is one run of bytes: first its entries (distance to the document before, how often the term stands there and
-//! in which fields: mostly one byte together), then their positions, which only phrases read. Blocks know their first
-//! and last document, so that seeking decodes no more than one.
+//! A block is one run of bytes: first its entries (distance to the document before, and how often the term stands there
+//! and in which fields: mostly a byte each, which is a little more than could be and decodes without surprises), then
+//! their positions, which only phrases read. Blocks know their first and last document, so that seeking decodes no more
+//! than one.
 //!
 //! Documents keep their ids for life and ids are used again, so entries are added and removed anywhere: a block is
 //! decoded, changed and encoded again, in less than a microsecond. Adding behind the last is an append.
@@ -16,9 +17,8 @@ pub(crate) const BLOCK: usize = 128;
 /// Blocks that hold no more than this after a removal are joined with their neighbour, if both fit in a block.
 const SMALL: usize = BLOCK / 4;
 
-/// Low bits of an entry's first number: the term stands there once; in the first field only.
-const ONCE: u64 = 1;
-const FIRST: u64 = 2;
+/// Lowest bit of an entry's second number, above which is the frequency: the term stands in the first field only.
+const FIRST: u64 = 1;
 
 /// What an entry keeps besides the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,13 +242,32 @@ impl Block {
     /// The entry at a place of the data: distance to the document before, frequency, fields.
     #[inline]
     pub(crate) fn entry(&self, shape: Shape, at: &mut usize) -> (u32, u32, u128) {
-        let number = varint::get(&self.data, at);
+        let distance = varint::get(&self.data, at) as u32;
         if shape == Shape::Ids {
-            return (number as u32, 1, 1);
+            return (distance, 1, 1);
         }
-        let frequency = if number & ONCE == 0 { varint::get(&self.data, at) as u32 } else { 1 };
+        let number = varint::get(&self.data, at);
         let fields = if number & FIRST == 0 { varint::get_wide(&self.data, at) } else { 1 };
-        ((number >> 2) as u32, frequency, fields)
+        (distance, (number >> 1) as u32, fields)
+    }
+
+    /// [`Self::entry`] without the fields, fast where both numbers are one byte.
+    #[inline]
+    pub(crate) fn distance_and_frequency(&self, shape: Shape, at: &mut usize) -> (u32, u32) {
+        match (shape, self.data.get(*at..*at + 2)) {
+            (Shape::Ids, Some(&[first, _])) if first < 0x80 => {
+                *at += 1;
+                (u32::from(first), 1)
+            }
+            (Shape::Text, Some(&[first, second])) if (first | second) < 0x80 && u64::from(second) & FIRST != 0 => {
+                *at += 2;
+                (u32::from(first), u32::from(second >> 1))
+            }
+            _ => {
+                let (distance, frequency, _) = self.entry(shape, at);
+                (distance, frequency)
+            }
+        }
     }
 
     /// The positions at a place of the data.
@@ -262,16 +281,12 @@ impl Block {
 }
 
 fn put_entry(out: &mut Vec<u8>, shape: Shape, before: DocId, entry: &Entry<'_>) {
-    let distance = u64::from(entry.doc - before);
+    varint::put(out, u64::from(entry.doc - before));
     if shape == Shape::Ids {
-        varint::put(out, distance);
         return;
     }
-    let (once, first) = (entry.frequency == 1, entry.fields == 1);
-    varint::put(out, distance << 2 | if first { FIRST } else { 0 } | if once { ONCE } else { 0 });
-    if !once {
-        varint::put(out, u64::from(entry.frequency));
-    }
+    let first = entry.fields == 1;
+    varint::put(out, u64::from(entry.frequency) << 1 | u64::from(first));
     if !first {
         varint::put_wide(out, entry.fields);
     }
