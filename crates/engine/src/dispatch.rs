@@ -635,12 +635,15 @@ impl<'a> Turn<'a, 'a> {
         stats.misses.add(ks.counters.misses);
         stats.expired.add(ks.counters.expired);
         stats.expired_fields.add(ks.counters.expired_fields);
-        let garbage = std::mem::take(&mut ks.garbage);
+        let (garbage, now_ms) = (std::mem::take(&mut ks.garbage), ks.now_ms);
         let served = std::mem::take(&mut ks.served);
         drop(ks);
         served.iter().for_each(|waiter| waiter.wake());
         if !garbage.is_empty() {
             engine.free_later(garbage, Freeing::Removed);
+        }
+        if engine.search.is_behind() {
+            engine.help_search(now_ms);
         }
         if engine.config.maxmemory() > 0 {
             engine.note_memory(told, take_net_bytes());

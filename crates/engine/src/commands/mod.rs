@@ -13,6 +13,7 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub(crate) mod describe;
+pub mod ft;
 pub mod functions;
 pub mod generic;
 pub mod geo;
@@ -55,6 +56,8 @@ pub const TABLES: &[&[Command]] = &[
     config::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,
+    ft::COMMANDS,
+    ft::QUERIES,
     functions::COMMANDS,
     generic::COMMANDS,
     generic::dump::COMMANDS,
