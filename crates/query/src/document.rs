@@ -8,6 +8,8 @@ pub struct Document {
     pub score: f32,
     /// Language for stemming (`LANGUAGE_FIELD`); `None`: the schema's.
     pub language: Option<String>,
+    /// What the scorer HAMMING compares (`PAYLOAD_FIELD`).
+    pub payload: Option<Vec<u8>>,
     /// Value of each field that is there.
     pub fields: Vec<(u16, FieldValue)>,
 }

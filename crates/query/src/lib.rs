@@ -12,15 +12,20 @@
 
 #![forbid(unsafe_code)]
 
+mod analyzer;
 pub mod ast;
 mod document;
 mod error;
 pub mod limits;
+pub mod parse;
 mod schema;
+pub mod text;
 mod value;
 
+pub use analyzer::Analyzer;
 pub use ast::Query;
 pub use document::{Document, FieldValue};
 pub use error::QueryError;
+pub use parse::{ParseOptions, parse};
 pub use schema::{Field, FieldKind, Schema, VectorAlgorithm, VectorField, VectorType};
 pub use value::Value;
