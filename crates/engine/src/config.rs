@@ -34,6 +34,19 @@ pub struct Parameter {
 const DEFRAG_REFUSED: &str = "Active defragmentation cannot be enabled: it requires a Redis server compiled with a \
                               modified Jemalloc like the one shipped by default with the Redis source distribution";
 
+/// What FT.SEARCH can rank by.
+pub(crate) const SCORERS: &[&str] = &[
+    "BM25STD",
+    "BM25STD.NORM",
+    "BM25STD.TANH",
+    "BM25",
+    "TFIDF",
+    "TFIDF.DOCNORM",
+    "DISMAX",
+    "DOCSCORE",
+    "HAMMING",
+];
+
 /// What a signal may ask of a shutdown.
 const SHUTDOWN_WORDS: &[&str] = &["default", "save", "nosave", "now", "force"];
 
@@ -160,6 +173,14 @@ pub const PARAMETERS: &[Parameter] = &[
     live("requirepass", "", Kind::Text),
     live("sanitize-dump-payload", "no", Kind::Word(&["no", "yes", "clients"])),
     live("save", "3600 1 300 100 60 10000", Kind::SavePoints),
+    live("search-cursor-max-idle", "300000", Kind::Int(0, i64::MAX)),
+    live("search-cursor-read-size", "1000", Kind::Int(1, i64::MAX)),
+    live("search-default-dialect", "1", Kind::Int(1, 4)),
+    live("search-default-scorer", "BM25STD", Kind::Word(SCORERS)),
+    live("search-max-aggregate-results", "1000000", Kind::Int(0, i64::MAX)),
+    live("search-max-search-results", "1000000", Kind::Int(0, i64::MAX)),
+    live("search-on-timeout", "return", Kind::Word(&["return", "fail", "return-strict"])),
+    live("search-timeout", "500", Kind::Int(0, i64::MAX)),
     live("set-max-intset-entries", "512", Kind::Int(0, i64::MAX)),
     live("set-max-listpack-entries", "128", Kind::Int(0, i64::MAX)),
     live("set-max-listpack-value", "64", Kind::Int(0, i64::MAX)),
@@ -310,6 +331,18 @@ accessors! {
     slowlog_log_slower_than: "slowlog-log-slower-than" as i64;
     /// Most entries of the slow log.
     slowlog_max_len: "slowlog-max-len" as usize;
+    /// A cursor of FT.AGGREGATE that is not read for so long goes, ms.
+    search_cursor_max_idle_ms: "search-cursor-max-idle" as i64;
+    /// Rows a read of a cursor gives unless it says otherwise.
+    search_cursor_read_size: "search-cursor-read-size" as usize;
+    /// Dialect of queries that name none.
+    search_default_dialect: "search-default-dialect" as usize;
+    /// Most rows of FT.AGGREGATE.
+    search_max_aggregate_results: "search-max-aggregate-results" as usize;
+    /// Most results of FT.SEARCH.
+    search_max_search_results: "search-max-search-results" as usize;
+    /// After so long a query ends with what it has, or an error, ms; 0 for never.
+    search_timeout_ms: "search-timeout" as usize;
     /// Number of databases.
     databases: "databases" as usize;
     /// Most clients at once.

@@ -58,9 +58,8 @@ pub(crate) fn look(shard: &Shard, key: &Key<'_>, now_ms: i64, definition: &Defin
 
 /// What an index sees of a value.
 pub(crate) fn see(object: &Object, name: &[u8], now_ms: i64, definition: &Definition) -> Seen {
-    let source = match (definition.kind, object) {
-        (Kind::Hash, Object::Hash(hash)) => Source::Hash(hash, AsOf(now_ms)),
-        (Kind::Json, Object::Json(json)) => Source::Json(&json.0),
+    let source = match (definition.kind, source(object, now_ms)) {
+        (Kind::Hash, Some(source @ Source::Hash(..))) | (Kind::Json, Some(source @ Source::Json(_))) => source,
         _ => return Seen::Absent,
     };
     if definition.filter.as_ref().is_some_and(|filter| !filter.holds(&source, name, definition)) {
@@ -72,6 +71,15 @@ pub(crate) fn see(object: &Object, name: &[u8], now_ms: i64, definition: &Defini
             Seen::Found(document, version)
         }
         Err(reason) => Seen::Refused(reason),
+    }
+}
+
+/// A value as something to read fields of.
+pub(crate) fn source(object: &Object, now_ms: i64) -> Option<Source<'_>> {
+    match object {
+        Object::Hash(hash) => Some(Source::Hash(hash, AsOf(now_ms))),
+        Object::Json(json) => Some(Source::Json(&json.0)),
+        _ => None,
     }
 }
 

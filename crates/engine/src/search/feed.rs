@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use super::definition::Definition;
 use super::extract::look;
-use super::index::{Scan, SearchIndex, Step};
+use super::index::{LOOKS_PER_HOLD, Mark, Scan, SearchIndex, Step};
 use super::Search;
 use crate::engine::Engine;
-use crate::keyspace::{ALL_SHARDS, KeyHasher, Keyspace, SHARDS};
+use crate::keyspace::{ALL_SHARDS, Key, Keyspace, SHARDS};
 
 /// How long who holds an index's content waits for a shard. Ordinary holds are far shorter.
 const PATIENCE: Duration = Duration::from_micros(500);
@@ -20,7 +21,10 @@ const PATIENCE: Duration = Duration::from_micros(500);
 const SCAN_AT_ONCE: usize = 10_000;
 
 /// Keys that may wait for an index before writers look at some themselves.
-const WAITING_MAX: usize = 100_000;
+const WAITING_MAX: usize = 10_000;
+
+/// Keys such a writer looks at after each turn: more than it may have added with most commands, and soon done.
+const LOOKS_OF_WRITERS: usize = 4;
 
 /// Keys that may wait when the scan goes on.
 const SCAN_AHEAD: usize = 4096;
@@ -108,7 +112,7 @@ impl Engine {
             if index.waiting() < SCAN_AHEAD {
                 more |= self.scan_step(&index);
             }
-            match self.look_step(&index, u64::MAX, now_ms) {
+            match self.look_step(&index, Mark::LAST, LOOKS_PER_HOLD, now_ms) {
                 Step::Done => {}
                 Step::More => more = true,
                 Step::Busy => {
@@ -129,13 +133,13 @@ impl Engine {
         let behind = indexes.iter().filter(|index| index.waiting() > WAITING_MAX).collect::<Vec<_>>();
         self.search.behind.store(!behind.is_empty(), Relaxed);
         for index in behind {
-            self.look_step(index, u64::MAX, now_ms);
+            self.look_step(index, Mark::LAST, LOOKS_OF_WRITERS, now_ms);
         }
     }
 
     /// Looks at some keys of an index with no lock held before.
-    pub(crate) fn look_step(&self, index: &SearchIndex, mark: u64, now_ms: i64) -> Step {
-        index.catch_up(mark, &mut |key, definition| {
+    fn look_step(&self, index: &SearchIndex, mark: Mark, at_most: usize, now_ms: i64) -> Step {
+        index.catch_up(mark, at_most, &mut |key, definition| {
             let locked = self.stripes.lock_within(key.shard_set(), PATIENCE)?;
             Some(look(locked.get(key.shard), key, now_ms, definition))
         })
@@ -173,18 +177,19 @@ impl Engine {
 
     /// Lets an index know everything noted by now. In a turn that holds all shards it looks in place; else no lock may
     /// be held.
-    pub(crate) fn bring_up_to_date(&self, index: &SearchIndex, ks: &Keyspace<'_>) -> u64 {
+    pub(crate) fn bring_up_to_date(&self, index: &SearchIndex, ks: &Keyspace<'_>) -> Mark {
         let mark = index.mark();
         let now_ms = ks.now_ms;
         if ks.locked() == ALL_SHARDS {
-            while index.catch_up(mark, &mut |key, definition| Some(look(ks.shard(key.shard), key, now_ms, definition)))
-                == Step::More
-            {}
+            let mut look = |key: &Key<'_>, definition: &Definition| {
+                Some(look(ks.shard(key.shard), key, now_ms, definition))
+            };
+            while index.catch_up(mark, LOOKS_PER_HOLD, &mut look) == Step::More {}
             return mark;
         }
         debug_assert_eq!(ks.locked(), 0, "who waits for an index holds no shard");
         loop {
-            match self.look_step(index, mark, now_ms) {
+            match self.look_step(index, mark, LOOKS_PER_HOLD, now_ms) {
                 Step::Done => return mark,
                 Step::More => {}
                 Step::Busy => {
@@ -193,11 +198,5 @@ impl Engine {
                 }
             }
         }
-    }
-
-    /// Looks at a key again.
-    pub(crate) fn note_again(&self, index: &SearchIndex, name: &[u8]) {
-        let _shard = self.stripes.lock(KeyHasher.key(name).shard_set());
-        index.note(name);
     }
 }

@@ -14,7 +14,7 @@ use quiver_resp::{Decoder, Limits, Requests, write_command};
 
 use super::definition::Definition;
 use super::extract::{Seen, look};
-use super::index::{Scan, SearchIndex};
+use super::index::{Scan, SearchIndex, version_of};
 use super::{IndexSet, Search};
 use crate::commands::args::is;
 use crate::error::CommandError;
@@ -49,8 +49,8 @@ impl Search {
             let mut words: Vec<&[u8]> = vec![b"FT.CREATE", &index.name];
             words.extend(definition.words.iter().map(|word| &**word));
             write_command(&mut out, &words);
-            for (group, terms) in index.synonym_groups() {
-                let mut words: Vec<&[u8]> = vec![b"FT.SYNUPDATE", &index.name, &group];
+            for (group, terms) in index.synonyms().iter() {
+                let mut words: Vec<&[u8]> = vec![b"FT.SYNUPDATE", &index.name, group];
                 words.extend(terms.iter().map(Vec::as_slice));
                 write_command(&mut out, &words);
             }
@@ -87,7 +87,8 @@ impl Contents {
             }
             let index = self.left.pop()?;
             let mut bytes = Vec::new();
-            index.content().save(&mut |piece| bytes.extend_from_slice(piece));
+            // Into memory, nothing fails.
+            let _ = index.content().save(&mut bytes);
             let len = u32::try_from(index.name.len()).unwrap_or(u32::MAX);
             self.open = Some(([&len.to_le_bytes(), &*index.name].concat(), bytes, 0));
         }
@@ -136,7 +137,7 @@ fn declare_again(
             [command, name, words @ ..] if is(command, "FT.CREATE") => {
                 let definition = Definition::parse(words)?;
                 let content = contents.remove(*name);
-                let index = restore_index(name, definition, content.as_deref(), shards, now_ms);
+                let index = restore_index(name, definition, content.as_deref(), shards, now_ms)?;
                 set.indexes.insert((*name).into(), Arc::new(index));
             }
             [command, index, group, terms @ ..] if is(command, "FT.SYNUPDATE") => {
@@ -161,20 +162,23 @@ fn restore_index(
     saved: Option<&[u8]>,
     shards: &[Shard],
     now_ms: i64,
-) -> SearchIndex {
+) -> Result<SearchIndex, CommandError> {
     let definition = Arc::new(definition);
-    let loaded = saved.and_then(|saved| SearchIndex::load_content(&definition, saved));
+    let loaded = saved.and_then(|saved| SearchIndex::load_content(&definition.schema, saved));
     let is_fresh = loaded.is_none();
-    let content = loaded.unwrap_or_else(|| SearchIndex::new_content(&definition));
+    let content = match loaded {
+        Some(content) => content,
+        None => SearchIndex::new_content(&definition.schema)?,
+    };
     let index = SearchIndex::new(name, Arc::clone(&definition), content, now_ms);
     if is_fresh {
         if !definition.skip_initial_scan {
             *index.scan.lock() = Some(Scan::default());
         }
-        return index;
+        return Ok(index);
     }
     compare(&index, &definition, shards, now_ms);
-    index
+    Ok(index)
 }
 
 /// Lets an index look again at every key that is not as it knows it.
@@ -184,7 +188,7 @@ fn compare(index: &SearchIndex, definition: &Definition, shards: &[Shard], now_m
     for shard in shards {
         let Some(db) = shard.dbs().first() else { continue };
         for entry in db.table.iter().filter(|entry| definition.covers(entry.key())) {
-            let version = content.version_of(entry.key());
+            let version = version_of(content, entry.key());
             known += usize::from(version.is_some());
             // A key that was passed over when it was indexed first is passed over now.
             if version.is_none() && definition.skip_initial_scan {
@@ -204,7 +208,7 @@ fn compare(index: &SearchIndex, definition: &Definition, shards: &[Shard], now_m
             let key = KeyHasher.key(name);
             shards[key.shard].dbs().first().is_none_or(|db| db.table.get(key.hash, key.name).is_none())
         };
-        content.keys().filter(gone).for_each(|name| {
+        content.documents().map(|(_, name)| name).filter(gone).for_each(|name| {
             index.push(name);
         });
     }

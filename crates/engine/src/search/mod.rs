@@ -27,7 +27,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::{Condvar, Mutex, RwLock};
-use quiver_query::Index;
 
 use crate::error::CommandError;
 pub(crate) use image::restore;
@@ -159,9 +158,15 @@ impl Search {
         old
     }
 
+    /// Gives an index more fields. The caller holds the locks of all shards.
+    pub(crate) fn redefine(&self, index: &SearchIndex, definition: Definition) -> Result<(), CommandError> {
+        index.redefine(Arc::new(definition))
+    }
+
     /// Drops everything, because database 0 was emptied.
     pub(crate) fn clear(&self) {
-        if !self.set.read().indexes.is_empty() || !self.set.read().dictionaries.is_empty() {
+        let set = self.set();
+        if !set.indexes.is_empty() || !set.dictionaries.is_empty() {
             self.exchange(IndexSet::default());
             self.cursors.clear();
         }
@@ -176,7 +181,7 @@ impl Search {
         if set.indexes.len() >= INDEXES_MAX {
             return Err(CommandError::text("Too many indexes"));
         }
-        let content = Index::new(Arc::clone(&definition.schema));
+        let content = SearchIndex::new_content(&definition.schema)?;
         let index = Arc::new(SearchIndex::new(name, Arc::new(definition), content, now_ms));
         set.indexes.insert(name.into(), Arc::clone(&index));
         self.exchange(set);

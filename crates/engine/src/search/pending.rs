@@ -14,6 +14,8 @@ pub(super) struct Pending {
     queue: VecDeque<(u64, Arc<[u8]>)>,
     /// Those of the queue; one put back may be in the queue a second time, where it is passed over.
     names: HashSet<Arc<[u8]>, KeyHasher>,
+    /// The number of the name that is being looked at.
+    taken: Option<u64>,
     next: u64,
 }
 
@@ -40,32 +42,40 @@ impl Pending {
         self.next
     }
 
-    /// Whether a name with a number below `end` waits.
+    /// Whether a name with a number below `end` waits, or is being looked at.
     pub(super) fn any_before(&self, end: u64) -> bool {
-        self.queue.front().is_some_and(|(number, _)| *number < end)
+        let first = self.queue.front().map(|(number, _)| *number);
+        self.taken.into_iter().chain(first).any(|number| number < end)
     }
 
-    /// The next name with a number below `end`.
+    /// The next name with a number below `end`. The one taken before it is done.
     pub(super) fn take(&mut self, end: u64) -> Option<(u64, Arc<[u8]>)> {
+        self.taken = None;
         while self.any_before(end) {
             let (number, name) = self.queue.pop_front()?;
             if self.names.remove(&name) {
+                self.taken = Some(number);
                 return Some((number, name));
             }
         }
         None
     }
 
+    /// The name taken last is done.
+    pub(super) fn done(&mut self) {
+        self.taken = None;
+    }
+
     /// Puts the name taken last back in its place.
     pub(super) fn put_back(&mut self, number: u64, name: Arc<[u8]>) {
+        self.taken = None;
         self.names.insert(Arc::clone(&name));
         self.queue.push_front((number, name));
     }
 
     /// Forgets all.
     pub(super) fn clear(&mut self) {
-        self.queue.clear();
-        self.names.clear();
+        (self.queue, self.names) = Default::default();
     }
 }
 
@@ -85,6 +95,7 @@ mod tests {
         assert_eq!(pending.len(), 2);
         assert_eq!(&*pending.take(end).unwrap().1, b"a");
         assert_eq!(&*pending.take(end).unwrap().1, b"b");
+        assert!(pending.any_before(end), "it is still being looked at");
         assert!(pending.take(end).is_none() && pending.take(u64::MAX).is_none());
     }
 }

@@ -1,7 +1,5 @@
 //! Declaring and dropping indexes, and their other names.
 
-use std::sync::Arc;
-
 use quiver_resp::Argv;
 
 use super::{UNKNOWN_INDEX, index_to_change, may_read, words_from};
@@ -76,7 +74,7 @@ fn alter_with(ctx: &mut Ctx<'_>, argv: Argv<'_>, if_new: bool) -> CommandResult 
     }
     // What was declared decides whether old keys are looked at; here it is about the new fields alone.
     let new = old.with_fields(words.0, false)?;
-    ctx.engine.search.redefine(&index, Arc::new(new));
+    ctx.engine.search.redefine(&index, new)?;
     if !skip {
         ctx.engine.search.begin_scan(&index, &ctx.ks);
     }
@@ -131,7 +129,7 @@ fn drop_found(ctx: &mut Ctx<'_>, argv: Argv<'_>, with_documents: bool) -> Comman
 
 fn delete_documents(ctx: &mut Ctx<'_>, index: &SearchIndex) {
     ctx.engine.bring_up_to_date(index, &ctx.ks);
-    let names: Vec<Vec<u8>> = index.content().keys().map(<[u8]>::to_vec).collect();
+    let names: Vec<Vec<u8>> = index.content().documents().map(|(_, name)| name.to_vec()).collect();
     let db = std::mem::replace(&mut ctx.ks.db, 0);
     for name in names {
         let key = ctx.key(&name);

@@ -1,5 +1,7 @@
 //! Dictionaries of terms for FT.SPELLCHECK, and synonyms.
 
+use std::collections::BTreeMap;
+
 use quiver_resp::Argv;
 
 use super::{index_to_change, words_from};
@@ -47,10 +49,14 @@ pub(super) fn add_synonyms(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 pub(super) fn synonyms(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let index = index_to_change(ctx, argv.at(1))?;
-    let terms = index.synonyms_by_term();
+    let known = index.synonyms();
+    let mut terms: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
+    for (group, members) in known.iter() {
+        members.iter().for_each(|term| terms.entry(term).or_default().push(group));
+    }
     ctx.reply.map(terms.len());
     for (term, groups) in terms {
-        ctx.reply.bulk(&term);
+        ctx.reply.bulk(term);
         ctx.reply.array(groups.len());
         groups.iter().for_each(|group| ctx.reply.bulk(group));
     }

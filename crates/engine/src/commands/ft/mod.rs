@@ -12,6 +12,7 @@ mod create;
 mod cursor;
 mod dictionaries;
 mod explain;
+mod fields;
 mod hybrid;
 mod info;
 mod profile;
