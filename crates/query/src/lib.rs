@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aggregate;
 mod analyzer;
 pub mod ast;
 mod document;

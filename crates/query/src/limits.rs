@@ -18,3 +18,13 @@ pub const FUZZY_DISTANCE: u8 = 3;
 pub const RESULTS: usize = 1_000_000;
 /// Longest term, bytes; longer ones are cut.
 pub const TERM_BYTES: usize = 256;
+/// Parts of one expression.
+pub const EXPRESSION_NODES: usize = 1000;
+/// Steps of one pipeline.
+pub const STEPS: usize = 256;
+/// Properties that one step sorts by.
+pub const SORT_KEYS: usize = 8;
+/// Longest text that a function makes.
+pub const TEXT_BYTES: usize = 16 << 20;
+/// What one pipeline may hold of rows and groups.
+pub const ROWS_BYTES: usize = 512 << 20;
