@@ -173,12 +173,15 @@ pub const PARAMETERS: &[Parameter] = &[
     live("requirepass", "", Kind::Text),
     live("sanitize-dump-payload", "no", Kind::Word(&["no", "yes", "clients"])),
     live("save", "3600 1 300 100 60 10000", Kind::SavePoints),
+    live("search-bm25std-tanh-factor", "4", Kind::Int(1, 10_000)),
     live("search-cursor-max-idle", "300000", Kind::Int(0, i64::MAX)),
     live("search-cursor-read-size", "1000", Kind::Int(1, i64::MAX)),
     live("search-default-dialect", "1", Kind::Int(1, 4)),
     live("search-default-scorer", "BM25STD", Kind::Word(SCORERS)),
     live("search-max-aggregate-results", "1000000", Kind::Int(0, i64::MAX)),
+    live("search-max-prefix-expansions", "200", Kind::Int(1, 1_000_000)),
     live("search-max-search-results", "1000000", Kind::Int(0, i64::MAX)),
+    live("search-min-prefix", "2", Kind::Int(1, 1000)),
     live("search-on-timeout", "return", Kind::Word(&["return", "fail", "return-strict"])),
     live("search-timeout", "500", Kind::Int(0, i64::MAX)),
     live("set-max-intset-entries", "512", Kind::Int(0, i64::MAX)),
@@ -337,6 +340,12 @@ accessors! {
     search_cursor_read_size: "search-cursor-read-size" as usize;
     /// Dialect of queries that name none.
     search_default_dialect: "search-default-dialect" as usize;
+    /// What the scorer BM25STD.TANH divides by.
+    search_tanh_factor: "search-bm25std-tanh-factor" as usize;
+    /// Terms that a prefix stands for at most.
+    search_max_prefix_expansions: "search-max-prefix-expansions" as usize;
+    /// Characters of a prefix at least.
+    search_min_prefix: "search-min-prefix" as usize;
     /// Most rows of FT.AGGREGATE.
     search_max_aggregate_results: "search-max-aggregate-results" as usize;
     /// Most results of FT.SEARCH.

@@ -4,7 +4,8 @@
 //! - `conn.rs`: one connection: bytes in, batches of commands, one write; `socket.rs`: over TCP or a socket file.
 //! - `host.rs`: what the engine asks of its surroundings.
 //! - `cron.rs`: everything periodic: active expiry, memory figures, save points, idle clients.
-//! - `helpers.rs`: threads for commands that take long; `freer.rs`: one that frees what is large.
+//! - `helpers.rs`: threads for commands that take long; `freer.rs`: one that frees what is large;
+//!   `indexer.rs`: one that keeps search indexes current.
 //! - `memory.rs`: the allocator's figures.
 //! - `progress.rs`: how far loading and saving are.
 //! - `log/`: the append-only log. `saver.rs`: snapshots, in the foreground and the background. `ending.rs`: the end.
@@ -30,6 +31,7 @@ mod freer;
 mod handle;
 mod helpers;
 mod host;
+mod indexer;
 mod io;
 mod link;
 mod load;
@@ -124,6 +126,7 @@ impl Node {
         // Where replicas must keep up there are none of them yet.
         self.host.tend_replicas(&self.engine, now_ms());
         cron::start(Arc::clone(&self.engine), self.host.clone());
+        indexer::start(&self.engine);
     }
 
     /// From now on until [`Node::load`] is over clients are told to wait.

@@ -260,6 +260,11 @@ impl SearchIndex {
         Arc::clone(&self.synonyms.read())
     }
 
+    /// Notes that a question was in this dialect.
+    pub(crate) fn note_dialect(&self, dialect: u8) {
+        self.dialects.fetch_or(1 << dialect, Relaxed);
+    }
+
     /// Whether keys that were there before are still looked for.
     pub(crate) fn is_scanning(&self) -> bool {
         self.scan.lock().is_some()

@@ -7,7 +7,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use quiver_query::{Index, Value};
+use quiver_query::Value;
+use quiver_query::index::{Explanation, Index};
 
 use crate::context::Ctx;
 use crate::error::CommandError;
@@ -23,6 +24,9 @@ const TRIES: usize = 4;
 /// And at all: what is over by then among the found is left out.
 const TRIES_AT_ALL: usize = 32;
 
+/// Documents read between two looks at the time.
+const READS_BETWEEN_LOOKS: usize = 256;
+
 /// A document that was found.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Found {
@@ -33,10 +37,8 @@ pub(super) struct Found {
     pub(super) distances: Vec<(Vec<u8>, f64)>,
     /// What it is sorted by, where that was asked for.
     pub(super) sort_key: Value,
-    /// Sortable values, where those were asked for.
-    pub(super) sortables: Vec<Value>,
     /// How its score came about.
-    pub(super) explanation: Option<String>,
+    pub(super) explanation: Option<Explanation>,
 }
 
 /// What a question finds.
@@ -76,11 +78,12 @@ pub(super) type Read<'r, T> = &'r mut dyn FnMut(&Definition, &Found, &Source<'_>
 pub(super) fn ask<T>(
     ctx: &mut Ctx<'_>,
     index: &SearchIndex,
+    deadline: Deadline,
     question: &mut dyn FnMut(&Ctx<'_>, &Index) -> Result<Answer, CommandError>,
     read: Option<Read<'_, T>>,
 ) -> Result<(Answer, Vec<T>), CommandError> {
     index.running.fetch_add(1, Relaxed);
-    let answer = ask_until_it_stands(ctx, index, question, read);
+    let answer = ask_until_it_stands(ctx, index, deadline, question, read);
     index.running.fetch_sub(1, Relaxed);
     answer
 }
@@ -88,6 +91,7 @@ pub(super) fn ask<T>(
 fn ask_until_it_stands<T>(
     ctx: &mut Ctx<'_>,
     index: &SearchIndex,
+    deadline: Deadline,
     question: &mut dyn FnMut(&Ctx<'_>, &Index) -> Result<Answer, CommandError>,
     mut read: Option<Read<'_, T>>,
 ) -> Result<(Answer, Vec<T>), CommandError> {
@@ -96,20 +100,26 @@ fn ask_until_it_stands<T>(
         let (mut answer, changes) = ask_once(ctx, index, question)?;
         let Some(read) = read.as_deref_mut() else { return Ok((answer, Vec::new())) };
         let (definition, before) = (index.definition(), answer.found.len());
-        let mut values = Vec::with_capacity(before);
+        let (mut values, mut looked, mut lost) = (Vec::with_capacity(before), 0, 0);
         answer.found.retain(|found| {
+            looked += 1;
+            if answer.timed_out || looked % READS_BETWEEN_LOOKS == 0 && !deadline.goes_on(ctx) {
+                answer.timed_out = true;
+                return false;
+            }
             let unchanged = index.changes() == changes;
             let value = read_one(ctx, &definition, found, unchanged, read);
             if value.is_none() {
                 // It is another one by now, or its time is over: the index is to look at it before it is asked again.
                 index.push(&found.key);
+                lost += 1;
             }
             let kept = value.is_some();
             values.extend(value);
             kept
         });
         tries += 1;
-        if values.len() == before || tries == TRIES_AT_ALL {
+        if lost == 0 || answer.timed_out || tries == TRIES_AT_ALL {
             return Ok((answer, values));
         }
         if tries == TRIES {

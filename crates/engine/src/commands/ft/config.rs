@@ -9,12 +9,16 @@ use crate::error::{CommandError, quote_word};
 
 /// Older name, name in CONFIG, and what it is.
 const NAMES: &[(&str, &str, &str)] = &[
+    ("BM25STD_TANH_FACTOR", "search-bm25std-tanh-factor", "What the scorer BM25STD.TANH divides by"),
     ("CURSOR_MAX_IDLE", "search-cursor-max-idle", "Time in ms after which a cursor that is not read goes"),
     ("CURSOR_READ_SIZE", "search-cursor-read-size", "Rows a read of a cursor gives"),
     ("DEFAULT_DIALECT", "search-default-dialect", "Dialect of queries that name none"),
     ("DEFAULT_SCORER", "search-default-scorer", "Scorer of queries that name none"),
     ("MAXAGGREGATERESULTS", "search-max-aggregate-results", "Most results of FT.AGGREGATE"),
+    ("MAXEXPANSIONS", "search-max-prefix-expansions", "Terms that a prefix stands for at most"),
+    ("MAXPREFIXEXPANSIONS", "search-max-prefix-expansions", "Terms that a prefix stands for at most"),
     ("MAXSEARCHRESULTS", "search-max-search-results", "Most results of FT.SEARCH"),
+    ("MINPREFIX", "search-min-prefix", "Characters of a prefix at least"),
     ("ON_TIMEOUT", "search-on-timeout", "Whether a query that takes too long fails or returns what it has"),
     ("TIMEOUT", "search-timeout", "Time in ms after which a query ends"),
 ];

@@ -11,6 +11,7 @@ mod config;
 mod create;
 mod cursor;
 mod dictionaries;
+mod excerpts;
 mod explain;
 mod fields;
 mod hybrid;

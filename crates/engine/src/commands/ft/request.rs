@@ -1,6 +1,7 @@
 //! The words behind the query of FT.SEARCH, and those that other questions share with it.
 
 use quiver_query::ast::{End, Kind, Node, TextFields};
+use quiver_query::index::Scorer;
 use quiver_query::text::{Language, StopWords};
 use quiver_query::{ParseOptions, Query, Schema};
 
@@ -39,7 +40,7 @@ pub(super) struct Reading {
     filters: Vec<Filter>,
     /// After which the question ends, ms; 0 for never.
     pub(super) timeout_ms: i64,
-    pub(super) scorer: String,
+    pub(super) scorer: Scorer,
     pub(super) slop: Option<u32>,
     pub(super) in_order: bool,
     pub(super) in_keys: Option<Vec<Vec<u8>>>,
@@ -83,7 +84,7 @@ impl Reading {
             language: None,
             filters: Vec::new(),
             timeout_ms: config.search_timeout_ms() as i64,
-            scorer: config.get("search-default-scorer"),
+            scorer: Scorer::parse(config.get("search-default-scorer").as_bytes()).unwrap_or_default(),
             slop: None,
             in_order: false,
             in_keys: None,
@@ -102,7 +103,7 @@ impl Reading {
             }
             b"SCORER" => {
                 let name = words.value("SCORER")?;
-                self.scorer = scorer(name).ok_or_else(|| {
+                self.scorer = Scorer::parse(&name.to_ascii_uppercase()).ok_or_else(|| {
                     CommandError::owned(format!("No such scorer {}", quote_word(name)))
                 })?;
             }
@@ -297,11 +298,6 @@ pub(super) fn limit(words: &mut Words<'_>, most: usize) -> Result<(usize, usize)
         return Err(CommandError::owned(format!("OFFSET exceeds maximum of {most}")));
     }
     Ok((offset, count))
-}
-
-/// A scorer's name as it is kept.
-pub(super) fn scorer(name: &[u8]) -> Option<String> {
-    crate::config::SCORERS.iter().find(|known| is(name, known)).map(|known| (*known).to_owned())
 }
 
 fn end(text: &[u8]) -> Option<End> {
