@@ -302,13 +302,13 @@ fn phrase_in(fields: TextFields, words: Vec<Word>) -> Option<Node> {
     Some(node(if fields == 0 { Kind::Nothing } else { Kind::Phrase { fields, words } }))
 }
 
-/// A pattern without the backslashes that keep a quote or a backslash in it.
+/// A pattern without the backslashes that keep a quote in it; those before other characters are part of the pattern.
 pub(super) fn unescape_pattern(pattern: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(pattern.len());
     let mut bytes = pattern.iter().copied().peekable();
     while let Some(byte) = bytes.next() {
         match bytes.peek() {
-            Some(&next @ (b'\'' | b'\\')) if byte == b'\\' => {
+            Some(&next @ b'\'') if byte == b'\\' => {
                 plain.push(next);
                 bytes.next();
             }

@@ -8,6 +8,7 @@
 //! character at a time, so a prefix of a text folds to a prefix of the folded text.
 
 mod language;
+mod pattern;
 mod phonetic;
 mod stop_words;
 mod tags;
@@ -16,6 +17,7 @@ mod tokens;
 use std::borrow::Cow;
 
 pub use language::{Language, STEM_BYTES_MIN, Stemmer};
+pub use pattern::{matches_wildcard, within_distance};
 pub use phonetic::double_metaphone;
 pub use stop_words::StopWords;
 pub use tags::{fold_tag, tags};
