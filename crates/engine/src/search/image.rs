@@ -60,7 +60,7 @@ impl Search {
         }
         for (name, terms) in &set.dictionaries {
             let mut words: Vec<&[u8]> = vec![b"FT.DICTADD", name];
-            words.extend(terms.iter().map(Vec::as_slice));
+            words.extend(terms.iter().map(String::as_bytes));
             write_command(&mut out, &words);
         }
         out
@@ -147,7 +147,7 @@ fn declare_again(
                 set.aliases.insert((*alias).into(), (*index).into());
             }
             [command, name, terms @ ..] if is(command, "FT.DICTADD") => {
-                let terms = terms.iter().map(|term| term.to_vec()).collect();
+                let terms = terms.iter().map(|term| String::from_utf8_lossy(term).into_owned()).collect();
                 set.dictionaries.insert((*name).into(), Arc::new(terms));
             }
             _ => return Err(DAMAGED),

@@ -39,6 +39,13 @@ impl Mark {
 /// Terms of groups of synonyms.
 pub(crate) type Synonyms = BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>;
 
+/// The other words of the groups that a word is in.
+pub(crate) fn synonyms_of(groups: &Synonyms, word: &str) -> Vec<String> {
+    let groups = groups.values().filter(|terms| terms.contains(word.as_bytes()));
+    let others = groups.flatten().filter(|term| **term != word.as_bytes());
+    others.map(|term| String::from_utf8_lossy(term).into_owned()).collect()
+}
+
 /// Documents that could not be indexed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Failures {

@@ -86,7 +86,7 @@ pub(crate) struct IndexSet {
     indexes: BTreeMap<Box<[u8]>, Arc<SearchIndex>>,
     /// Other names, and the indexes they mean.
     aliases: BTreeMap<Box<[u8]>, Box<[u8]>>,
-    dictionaries: BTreeMap<Box<[u8]>, Arc<BTreeSet<Vec<u8>>>>,
+    dictionaries: BTreeMap<Box<[u8]>, Arc<BTreeSet<String>>>,
 }
 
 impl IndexSet {
@@ -106,7 +106,7 @@ impl IndexSet {
     }
 
     /// A dictionary's words.
-    pub(crate) fn dictionary(&self, name: &[u8]) -> Option<&Arc<BTreeSet<Vec<u8>>>> {
+    pub(crate) fn dictionary(&self, name: &[u8]) -> Option<&Arc<BTreeSet<String>>> {
         self.dictionaries.get(name)
     }
 }
@@ -230,8 +230,11 @@ impl Search {
         }
         let mut known = set.dictionaries.remove(name).unwrap_or_default();
         let inside = Arc::make_mut(&mut known);
-        let changed = words.iter().filter(|word| if add { inside.insert(word.to_vec()) } else { inside.remove(**word) });
-        let changed = changed.count();
+        let mut changed = 0;
+        for word in words {
+            let word = String::from_utf8_lossy(word).into_owned();
+            changed += usize::from(if add { inside.insert(word) } else { inside.remove(&word) });
+        }
         if !known.is_empty() {
             set.dictionaries.insert(name.into(), known);
         }

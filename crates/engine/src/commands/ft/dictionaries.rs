@@ -29,7 +29,7 @@ pub(super) fn dump(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let set = ctx.engine.search.set();
     let terms = set.dictionary(argv.at(1)).cloned().unwrap_or_default();
     ctx.reply.set(terms.len());
-    terms.iter().for_each(|term| ctx.reply.bulk(term));
+    terms.iter().for_each(|term| ctx.reply.bulk(term.as_bytes()));
     Ok(())
 }
 

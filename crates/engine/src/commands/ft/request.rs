@@ -27,6 +27,13 @@ pub(super) struct Excerpts {
     pub(super) summarize: Option<(Vec<Vec<u8>>, usize, usize, Vec<u8>)>,
 }
 
+impl Excerpts {
+    /// Whether anything is to be done.
+    pub(super) fn any(&self) -> bool {
+        self.highlight.is_some() || self.summarize.is_some()
+    }
+}
+
 /// How a question is read, whichever it is.
 #[derive(Clone, Debug)]
 pub(super) struct Reading {

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::cmp::Ordering;
 
 use quiver_query::ast::{Kind, Node};
+use quiver_query::highlight::Highlighter;
 use quiver_query::index::{Explanation, Index, SearchOptions, Sort};
+use quiver_query::text::{Languages, StopWords};
 use quiver_query::{FieldKind, Query, Schema, Value};
 use quiver_resp::{Argv, Encoder, Protocol};
 
@@ -18,7 +20,7 @@ use crate::context::Ctx;
 use crate::error::{CommandError, quote_word};
 use crate::search::definition::Definition;
 use crate::search::extract::Source;
-use crate::search::index::SearchIndex;
+use crate::search::index::{SearchIndex, synonyms_of};
 
 /// What a client reads where time was over.
 pub(super) const TIMED_OUT: &str = "Timeout limit was reached";
@@ -51,11 +53,7 @@ pub(super) fn question(
     wanted: &Wanted<'_>,
 ) -> Result<Answer, CommandError> {
     let synonyms = index.synonyms();
-    let others = |word: &str| -> Vec<String> {
-        let groups = synonyms.values().filter(|terms| terms.contains(word.as_bytes()));
-        let others = groups.flatten().filter(|term| **term != word.as_bytes());
-        others.map(|term| String::from_utf8_lossy(term).into_owned()).collect()
-    };
+    let others = |word: &str| synonyms_of(&synonyms, word);
     let (reading, config) = (wanted.reading, &ctx.engine.config);
     let options = SearchOptions {
         offset: wanted.offset,
@@ -154,9 +152,13 @@ pub(super) fn run(ctx: &mut Ctx<'_>, index: &SearchIndex, query: &[u8], request:
         explain: request.explain_score,
         ..Wanted::all(reading, deadline)
     };
-    let terms = excerpts::Terms::of(&request.excerpts, &query, &definition);
+    let (synonyms, analyzer) = (index.synonyms(), Languages::new(StopWords::of(&definition.schema)));
+    let language = reading.language.map_or(definition.schema.language.as_str(), |language| language.name());
+    let highlighter = request.excerpts.any().then(|| {
+        Highlighter::new(&query, &analyzer, language, &|word| synonyms_of(&synonyms, word))
+    });
     let mut content = |definition: &Definition, found: &Found, source: &Source<'_>| {
-        contents(request, definition, found, source, &terms)
+        contents(request, definition, found, source, highlighter.as_ref())
     };
     let page = match order_of(request, &query, &definition.schema)? {
         Err(name) => sorted_by_reading(ctx, index, &query, wanted, request, name, &mut content)?,
@@ -253,7 +255,7 @@ fn contents(
     definition: &Definition,
     found: &Found,
     source: &Source<'_>,
-    terms: &excerpts::Terms,
+    highlighter: Option<&Highlighter<'_>>,
 ) -> Content {
     let payload = match &definition.payload_field {
         Some(field) if request.with_payloads => source.text(field),
@@ -267,7 +269,9 @@ fn contents(
         None => fields::all(source, found, dialect),
         Some(returned) => fields::chosen(source, definition, found, returned, dialect),
     };
-    excerpts::apply(&request.excerpts, definition, terms, &mut fields);
+    if let Some(highlighter) = highlighter {
+        excerpts::apply(&request.excerpts, &definition.schema, highlighter, &mut fields);
+    }
     (fields, payload)
 }
 

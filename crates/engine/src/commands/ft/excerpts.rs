@@ -1,0 +1,35 @@
+//! HIGHLIGHT and SUMMARIZE: the query's words marked in the texts that are returned, or the parts around them.
+
+use quiver_query::highlight::{Highlighter, Marks, Summary};
+use quiver_query::{FieldKind, Schema};
+
+use super::fields::Fields;
+use super::request::Excerpts;
+
+/// Marks and shortens fields that hold texts.
+pub(super) fn apply(excerpts: &Excerpts, schema: &Schema, highlighter: &Highlighter<'_>, fields: &mut Fields) {
+    for (name, value) in fields {
+        let Some(bit) = text_bit(schema, name) else { continue };
+        let named = |names: &[Vec<u8>]| names.is_empty() || names.contains(name);
+        let marks = excerpts.highlight.as_ref().filter(|(names, ..)| named(names));
+        let marks = marks.map(|(_, open, close)| Marks { open: open.clone(), close: close.clone() });
+        let summary = excerpts.summarize.as_ref().filter(|(names, ..)| named(names));
+        let summary = summary.map(|(_, fragments, words, separator)| Summary {
+            fragments: *fragments,
+            words: *words,
+            separator: separator.clone(),
+        });
+        match (summary, marks) {
+            (Some(summary), marks) => *value = highlighter.summarize(value, bit, &summary, marks.as_ref()),
+            (None, Some(marks)) => *value = highlighter.highlight(value, bit, &marks),
+            (None, None) => {}
+        }
+    }
+}
+
+/// The bit of a TEXT field, by its name in queries or in documents.
+fn text_bit(schema: &Schema, name: &[u8]) -> Option<u128> {
+    let texts = schema.fields.iter().filter(|field| matches!(field.kind, FieldKind::Text { .. }));
+    let place = texts.into_iter().position(|field| field.name == name || field.path == name)?;
+    Some(1 << place)
+}
