@@ -23,11 +23,13 @@ use crate::types::hash::ItemText;
 
 /// A pipeline behind the rows of a query, and which fields of documents it needs.
 pub(super) struct Pipeline {
-    pub(super) plan: Arc<Plan>,
+    plan: Arc<Plan>,
     /// What LOAD calls a field, and the field.
     loaded: Vec<(Vec<u8>, Vec<u8>)>,
     /// `LOAD *`
     load_all: bool,
+    /// Rows that are shown where the steps do not say.
+    shown: Option<usize>,
 }
 
 /// What a question of rows says besides its steps.
@@ -79,7 +81,7 @@ pub(super) fn rows(ctx: &mut Ctx<'_>, index: &SearchIndex, query: &[u8], words: 
     };
     let (asked, plan) = read(ctx, words, &known)?;
     let deadline = Deadline::in_ms(ctx, asked.reading.timeout_ms);
-    let pipeline = Pipeline { plan: Arc::new(plan), loaded: asked.loaded, load_all: asked.load_all };
+    let pipeline = Pipeline::new(Arc::new(plan), asked.loaded, asked.load_all, None);
     let wanted = Wanted {
         limit: ctx.engine.config.search_max_aggregate_results(),
         scores: asked.add_scores,
@@ -176,8 +178,12 @@ fn cursor_options(ctx: &Ctx<'_>, words: &mut Words<'_>) -> Result<(usize, i64), 
 }
 
 impl Pipeline {
+    pub(super) fn new(plan: Arc<Plan>, loaded: Vec<(Vec<u8>, Vec<u8>)>, load_all: bool, shown: Option<usize>) -> Self {
+        Self { plan, loaded, load_all, shown }
+    }
+
     /// The row of a document.
-    fn row(&self, definition: &Definition, found: &Found, source: &Source<'_>, dialect: u8) -> Row {
+    pub(super) fn row(&self, definition: &Definition, found: &Found, source: &Source<'_>, dialect: u8) -> Row {
         let mut values = vec![Value::Null; self.plan.width()];
         for (name, place) in self.plan.inputs() {
             let field = self.loaded.iter().find(|(loaded, _)| loaded == name).map_or(name, |(_, field)| field);
@@ -220,7 +226,7 @@ impl Pipeline {
     }
 
     /// Passes rows through; what comes out by names, and whether that is documents still.
-    fn run(&self, ctx: &mut Ctx<'_>, rows: Vec<Row>) -> Result<(Vec<cursors::Row>, bool), CommandError> {
+    pub(super) fn run(&self, ctx: &mut Ctx<'_>, rows: Vec<Row>) -> Result<(Vec<cursors::Row>, bool), CommandError> {
         let mut run = Run::new(Arc::clone(&self.plan), ctx.rng.next());
         let mut out = Vec::new();
         for row in rows {
@@ -229,7 +235,7 @@ impl Pipeline {
             }
         }
         run.finish()?;
-        while let Some(row) = run.take() {
+        while let Some(row) = run.take().filter(|_| self.shown.is_none_or(|shown| out.len() < shown)) {
             out.push(self.named(row));
         }
         Ok((out, self.plan.keeps_documents()))

@@ -119,6 +119,13 @@ pub(super) struct Page {
     contents: Vec<Content>,
 }
 
+impl Page {
+    /// Results on it.
+    pub(super) fn len(&self) -> usize {
+        self.found.len()
+    }
+}
+
 /// The order of results: one the index knows, or a field that has to be read from every document.
 fn order_of<'r>(request: &'r Request, query: &Query, schema: &Schema) -> Result<Result<Sort<'r>, &'r [u8]>, CommandError> {
     let Some((name, descending)) = &request.sort_by else { return Ok(Ok(Sort::Score)) };
