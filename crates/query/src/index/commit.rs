@@ -163,7 +163,7 @@ fn set_field(
 }
 
 impl FieldIndex {
-    fn set_sortable(&mut self, doc: DocId, text: Option<Box<[u8]>>) {
+    pub(super) fn set_sortable(&mut self, doc: DocId, text: Option<Box<[u8]>>) {
         let Some(texts) = &mut self.sortable else { return };
         let at = doc as usize;
         if at >= texts.len() {

@@ -116,44 +116,24 @@ impl Dictionary {
         }
     }
 
-    /// Puts a whole term in, with its number.
+    /// Puts a whole term in that comes after all there are, under the next number.
     /// # Errors
-    /// A number or a text that is taken already; a number too large for `count` terms.
-    pub(crate) fn restore(&mut self, id: TermId, term: Term) -> Result<(), String> {
-        if term.postings.is_empty() || self.order.contains_key(&term.text) {
-            return Err("a term that is empty or there twice".to_owned());
+    /// A term without documents, or one that does not come after.
+    pub(crate) fn restore(&mut self, text: Arc<[u8]>, postings: Postings) -> Result<TermId, String> {
+        let last = self.order.last_key_value().map(|(last, _)| last);
+        if postings.is_empty() || last.is_some_and(|last| *last >= text) {
+            return Err("a term without documents, or out of order".to_owned());
         }
-        if id as usize >= self.terms.len() {
-            return Err(format!("term {id} of {}", self.terms.len()));
-        }
-        if !self.terms[id as usize].postings.is_empty() {
-            return Err(format!("two terms {id}"));
-        }
-        self.sizes.text_bytes += term.text.len();
-        self.sizes.records += term.postings.len();
-        self.sizes.blocks += term.postings.blocks().len();
-        self.sizes.bytes += term.postings.memory_bytes();
-        let entries = term.postings.blocks().iter().flat_map(|block| block.entries(self.shape));
+        let entries = postings.blocks().iter().flat_map(|block| block.entries(self.shape));
         self.sizes.position_bytes += entries.map(|entry| entry.positions.len()).sum::<usize>();
-        self.order.insert(Arc::clone(&term.text), id);
-        self.terms[id as usize] = term;
-        Ok(())
-    }
-
-    /// One more than the largest number a term ever had.
-    pub(crate) fn numbers(&self) -> usize {
-        self.terms.len()
-    }
-
-    /// Makes room for the numbers of so many terms to [`Self::restore`], before [`Self::restored`].
-    pub(crate) fn reserve(&mut self, count: usize) {
-        self.terms.resize_with(count, || Term { text: Arc::from([]), postings: Postings::default() });
-    }
-
-    /// Ends a row of [`Self::restore`]: numbers that no term has can be taken.
-    pub(crate) fn restored(&mut self) {
-        let vacant = (0..).zip(&self.terms).filter(|(_, term)| term.postings.is_empty()).map(|(id, _)| id);
-        self.vacant = vacant.collect();
+        self.sizes.text_bytes += text.len();
+        self.sizes.records += postings.len();
+        self.sizes.blocks += postings.blocks().len();
+        self.sizes.bytes += postings.memory_bytes();
+        let id = self.terms.len() as TermId;
+        self.order.insert(Arc::clone(&text), id);
+        self.terms.push(Term { text, postings });
+        Ok(id)
     }
 
     /// What is wrong.

@@ -146,11 +146,6 @@ impl Documents {
         }
     }
 
-    /// Makes every id that no document has free, after documents were put in their places.
-    pub(crate) fn restored(&mut self) {
-        self.vacant = (0..self.docs.len() as DocId).filter(|id| !self.live.contains(*id)).map(Reverse).collect();
-    }
-
     /// Bytes of keys and what finds them.
     pub(crate) fn key_bytes(&self) -> usize {
         self.key_bytes + self.ids.capacity() * (size_of::<Arc<[u8]>>() + size_of::<DocId>() + 1)

@@ -125,6 +125,17 @@ impl NumericIndex {
         self.values.set(doc, values);
     }
 
+    /// Gives many documents their numbers, in an index that has none.
+    pub(crate) fn restore(&mut self, columns: &[(DocId, Vec<f64>)], indexed: bool) {
+        if indexed {
+            let pairs = columns.iter().flat_map(|(doc, values)| values.iter().map(|value| (*value, *doc)));
+            self.order = Sorted::from_pairs(pairs.collect());
+        }
+        for (doc, values) in columns {
+            self.values.set(*doc, values);
+        }
+    }
+
     pub(crate) fn first(&self, doc: DocId) -> Option<f64> {
         self.values.first(doc)
     }

@@ -190,7 +190,7 @@ impl Postings {
 
 impl Block {
     /// A block of these entries, of which there is at least one.
-    fn of(shape: Shape, entries: &[Entry<'_>]) -> Self {
+    pub(crate) fn of(shape: Shape, entries: &[Entry<'_>]) -> Self {
         let first = entries.first().map_or(0, |entry| entry.doc);
         let last = entries.last().map_or(first, |entry| entry.doc);
         let mut data = Vec::with_capacity(entries.len() * 2);

@@ -8,6 +8,7 @@ use crate::index::geo::{LATITUDE_MAX, LONGITUDE_MAX};
 use crate::index::shape::Geometry;
 use crate::index::{DocId, Index, KindIndex, SOUND, STEM, postings, vectors};
 use crate::schema::{Field, FieldKind, VectorField};
+use crate::text::fold_tag;
 
 /// Places between two values of one field, so that no phrase reaches from one into the next.
 const VALUE_GAP: u32 = 100;
@@ -294,18 +295,10 @@ fn tags(
     let parts = texts.iter().flat_map(|text| text.split(move |&byte| separator != 0 && byte == separator));
     let parts = parts.map(|part| if separator == 0 { part } else { part.trim_ascii() });
     let parts = parts.filter(|part| field.index_empty || !part.is_empty());
-    let mut tags: Vec<Vec<u8>> = parts.map(|part| if case_sensitive { part.to_vec() } else { fold(part) }).collect();
+    let mut tags: Vec<Vec<u8>> = parts.map(|part| if case_sensitive { part.to_vec() } else { fold_tag(part).into_owned() }).collect();
     tags.sort_unstable();
     tags.dedup();
     Ok(tags)
-}
-
-/// A text in lower case.
-pub(super) fn fold(text: &[u8]) -> Vec<u8> {
-    match std::str::from_utf8(text) {
-        Ok(text) => text.to_lowercase().into_bytes(),
-        Err(_) => text.to_ascii_lowercase(),
-    }
 }
 
 fn number(text: &[u8]) -> Option<f64> {
@@ -383,7 +376,7 @@ fn sortable(field: &Field, value: &FieldValue) -> Option<Box<[u8]>> {
     };
     let sortable = match field.kind {
         FieldKind::Text { .. } | FieldKind::Tag { .. } if field.unnormalized => text,
-        FieldKind::Text { .. } | FieldKind::Tag { .. } => fold(&text),
+        FieldKind::Text { .. } | FieldKind::Tag { .. } => fold_tag(&text).into_owned(),
         FieldKind::Geo | FieldKind::GeoShape { .. } => text,
         FieldKind::Numeric | FieldKind::Vector(_) => return None,
     };
