@@ -91,7 +91,9 @@ pub(crate) enum Source<'v> {
 
 impl Source<'_> {
     fn document(&self, definition: &Definition) -> Result<Document, String> {
-        let mut document = Document { score: definition.score as f32, language: None, fields: Vec::new() };
+        let payload = definition.payload_field.as_ref().and_then(|field| self.text(field));
+        let mut document =
+            Document { score: definition.score as f32, language: None, payload, fields: Vec::new() };
         for (place, field) in definition.schema.fields.iter().enumerate() {
             let value = match self {
                 Self::Hash(hash, as_of) => {
@@ -197,6 +199,8 @@ fn fingerprint(document: &Document) -> u64 {
     let mut sum = Xxh3::new();
     sum.update(&document.score.to_le_bytes());
     sum.update(document.language.as_deref().unwrap_or_default().as_bytes());
+    sum.update(b"\0");
+    sum.update(document.payload.as_deref().unwrap_or_default());
     for (place, value) in &document.fields {
         sum.update(&place.to_le_bytes());
         match value {

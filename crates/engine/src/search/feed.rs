@@ -11,8 +11,10 @@ use super::definition::Definition;
 use super::extract::look;
 use super::index::{LOOKS_PER_HOLD, Mark, Scan, SearchIndex, Step};
 use super::Search;
-use crate::engine::Engine;
+use crate::effects::Effects;
+use crate::engine::{Engine, Freeing};
 use crate::keyspace::{ALL_SHARDS, Key, Keyspace, SHARDS};
+use crate::mailbox::Sender;
 
 /// How long who holds an index's content waits for a shard. Ordinary holds are far shorter.
 const PATIENCE: Duration = Duration::from_micros(500);
@@ -105,6 +107,7 @@ impl Engine {
             return false;
         }
         search.news.store(0, Relaxed);
+        self.drop_idle(now_ms);
         let mut more = false;
         let mut waiting = 0;
         let indexes: Vec<Arc<SearchIndex>> = search.set().indexes().cloned().collect();
@@ -124,6 +127,44 @@ impl Engine {
         }
         search.behind.store(waiting > WAITING_MAX, Relaxed);
         more
+    }
+
+    /// Drops temporary indexes that nobody used for as long as was said, with their documents; a replica waits to be told.
+    fn drop_idle(&self, now_ms: i64) {
+        if self.state.is_replica.load(Relaxed) {
+            return;
+        }
+        let is_idle = |index: &SearchIndex| {
+            let idle_ms = now_ms - index.last_use_ms.load(Relaxed);
+            index.definition().temporary_ms.is_some_and(|most| idle_ms > most) && index.running.load(Relaxed) == 0
+        };
+        let idle: Vec<Arc<SearchIndex>> = self.search.set().indexes().filter(|index| is_idle(index)).cloned().collect();
+        for index in idle {
+            let mut effects = Effects::default();
+            let mut ks = self.lock(ALL_SHARDS, &mut effects, now_ms);
+            // Somebody may have used or dropped it before everything was locked.
+            let is_there = self.search.set().find(&index.name).is_some_and(|known| Arc::ptr_eq(known, &index));
+            if !is_there || !is_idle(&index) || self.state.is_replica.load(Relaxed) {
+                continue;
+            }
+            ks.effects.reset(self.has_sink());
+            self.bring_up_to_date(&index, &ks);
+            let names: Vec<Vec<u8>> = index.content().documents().map(|(_, name)| name.to_vec()).collect();
+            for name in &names {
+                let key = ks.key(name);
+                if ks.delete(key) {
+                    ks.effects.push(0, [b"DEL".as_slice(), name].into_iter());
+                }
+            }
+            self.search.remove(&index);
+            ks.effects.push(0, [b"FT.DROPINDEX".as_slice(), &index.name].into_iter());
+            ks.effects.end_unit();
+            self.announce(&mut ks, Sender { id: 0, now_ms });
+            self.deliver(ks.effects);
+            let garbage = std::mem::take(&mut ks.garbage);
+            drop(ks);
+            self.free_later(garbage, Freeing::Removed);
+        }
     }
 
     /// Lets a writer do its part of the work when too much waits. No lock may be held.

@@ -87,8 +87,7 @@ impl Contents {
             }
             let index = self.left.pop()?;
             let mut bytes = Vec::new();
-            // Into memory, nothing fails.
-            let _ = index.content().save(&mut bytes);
+            index.content().save(&mut |piece| bytes.extend_from_slice(piece));
             let len = u32::try_from(index.name.len()).unwrap_or(u32::MAX);
             self.open = Some(([&len.to_le_bytes(), &*index.name].concat(), bytes, 0));
         }

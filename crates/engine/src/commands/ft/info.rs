@@ -260,7 +260,7 @@ fn measured(map: &mut Pairs<'_, '_>, index: &SearchIndex) {
     let per_document = |number: f64| if documents == 0 { f64::NAN } else { number / documents as f64 };
     let per_record = |number: f64| if statistics.records == 0 { f64::NAN } else { number / statistics.records as f64 };
     map.integer("num_docs", documents as u64);
-    map.integer("max_doc_id", statistics.max_doc_id as u64);
+    map.integer("max_doc_id", statistics.max_document as u64);
     map.integer("num_terms", statistics.terms as u64);
     map.integer("num_records", statistics.records as u64);
     let sizes = [
@@ -270,26 +270,24 @@ fn measured(map: &mut Pairs<'_, '_>, index: &SearchIndex) {
     for (name, bytes) in sizes {
         map.double(name, bytes as f64 / MB);
     }
-    map.integer("total_inverted_index_blocks", statistics.blocks as u64);
+    map.integer("total_inverted_index_blocks", statistics.inverted_blocks as u64);
     let sizes = [
-        ("offset_vectors_sz_mb", statistics.position_bytes),
+        ("offset_vectors_sz_mb", statistics.offset_bytes),
         ("doc_table_size_mb", statistics.document_bytes),
         ("sortable_values_size_mb", statistics.sortable_bytes),
         ("key_table_size_mb", statistics.key_bytes),
         ("tag_overhead_sz_mb", statistics.tag_bytes),
-        ("text_overhead_sz_mb", statistics.dictionary_bytes),
+        ("text_overhead_sz_mb", statistics.term_bytes),
         ("total_index_memory_sz_mb", statistics.total_bytes()),
+        ("geoshapes_sz_mb", statistics.geo_bytes),
     ];
     for (name, bytes) in sizes {
         map.double(name, bytes as f64 / MB);
     }
     map.double("records_per_doc_avg", per_document(statistics.records as f64));
     map.double("bytes_per_record_avg", per_record(statistics.inverted_bytes as f64));
-    map.double("offsets_per_term_avg", per_record(statistics.positions as f64));
-    map.double(
-        "offset_bits_per_record_avg",
-        if statistics.positions == 0 { f64::NAN } else { statistics.position_bytes as f64 * 8.0 / statistics.positions as f64 },
-    );
+    map.double("offsets_per_term_avg", per_record(statistics.offset_bytes as f64));
+    map.double("offset_bits_per_record_avg", per_record(statistics.offset_bytes as f64 * 8.0));
     map.integer("hash_indexing_failures", index.failures.lock().count);
     map.double("total_indexing_time", index.indexing_ns.load(Relaxed) as f64 / 1e6);
     map.integer("indexing", u64::from(index.is_scanning()));
@@ -334,11 +332,11 @@ fn errors(map: &mut Pairs<'_, '_>, index: &SearchIndex, definition: &Definition)
         map.reply.bulk(name.as_bytes());
         map.reply.bulk(value);
     }
-    let content = index.content();
+    let statistics = index.content().statistics();
     map.key("field statistics");
     map.reply.array(definition.schema.fields.len());
     for (place, field) in (0..).zip(&definition.schema.fields) {
-        let vectors = content.vector_statistics(place);
+        let vectors = statistics.vectors.iter().find(|vectors| vectors.field == place);
         map.reply.map(3 + 2 * usize::from(vectors.is_some()));
         map.reply.bulk(b"identifier");
         map.reply.bulk(&field.path);

@@ -72,18 +72,22 @@ pub(super) fn question(
         synonyms: &others,
     };
     let hits = content.search(query, &options, &mut || wanted.deadline.goes_on(ctx))?;
-    let found = hits.hits.into_iter().map(|hit| Found {
-        key: content.key(hit.doc).unwrap_or_default().to_vec(),
-        version: content.version(hit.doc).unwrap_or_default(),
-        score: hit.score,
-        distances: hit.distances,
-        sort_key: match wanted.sort {
-            Sort::Field { field, .. } => content.sortable(hit.doc, field),
-            _ => Value::Null,
-        },
-        explanation: wanted.explain.then(|| content.explain(query, &options, hit.doc)),
-    });
-    Ok(Answer { total: hits.total, found: found.collect(), timed_out: hits.timed_out })
+    let mut found = Vec::with_capacity(hits.hits.len());
+    for hit in hits.hits {
+        let explanation = if wanted.explain { content.explain_score(query, &options, hit.doc)? } else { None };
+        found.push(Found {
+            key: content.key(hit.doc).unwrap_or_default().to_vec(),
+            version: content.version(hit.doc).unwrap_or_default(),
+            score: hit.score,
+            distances: hit.distances,
+            sort_key: match wanted.sort {
+                Sort::Field { field, .. } => content.sortable(hit.doc, field),
+                _ => Value::Null,
+            },
+            explanation,
+        });
+    }
+    Ok(Answer { total: hits.total, found, timed_out: hits.timed_out })
 }
 
 /// The names of the distances a query yields.

@@ -27,7 +27,7 @@ impl Vocabulary for Terms<'_> {
         self.0.term_documents(word)
     }
     fn similar(&self, word: &str, distance: u8, take: &mut dyn FnMut(&str, usize)) {
-        self.0.similar_terms(word, distance, take);
+        self.0.similar(word, distance).for_each(|(word, documents)| take(word, documents));
     }
 }
 
