@@ -25,7 +25,10 @@ impl Index {
                     let ids = 0..self.documents.ids() as u32;
                     let values: usize = ids.map(|doc| numbers.values(doc).count()).sum();
                     if !field.no_index && values != numbers.order().len() {
-                        return Err(named(format!("{values} numbers of documents, {} in order", numbers.order().len())));
+                        return Err(named(format!(
+                            "{values} numbers of documents, {} in order",
+                            numbers.order().len()
+                        )));
                     }
                 }
                 KindIndex::Geo(geo) => geo.check().map_err(named)?,

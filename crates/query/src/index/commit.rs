@@ -121,9 +121,7 @@ impl Index {
     fn set_fields(&mut self, doc: DocId, prepared: &mut Prepared) -> Result<(), IndexingError> {
         let hash = prepared.hash;
         let contents = prepared.fields.iter_mut().zip(&mut prepared.sortables);
-        for ((index, field), (content, sortable)) in
-            self.fields.iter_mut().zip(&self.schema.fields).zip(contents)
-        {
+        for ((index, field), (content, sortable)) in self.fields.iter_mut().zip(&self.schema.fields).zip(contents) {
             if let Some(missing) = &mut index.missing {
                 match content {
                     Content::Missing => missing.insert(doc),

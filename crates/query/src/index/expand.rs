@@ -22,7 +22,9 @@ impl Index {
         clock: &Clock<'_>,
     ) -> Vec<Expansion> {
         let terms = match word {
-            Word::Exact { text, verbatim: true } => self.words.find(text.as_bytes()).map(|found| found.0).into_iter().collect(),
+            Word::Exact { text, verbatim: true } => {
+                self.words.find(text.as_bytes()).map(|found| found.0).into_iter().collect()
+            }
             Word::Exact { text, verbatim: false } => return self.kin(text, fields, attributes, options),
             Word::Prefix(text) => affixed(&self.words, &Affix::Prefix(text.as_bytes()), options, clock),
             Word::Suffix(text) => affixed(&self.words, &Affix::Suffix(text.as_bytes()), options, clock),
@@ -136,12 +138,7 @@ impl Index {
 }
 
 /// Values of a TAG field that a tag of a query stands for.
-pub(super) fn expand_tag(
-    tags: &Dictionary,
-    tag: &Tag,
-    options: &SearchOptions<'_>,
-    clock: &Clock<'_>,
-) -> Vec<TermId> {
+pub(super) fn expand_tag(tags: &Dictionary, tag: &Tag, options: &SearchOptions<'_>, clock: &Clock<'_>) -> Vec<TermId> {
     match tag {
         Tag::Exact(value) => tags.find(value).map(|found| found.0).into_iter().collect(),
         Tag::Prefix(text) => affixed(tags, &Affix::Prefix(text), options, clock),

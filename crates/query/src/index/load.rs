@@ -165,7 +165,8 @@ fn load_terms<R: Read>(
     for _ in 0..source.number()? {
         let text: Arc<[u8]> = source.bytes()?.into();
         let blocks = source.many(|source| {
-            let (first, last, count, positions_at) = (source.small()?, source.small()?, source.small()?, source.small()?);
+            let (first, last, count, positions_at) =
+                (source.small()?, source.small()?, source.small()?, source.small()?);
             Ok(Block { first, last, count, positions_at, data: source.bytes()? })
         })?;
         let postings = Postings::from_blocks(terms.shape(), blocks).map_err(corrupt)?;

@@ -145,6 +145,24 @@ impl Index {
         self.len() == 0
     }
 
+    /// Takes more fields behind those there are (FT.ALTER). Documents have nothing in them until they are put in again.
+    /// # Errors
+    /// A schema that does not begin with the fields there are; a vector field with a parameter out of range.
+    pub fn extend(&mut self, schema: Arc<Schema>) -> Result<(), IndexingError> {
+        let known = self.schema.fields.len();
+        if schema.fields.get(..known) != Some(&self.schema.fields[..]) {
+            return Err(IndexingError::new("the schema has other fields"));
+        }
+        let mut fresh = Self::new(Arc::clone(&schema), Arc::clone(&self.analyzer))?;
+        let mut more = fresh.fields.split_off(known);
+        for field in more.iter_mut().filter(|field| field.missing.is_some()) {
+            field.missing = Some(self.documents.live().clone());
+        }
+        self.fields.append(&mut more);
+        (self.schema, self.texts) = (schema, fresh.texts);
+        Ok(())
+    }
+
     /// [`Self::prepare`] and [`Self::commit`]. A document that cannot be indexed is not in the index any more.
     /// # Errors
     /// What cannot be indexed.
@@ -179,6 +197,11 @@ impl Index {
     /// The version a document was committed with.
     pub fn version(&self, doc: DocId) -> Option<u64> {
         self.documents.get(doc).map(|doc| doc.version)
+    }
+
+    /// The version the document of a key was committed with.
+    pub fn version_of(&self, key: &[u8]) -> Option<u64> {
+        self.version(self.find(key)?)
     }
 
     /// A document's own score.

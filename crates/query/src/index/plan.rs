@@ -14,6 +14,7 @@ use crate::index::dictionary::{Dictionary, TermId};
 use crate::index::expand::expand_tag;
 use crate::index::geo::Circle;
 use crate::index::iterators::{And, Check, Docs, List, Nothing, Or, Proximity, Set, Term, Without};
+use crate::index::postings::Shape;
 use crate::index::score::{Scorer, Scoring, TermScore};
 use crate::index::search::{SearchOptions, apart};
 use crate::index::shape::Geometry;
@@ -95,7 +96,8 @@ impl<'a> Planner<'a> {
     /// The documents of a query as a set.
     pub(super) fn set(&self, node: &Node) -> Result<Bits, QueryError> {
         let unscored = Want { scores: false, places: false, stream: true };
-        let keys = self.options.in_keys.map(|keys| keys.iter().filter_map(|key| self.index.find(key)).collect::<Bits>());
+        let keys =
+            self.options.in_keys.map(|keys| keys.iter().filter_map(|key| self.index.find(key)).collect::<Bits>());
         let mut docs = self.docs(node, unscored)?;
         let mut set = Bits::default();
         while docs.doc() != END && self.clock.tick() {
@@ -240,8 +242,7 @@ impl<'a> Planner<'a> {
 
     fn tags(&self, field: u16, any: &[Tag], weight: f64, want: Want) -> Result<Iter<'a>, QueryError> {
         let KindIndex::Tag(tags) = &self.field(field)?.kind else { return Err(mistaken()) };
-        let mut ids: Vec<TermId> =
-            any.iter().flat_map(|tag| expand_tag(tags, tag, self.options, self.clock)).collect();
+        let mut ids: Vec<TermId> = any.iter().flat_map(|tag| expand_tag(tags, tag, self.options, self.clock)).collect();
         ids.sort_unstable();
         ids.dedup();
         let want = Want { places: false, ..want };
@@ -263,8 +264,9 @@ impl<'a> Planner<'a> {
             Some(scoring) if want.scores => scoring.term(term.postings.len(), weight),
             _ => TermScore::none(&self.index.documents),
         };
-        let cursor = Cursor::new(&term.postings, terms.shape(), want.places || fields != TextFields::MAX);
-        Box::new(Term::new(cursor, fields, score))
+        let placed = want.places && terms.shape() == Shape::Text;
+        let cursor = Cursor::new(&term.postings, terms.shape(), placed || fields != TextFields::MAX);
+        Box::new(Term::new(cursor, fields, placed, score))
     }
 
     fn any_of(&self, children: Vec<Iter<'a>>, weight: f64, want: Want) -> Iter<'a> {

@@ -281,12 +281,7 @@ fn mistyped(field: &Field, value: &FieldValue) -> IndexingError {
     IndexingError::new(format!("Invalid JSON type: {kind} type cannot represent field {}", field.name.escape_ascii()))
 }
 
-fn tags(
-    field: &Field,
-    separator: u8,
-    case_sensitive: bool,
-    value: &FieldValue,
-) -> Result<Vec<Vec<u8>>, IndexingError> {
+fn tags(field: &Field, separator: u8, case_sensitive: bool, value: &FieldValue) -> Result<Vec<Vec<u8>>, IndexingError> {
     let texts = match value {
         FieldValue::Texts(texts) => texts.clone(),
         FieldValue::Bool(value) => vec![value.to_string().into_bytes()],
@@ -295,7 +290,8 @@ fn tags(
     let parts = texts.iter().flat_map(|text| text.split(move |&byte| separator != 0 && byte == separator));
     let parts = parts.map(|part| if separator == 0 { part } else { part.trim_ascii() });
     let parts = parts.filter(|part| field.index_empty || !part.is_empty());
-    let mut tags: Vec<Vec<u8>> = parts.map(|part| if case_sensitive { part.to_vec() } else { fold_tag(part).into_owned() }).collect();
+    let mut tags: Vec<Vec<u8>> =
+        parts.map(|part| if case_sensitive { part.to_vec() } else { fold_tag(part).into_owned() }).collect();
     tags.sort_unstable();
     tags.dedup();
     Ok(tags)
@@ -333,9 +329,8 @@ fn points(field: &Field, value: &FieldValue) -> Result<Vec<[f64; 2]>, IndexingEr
             [longitude, latitude] => number(longitude).zip(number(latitude)),
             _ => None,
         };
-        let point = point.filter(|(longitude, latitude)| {
-            longitude.abs() <= LONGITUDE_MAX && latitude.abs() <= LATITUDE_MAX
-        });
+        let point =
+            point.filter(|(longitude, latitude)| longitude.abs() <= LONGITUDE_MAX && latitude.abs() <= LATITUDE_MAX);
         let Some((longitude, latitude)) = point else {
             return Err(IndexingError::new(format!("Invalid geo string: '{}'", text.escape_ascii())));
         };

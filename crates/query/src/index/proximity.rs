@@ -7,7 +7,9 @@ use std::collections::BinaryHeap;
 pub(super) fn in_a_row(places: &[Vec<u32>]) -> bool {
     let Some((first, rest)) = places.split_first() else { return true };
     first.iter().any(|&start| {
-        (1..).zip(rest).all(|(i, places)| start.checked_add(i).is_some_and(|place| places.binary_search(&place).is_ok()))
+        (1..)
+            .zip(rest)
+            .all(|(i, places)| start.checked_add(i).is_some_and(|place| places.binary_search(&place).is_ok()))
     })
 }
 
@@ -35,7 +37,8 @@ fn spans(places: &[Vec<u32>]) -> impl Iterator<Item = i64> + '_ {
 
 /// The shortest stretch in which there is a place of every word; none of `places` is empty.
 fn window(places: &[Vec<u32>]) -> i64 {
-    let mut first: BinaryHeap<_> = places.iter().enumerate().map(|(word, places)| Reverse((places[0], word, 0))).collect();
+    let mut first: BinaryHeap<_> =
+        places.iter().enumerate().map(|(word, places)| Reverse((places[0], word, 0))).collect();
     let mut most = first.iter().map(|place| place.0.0).max().unwrap_or(0);
     let mut shortest = i64::MAX;
     while let Some(Reverse((least, word, at))) = first.pop() {

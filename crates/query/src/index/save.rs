@@ -70,7 +70,8 @@ impl Index {
         for field in &self.fields {
             sink.number(kind(&field.kind));
             self.save_kind(&field.kind, &numbers, &mut sink);
-            let sortables = field.sortable.iter().flatten().zip(0..).filter_map(|(text, doc)| Some((doc, text.as_ref()?)));
+            let sortables =
+                field.sortable.iter().flatten().zip(0..).filter_map(|(text, doc)| Some((doc, text.as_ref()?)));
             sink.number(sortables.clone().count() as u64);
             for (doc, text) in sortables {
                 sink.number(u64::from(numbers.of(doc)));

@@ -117,12 +117,7 @@ enum Formula {
 }
 
 impl<'a> Scoring<'a> {
-    pub(super) fn new(
-        scorer: Scorer,
-        documents: &'a Documents,
-        tanh_factor: f64,
-        payload: Option<&'a [u8]>,
-    ) -> Self {
+    pub(super) fn new(scorer: Scorer, documents: &'a Documents, tanh_factor: f64, payload: Option<&'a [u8]>) -> Self {
         Self { scorer, documents, tanh_factor, payload }
     }
 
@@ -166,9 +161,7 @@ impl<'a> Scoring<'a> {
             Scorer::Bm25Std | Scorer::Bm25StdNorm => sum * f64::from(self.documents.score(doc)),
             Scorer::Bm25StdTanh => (sum * f64::from(self.documents.score(doc)) / self.tanh_factor).tanh(),
             Scorer::Bm25 => sum * f64::from(self.documents.score(doc)) / apart,
-            Scorer::TfIdf | Scorer::TfIdfDocNorm => {
-                sum * f64::from(self.documents.score(doc)) / self.norm(doc) / apart
-            }
+            Scorer::TfIdf | Scorer::TfIdfDocNorm => sum * f64::from(self.documents.score(doc)) / self.norm(doc) / apart,
             Scorer::DisMax => sum,
             Scorer::DocScore => f64::from(self.documents.score(doc)),
             Scorer::Hamming => self.likeness(doc),
@@ -199,7 +192,10 @@ impl<'a> Scoring<'a> {
             Scorer::DisMax => return words,
             Scorer::DocScore => return Explanation::leaf(format!("Document's score is {score:.2}")),
             Scorer::Hamming => {
-                return Explanation::leaf(format!("String length differ or hamming similarity {:.2}", self.likeness(doc)));
+                return Explanation::leaf(format!(
+                    "String length differ or hamming similarity {:.2}",
+                    self.likeness(doc)
+                ));
             }
         };
         Explanation { text, parts: vec![words] }

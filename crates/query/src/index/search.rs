@@ -200,7 +200,9 @@ impl Index {
             Sort::Field { field, descending } => self.by_field(docs.as_mut(), planner, field, descending),
             Sort::Distance { name, descending } => {
                 let ranges = planner.ranges();
-                let distance = |doc| ranges.iter().filter(|r| r.name.as_deref() == Some(name)).find_map(|r: &Range| r.distance(doc));
+                let distance = |doc| {
+                    ranges.iter().filter(|r| r.name.as_deref() == Some(name)).find_map(|r: &Range| r.distance(doc))
+                };
                 Ok(by_number(docs.as_mut(), planner, descending, distance))
             }
         }

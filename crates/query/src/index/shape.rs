@@ -69,7 +69,10 @@ impl Geometry {
         let rings = match name.trim().to_ascii_uppercase().as_str() {
             "POINT" => vec![points(body).filter(|points| points.len() == 1).ok_or_else(invalid)?],
             "POLYGON" => {
-                let rings = body.split('(').skip(1).map(|ring| points(ring.trim_end().trim_end_matches(',').trim_end().strip_suffix(')')?));
+                let rings = body
+                    .split('(')
+                    .skip(1)
+                    .map(|ring| points(ring.trim_end().trim_end_matches(',').trim_end().strip_suffix(')')?));
                 rings.collect::<Option<Vec<_>>>().filter(|rings| !rings.is_empty()).ok_or_else(invalid)?
             }
             _ => return Err(invalid()),
@@ -197,7 +200,8 @@ fn crossings(a: [Point; 2], b: [Point; 2]) -> Vec<f64> {
     let (d3, d4) = (cross(p, q, r), cross(p, q, s));
     if d1 == 0.0 && d2 == 0.0 {
         let ends = [r, s].into_iter().filter(|point| within_box(p, q, *point)).map(|point| along(a, point));
-        let own = [(p, 0.0), (q, 1.0)].into_iter().filter(|(point, _)| within_box(r, s, *point)).map(|(_, place)| place);
+        let own =
+            [(p, 0.0), (q, 1.0)].into_iter().filter(|(point, _)| within_box(r, s, *point)).map(|(_, place)| place);
         return ends.chain(own).collect();
     }
     let apart = d1 * d2 > 0.0 || d3 * d4 > 0.0 || d1 == d2;

@@ -163,8 +163,7 @@ impl Sorted {
 
     /// The leaves that a range touches, and which part of each lies in it.
     fn within(&self, range: Range) -> impl Iterator<Item = (&Leaf, usize, usize)> {
-        let first =
-            self.leaves.partition_point(|leaf| leaf.values.last().is_some_and(|&last| range.is_below(last)));
+        let first = self.leaves.partition_point(|leaf| leaf.values.last().is_some_and(|&last| range.is_below(last)));
         let leaves = self.leaves[first..].iter();
         let leaves = leaves.take_while(move |leaf| leaf.values.first().is_some_and(|&first| !range.is_above(first)));
         leaves.map(move |leaf| {

@@ -300,7 +300,8 @@ impl VectorIndex {
         if let Graph::Hnsw(hnsw) = &self.graph {
             hnsw.check()?;
         }
-        let owned = (0..).zip(&self.slots).flat_map(|(doc, slots): (DocId, _)| slots.all().iter().map(move |s| (doc, *s)));
+        let owned =
+            (0..).zip(&self.slots).flat_map(|(doc, slots): (DocId, _)| slots.all().iter().map(move |s| (doc, *s)));
         let mut count = 0;
         for (doc, slot) in owned {
             count += 1;
@@ -509,7 +510,9 @@ impl VectorType {
         match self {
             Self::Float32 => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
             Self::Float64 => bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect(),
-            Self::Float16 => bytes.as_chunks().0.iter().map(|bytes| half::f16::from_le_bytes(*bytes).to_f32()).collect(),
+            Self::Float16 => {
+                bytes.as_chunks().0.iter().map(|bytes| half::f16::from_le_bytes(*bytes).to_f32()).collect()
+            }
             Self::BFloat16 => {
                 bytes.as_chunks().0.iter().map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32()).collect()
             }

@@ -257,7 +257,8 @@ mod tests {
 
     #[test]
     fn lists_and_sets_seek_alike() {
-        let docs: Vec<DocId> = (0..500).map(|i| i * i % 4099).collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+        let docs: Vec<DocId> =
+            (0..500).map(|i| i * i % 4099).collect::<std::collections::BTreeSet<_>>().into_iter().collect();
         let bits: Bits = docs.iter().copied().collect();
         for step in [1, 3, 17, 400] {
             let (mut list, mut set) = (List::new(docs.clone(), 1.0), Set::new(&bits, 1.0));

@@ -10,13 +10,15 @@ use crate::index::{DocId, END};
 pub(in crate::index) struct Term<'a> {
     cursor: Cursor<'a>,
     fields: u128,
+    /// Whether its places can be asked for.
+    placed: bool,
     score: TermScore<'a>,
 }
 
 impl<'a> Term<'a> {
     /// All ones as `fields`: any.
-    pub(in crate::index) fn new(cursor: Cursor<'a>, fields: u128, score: TermScore<'a>) -> Self {
-        let mut term = Self { cursor, fields, score };
+    pub(in crate::index) fn new(cursor: Cursor<'a>, fields: u128, placed: bool, score: TermScore<'a>) -> Self {
+        let mut term = Self { cursor, fields, placed, score };
         term.settle();
         term
     }
@@ -62,7 +64,7 @@ impl Docs for Term<'_> {
     }
 
     fn fields(&self) -> u128 {
-        self.cursor.fields() & self.fields
+        if self.placed { self.cursor.fields() & self.fields } else { 0 }
     }
 
     fn places(&mut self, field: u32, out: &mut Vec<u32>) {
