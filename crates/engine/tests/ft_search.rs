@@ -120,20 +120,29 @@ fn the_nearest_are_found_with_their_distances() {
         let all: Vec<&[u8]> = [b"FT.SEARCH".as_slice(), b"v"].into_iter().chain(words.iter().copied()).collect();
         common::show(&h.run_words(&all))
     };
-    let nearest = ask(
-        &mut h,
-        &[b"*=>[KNN 2 @e $q AS d]", b"PARAMS", b"2", b"q", &q, b"RETURN", b"1", b"kind", b"DIALECT", b"2"],
-    );
+    let nearest =
+        ask(&mut h, &[b"*=>[KNN 2 @e $q AS d]", b"PARAMS", b"2", b"q", &q, b"RETURN", b"1", b"kind", b"DIALECT", b"2"]);
     assert_eq!(nearest, "*5[:2 'v:3' *2['kind' 'odd'] 'v:4' *2['kind' 'even']]");
-    let filtered = ask(
-        &mut h,
-        &[b"(@kind:{even})=>[KNN 1 @e $q]", b"PARAMS", b"2", b"q", &q, b"NOCONTENT", b"DIALECT", b"2"],
-    );
+    let filtered =
+        ask(&mut h, &[b"(@kind:{even})=>[KNN 1 @e $q]", b"PARAMS", b"2", b"q", &q, b"NOCONTENT", b"DIALECT", b"2"]);
     assert_eq!(filtered, "*2[:1 'v:4']");
     let within = ask(
         &mut h,
-        &[b"@e:[VECTOR_RANGE 0.7 $q]=>{$yield_distance_as: d}", b"PARAMS", b"2", b"q", &q, b"SORTBY", b"d", b"DESC",
-          b"RETURN", b"1", b"d", b"DIALECT", b"2"],
+        &[
+            b"@e:[VECTOR_RANGE 0.7 $q]=>{$yield_distance_as: d}",
+            b"PARAMS",
+            b"2",
+            b"q",
+            &q,
+            b"SORTBY",
+            b"d",
+            b"DESC",
+            b"RETURN",
+            b"1",
+            b"d",
+            b"DIALECT",
+            b"2",
+        ],
     );
     assert!(within.starts_with("*5[:2 'v:4' *2['d' '0.64"), "{within}");
 }
@@ -155,7 +164,10 @@ fn fields_whose_time_is_over_do_not_match() {
     assert_eq!(h.run("FT.SEARCH books fox NOCONTENT"), "*3[:2 'book:1' 'book:3']");
     h.now_ms = START_MS + 200;
     assert_eq!(h.run("FT.SEARCH books fox NOCONTENT"), "*2[:1 'book:3']");
-    assert_eq!(h.run("FT.SEARCH books @genre:{animals} RETURN 1 genre"), "*3[:1 'book:2' *2['genre' 'fiction,animals']]");
+    assert_eq!(
+        h.run("FT.SEARCH books @genre:{animals} RETURN 1 genre"),
+        "*3[:1 'book:2' *2['genre' 'fiction,animals']]"
+    );
 }
 
 #[test]
@@ -181,12 +193,12 @@ fn a_cursor_gives_the_rest_of_the_rows() {
     let mut h = books();
     let first = h.run("FT.AGGREGATE books * LOAD 1 @__key SORTBY 2 @price ASC WITHCURSOR COUNT 2");
     let (rows, number) = first.rsplit_once(" :").unwrap();
-    assert!(rows.starts_with("*2[*3[:3 *4['__key' 'book:1' 'price' '10'] *4['__key' 'book:2' 'price' '20']]"), "{first}");
-    let number = number.trim_end_matches(']').to_owned();
-    assert_eq!(
-        h.run(&format!("FT.CURSOR READ books {number}")),
-        "*2[*2[:3 *4['__key' 'book:3' 'price' '30']] :0]"
+    assert!(
+        rows.starts_with("*2[*3[:3 *4['__key' 'book:1' 'price' '10'] *4['__key' 'book:2' 'price' '20']]"),
+        "{first}"
     );
+    let number = number.trim_end_matches(']').to_owned();
+    assert_eq!(h.run(&format!("FT.CURSOR READ books {number}")), "*2[*2[:3 *4['__key' 'book:3' 'price' '30']] :0]");
     assert!(h.run(&format!("FT.CURSOR READ books {number}")).starts_with("-Cursor not found"));
     h.run("FT.AGGREGATE books * LOAD 1 @__key WITHCURSOR COUNT 1 MAXIDLE 50");
     h.now_ms += 100;
@@ -239,11 +251,7 @@ fn emptying_database_0_drops_its_indexes_and_exchanging_it_fills_them_anew() {
         ("SELECT 0", "+OK"),
     ]);
     while h.engine.tend_search(h.now_ms) {}
-    h.expect(&[
-        ("FT.SEARCH books fox NOCONTENT", "*2[:1 'book:7']"),
-        ("FLUSHDB", "+OK"),
-        ("FT._LIST", "*0[]"),
-    ]);
+    h.expect(&[("FT.SEARCH books fox NOCONTENT", "*2[:1 'book:7']"), ("FLUSHDB", "+OK"), ("FT._LIST", "*0[]")]);
 }
 
 #[test]
@@ -266,10 +274,7 @@ fn a_transaction_sees_its_own_writes() {
 fn resp3_answers_are_maps() {
     let mut h = books();
     h.expect3(&[
-        (
-            "FT.SEARCH books lazy WITHSCORES RETURN 1 price LIMIT 0 1",
-            &h_score(),
-        ),
+        ("FT.SEARCH books lazy WITHSCORES RETURN 1 price LIMIT 0 1", &h_score()),
         (
             "FT.AGGREGATE books lazy LOAD 1 @price",
             "%5['attributes' *0[] 'warning' *0[] 'total_results' :1 'format' 'STRING' 'results' \
@@ -316,7 +321,10 @@ fn replicas_have_the_same_indexes() {
     ]);
     replica.session.role = quiver_engine::session::Role::Primary;
     pair.run("FT.DROPINDEX i DD");
-    assert_eq!(pair.last, [[b"DEL".to_vec(), b"k:1".to_vec()].to_vec(), [b"FT.DROPINDEX".to_vec(), b"i".to_vec()].to_vec()]);
+    assert_eq!(
+        pair.last,
+        [[b"DEL".to_vec(), b"k:1".to_vec()].to_vec(), [b"FT.DROPINDEX".to_vec(), b"i".to_vec()].to_vec()]
+    );
 }
 
 #[test]

@@ -258,7 +258,10 @@ fn load_with_two(
 }
 
 /// Adds the function libraries and search indexes to the keys.
-fn finish(mut data_set: DataSet, (mut loaded, sources): (Loaded, Vec<Vec<u8>>)) -> Result<(DataSet, Loaded), LoadError> {
+fn finish(
+    mut data_set: DataSet,
+    (mut loaded, sources): (Loaded, Vec<Vec<u8>>),
+) -> Result<(DataSet, Loaded), LoadError> {
     sources.into_iter().for_each(|source| data_set.add_source(source));
     data_set.add_search(loaded.properties.own.take().unwrap_or_default());
     Ok((data_set, loaded))

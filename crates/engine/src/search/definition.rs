@@ -128,7 +128,9 @@ impl Definition {
             self.kind = match () {
                 () if is(kind, "HASH") => Kind::Hash,
                 () if is(kind, "JSON") => Kind::Json,
-                () => return Err(CommandError::owned(format!("Invalid rule type: {}", crate::error::quote_word(kind)))),
+                () => {
+                    return Err(CommandError::owned(format!("Invalid rule type: {}", crate::error::quote_word(kind))));
+                }
             };
         } else if is(word, "PREFIX") {
             self.prefixes = words.counted("PREFIX")?.iter().map(|prefix| (*prefix).into()).collect();
@@ -136,7 +138,8 @@ impl Definition {
             self.filter = Some(Filter::parse(words.value("FILTER")?)?);
         } else if is(word, "LANGUAGE") {
             let language = words.value("LANGUAGE")?;
-            schema.language = super::language(language).ok_or_else(|| CommandError::text("Invalid language"))?.to_owned();
+            schema.language =
+                super::language(language).ok_or_else(|| CommandError::text("Invalid language"))?.to_owned();
         } else if is(word, "LANGUAGE_FIELD") {
             self.language_field = Some(words.value("LANGUAGE_FIELD")?.into());
         } else if is(word, "SCORE") {

@@ -92,13 +92,12 @@ pub(crate) enum Source<'v> {
 impl Source<'_> {
     fn document(&self, definition: &Definition) -> Result<Document, String> {
         let payload = definition.payload_field.as_ref().and_then(|field| self.text(field));
-        let mut document =
-            Document { score: definition.score as f32, language: None, payload, fields: Vec::new() };
+        let mut document = Document { score: definition.score as f32, language: None, payload, fields: Vec::new() };
         for (place, field) in definition.schema.fields.iter().enumerate() {
             let value = match self {
-                Self::Hash(hash, as_of) => {
-                    hash.get(&field.path, *as_of).map(|item| FieldValue::Texts(vec![ItemText::new(item).as_bytes().to_vec()]))
-                }
+                Self::Hash(hash, as_of) => hash
+                    .get(&field.path, *as_of)
+                    .map(|item| FieldValue::Texts(vec![ItemText::new(item).as_bytes().to_vec()])),
                 Self::Json(root) => json_value(field, &definition.paths[place], root)?,
             };
             if let (Some(value), Ok(place)) = (value, u16::try_from(place)) {
@@ -157,9 +156,9 @@ fn json_value(field: &Field, path: &Path, root: &Node) -> Result<Option<FieldVal
     let mut values = values.into_iter().filter(|node| !matches!(node, Node::Null)).peekable();
     if matches!(field.kind, FieldKind::Numeric) {
         let numbers = values.map(number).collect::<Option<Vec<f64>>>();
-        return numbers.map(|numbers| Some(FieldValue::Numbers(numbers))).ok_or_else(|| {
-            "Invalid JSON type: only numbers can be represented by NUMERIC fields".to_owned()
-        });
+        return numbers
+            .map(|numbers| Some(FieldValue::Numbers(numbers)))
+            .ok_or_else(|| "Invalid JSON type: only numbers can be represented by NUMERIC fields".to_owned());
     }
     let is_tag = matches!(field.kind, FieldKind::Tag { .. });
     let text = |node: &Node| match node {

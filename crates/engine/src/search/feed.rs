@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use super::Search;
 use super::definition::Definition;
 use super::extract::look;
 use super::index::{LOOKS_PER_HOLD, Mark, Scan, SearchIndex, Step};
-use super::Search;
 use crate::effects::Effects;
 use crate::engine::{Engine, Freeing};
 use crate::keyspace::{ALL_SHARDS, Key, Keyspace, SHARDS};
@@ -222,9 +222,8 @@ impl Engine {
         let mark = index.mark();
         let now_ms = ks.now_ms;
         if ks.locked() == ALL_SHARDS {
-            let mut look = |key: &Key<'_>, definition: &Definition| {
-                Some(look(ks.shard(key.shard), key, now_ms, definition))
-            };
+            let mut look =
+                |key: &Key<'_>, definition: &Definition| Some(look(ks.shard(key.shard), key, now_ms, definition));
             while index.catch_up(mark, LOOKS_PER_HOLD, &mut look) == Step::More {}
             return mark;
         }

@@ -33,9 +33,10 @@ impl Filter {
     pub(super) fn holds(&self, source: &Source<'_>, key: &[u8], definition: &Definition) -> bool {
         let mut values = vec![Value::Null; self.plan.width()];
         for (name, place) in self.plan.inputs() {
-            let field = definition.schema.field(name).map_or(name.as_slice(), |field| {
-                &definition.schema.fields[usize::from(field)].path
-            });
+            let field = definition
+                .schema
+                .field(name)
+                .map_or(name.as_slice(), |field| &definition.schema.fields[usize::from(field)].path);
             let text = if name == b"__key" { Some(key.to_vec()) } else { source.text(field) };
             if let (Some(text), Some(value)) = (text, values.get_mut(*place)) {
                 *value = Value::Text(text);

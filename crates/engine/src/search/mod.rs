@@ -173,7 +173,12 @@ impl Search {
     }
 
     /// Adds an index.
-    pub(crate) fn create(&self, name: &[u8], definition: Definition, now_ms: i64) -> Result<Arc<SearchIndex>, CommandError> {
+    pub(crate) fn create(
+        &self,
+        name: &[u8],
+        definition: Definition,
+        now_ms: i64,
+    ) -> Result<Arc<SearchIndex>, CommandError> {
         let mut set = IndexSet::clone(&self.set());
         if set.indexes.contains_key(name) || set.aliases.contains_key(name) {
             return Err(CommandError::text("Index already exists"));

@@ -238,20 +238,15 @@ impl Vector<'_> {
         let dim = self.dim.ok_or_else(|| missing("DIM"))?;
         let metric = self.metric.ok_or_else(|| missing("DISTANCE_METRIC"))?;
         if let VectorAlgorithm::Vamana { parameters } = &mut self.algorithm {
-            for (name, value) in [("graph_max_degree", "32"), ("construction_window_size", "200"), ("compression", "NO_COMPRESSION")]
+            for (name, value) in
+                [("graph_max_degree", "32"), ("construction_window_size", "200"), ("compression", "NO_COMPRESSION")]
             {
                 if !parameters.iter().any(|(known, _)| known == name) {
                     parameters.push((name.to_owned(), value.to_owned()));
                 }
             }
         }
-        Ok(VectorField {
-            algorithm: self.algorithm,
-            component,
-            dim,
-            metric,
-            initial_capacity: self.initial_capacity,
-        })
+        Ok(VectorField { algorithm: self.algorithm, component, dim, metric, initial_capacity: self.initial_capacity })
     }
 }
 

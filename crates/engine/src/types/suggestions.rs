@@ -63,7 +63,8 @@ impl Collection for Suggestions {
         let mut suggestions = suggest::Suggestions::default();
         for _ in 0..items.unsigned()? {
             let (text, score, payload) = (items.string()?, items.double()?, items.string()?);
-            let (Some((0, text)), Some((0, payload)), true) = (text.split_last(), payload.split_last(), score.is_finite())
+            let (Some((0, text)), Some((0, payload)), true) =
+                (text.split_last(), payload.split_last(), score.is_finite())
             else {
                 return Err(items.invalid("suggestion that is none"));
             };

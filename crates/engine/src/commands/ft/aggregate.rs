@@ -67,7 +67,12 @@ pub(super) fn aggregate(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 pub(super) type Rows = (Vec<cursors::Row>, usize, bool, Option<(usize, i64)>);
 
 /// Runs a query and its pipeline.
-pub(super) fn rows(ctx: &mut Ctx<'_>, index: &SearchIndex, query: &[u8], words: &[&[u8]]) -> Result<Rows, CommandError> {
+pub(super) fn rows(
+    ctx: &mut Ctx<'_>,
+    index: &SearchIndex,
+    query: &[u8],
+    words: &[&[u8]],
+) -> Result<Rows, CommandError> {
     let definition = index.definition();
     // Read twice: which distances a query has is known when its parameters are, which stand behind the steps.
     let (asked, _) = read(ctx, words, &|_| true)?;
@@ -89,9 +94,8 @@ pub(super) fn rows(ctx: &mut Ctx<'_>, index: &SearchIndex, query: &[u8], words: 
     };
     let dialect = asked.reading.dialect;
     index.note_dialect(dialect);
-    let mut read = |definition: &Definition, found: &Found, source: &Source<'_>| {
-        pipeline.row(definition, found, source, dialect)
-    };
+    let mut read =
+        |definition: &Definition, found: &Found, source: &Source<'_>| pipeline.row(definition, found, source, dialect);
     let (answer, rows) =
         ask(ctx, index, deadline, &mut |ctx, content| question(ctx, index, content, &query, &wanted), Some(&mut read))?;
     if answer.timed_out && ctx.engine.config.get("search-on-timeout") == "fail" {
@@ -104,13 +108,8 @@ pub(super) fn rows(ctx: &mut Ctx<'_>, index: &SearchIndex, query: &[u8], words: 
 }
 
 fn read(ctx: &Ctx<'_>, words: &[&[u8]], known: &dyn Fn(&[u8]) -> bool) -> Result<(Asked, Plan), CommandError> {
-    let mut asked = Asked {
-        reading: Reading::new(ctx),
-        add_scores: false,
-        cursor: None,
-        loaded: Vec::new(),
-        load_all: false,
-    };
+    let mut asked =
+        Asked { reading: Reading::new(ctx), add_scores: false, cursor: None, loaded: Vec::new(), load_all: false };
     let mut planner = Planner::new(known);
     let mut left = Words(words);
     while !left.is_empty() {
@@ -151,9 +150,9 @@ impl Asked {
             self.load_all = true;
             return Ok(());
         }
-        let given = words.counted("LOAD").map_err(|_| {
-            CommandError::text("Bad arguments for LOAD: Expected number of fields or `*`")
-        })?;
+        let given = words
+            .counted("LOAD")
+            .map_err(|_| CommandError::text("Bad arguments for LOAD: Expected number of fields or `*`"))?;
         for loaded in super::request::returned(given)? {
             planner.load(&loaded.name)?;
             self.loaded.push((loaded.name, loaded.field));
@@ -219,9 +218,10 @@ impl Pipeline {
                 });
                 pairs.filter(|(name, _)| !has_place(name)).collect()
             }
-            Source::Json(_) => {
-                fields::field(source, definition, b"$", dialect).map(|text| (b"$".to_vec(), Value::Text(text))).into_iter().collect()
-            }
+            Source::Json(_) => fields::field(source, definition, b"$", dialect)
+                .map(|text| (b"$".to_vec(), Value::Text(text)))
+                .into_iter()
+                .collect(),
         }
     }
 

@@ -160,7 +160,8 @@ fn read_one<T>(
     let object = live(shard, &key, now_ms)?;
     // Fields whose time is over are gone without a change.
     let unchanged = unchanged && field_expiry::earliest_of(object).is_none();
-    if !unchanged && !matches!(look(shard, &key, now_ms, definition), Seen::Found(_, version) if version == found.version)
+    if !unchanged
+        && !matches!(look(shard, &key, now_ms, definition), Seen::Found(_, version) if version == found.version)
     {
         return None;
     }

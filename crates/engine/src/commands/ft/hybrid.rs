@@ -238,7 +238,9 @@ impl<'w> Request<'w> {
     fn queries(&self, reading: &Reading, schema: &Schema) -> Result<(Query, Query, Metric), CommandError> {
         let text = reading.parse(self.text, schema)?;
         if text.knn.is_some() {
-            return Err(CommandError::text("Weight attributes and vector queries are not allowed in the SEARCH clause"));
+            return Err(CommandError::text(
+                "Weight attributes and vector queries are not allowed in the SEARCH clause",
+            ));
         }
         let none = || CommandError::owned(format!("Unknown field `{}`", quote_word(self.field)));
         let place = schema.field(self.field).ok_or_else(none)?;
@@ -253,7 +255,8 @@ impl<'w> Request<'w> {
         let distance_as = DISTANCE.to_vec();
         match self.near {
             Near::Nearest { k, ef } => {
-                query.knn = Some(Knn { k, field: place, vector, ef_runtime: ef, policy: None, batch_size: None, distance_as });
+                query.knn =
+                    Some(Knn { k, field: place, vector, ef_runtime: ef, policy: None, batch_size: None, distance_as });
             }
             Near::Within { radius, epsilon } => {
                 let range = Kind::VectorRange { field: place, radius, vector, epsilon, distance_as: Some(distance_as) };
@@ -290,8 +293,11 @@ impl<'w> Request<'w> {
         let found = fused.into_iter().map(|fused| {
             let mut found = all[fused.doc].clone();
             found.score = fused.score;
-            let scores =
-                [(self.text_score_as, fused.text), (self.vector_score_as, fused.vector), (self.score_as, Some(fused.score))];
+            let scores = [
+                (self.text_score_as, fused.text),
+                (self.vector_score_as, fused.vector),
+                (self.score_as, Some(fused.score)),
+            ];
             let named = scores.into_iter().filter_map(|(name, score)| Some((name?.to_vec(), score?)));
             found.distances = named.collect();
             found

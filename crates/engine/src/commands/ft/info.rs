@@ -53,12 +53,15 @@ pub(super) fn info(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     declared(&mut map, &index, &definition);
     measured(&mut map, &index);
     map.key("cursor_stats");
-    numbers(map.reply, &[
-        ("global_idle", cursors.1),
-        ("global_total", cursors.1),
-        ("index_capacity", Cursors::capacity()),
-        ("index_total", cursors.0),
-    ]);
+    numbers(
+        map.reply,
+        &[
+            ("global_idle", cursors.1),
+            ("global_total", cursors.1),
+            ("index_capacity", Cursors::capacity()),
+            ("index_total", cursors.0),
+        ],
+    );
     if let Some(words) = &definition.schema.stop_words {
         map.key("stopwords_list");
         map.reply.array(words.len());
@@ -263,10 +266,7 @@ fn measured(map: &mut Pairs<'_, '_>, index: &SearchIndex) {
     map.integer("max_doc_id", statistics.max_document as u64);
     map.integer("num_terms", statistics.terms as u64);
     map.integer("num_records", statistics.records as u64);
-    let sizes = [
-        ("inverted_sz_mb", statistics.inverted_bytes),
-        ("vector_index_sz_mb", statistics.vector_bytes),
-    ];
+    let sizes = [("inverted_sz_mb", statistics.inverted_bytes), ("vector_index_sz_mb", statistics.vector_bytes)];
     for (name, bytes) in sizes {
         map.double(name, bytes as f64 / MB);
     }

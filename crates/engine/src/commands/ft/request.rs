@@ -110,9 +110,8 @@ impl Reading {
             }
             b"SCORER" => {
                 let name = words.value("SCORER")?;
-                self.scorer = Scorer::parse(&name.to_ascii_uppercase()).ok_or_else(|| {
-                    CommandError::owned(format!("No such scorer {}", quote_word(name)))
-                })?;
+                self.scorer = Scorer::parse(&name.to_ascii_uppercase())
+                    .ok_or_else(|| CommandError::owned(format!("No such scorer {}", quote_word(name))))?;
             }
             _ => return Ok(false),
         }
@@ -288,9 +287,9 @@ impl Request {
 /// A dialect.
 pub(super) fn dialect(words: &mut Words<'_>) -> Result<u8, CommandError> {
     let number = words.number("DIALECT", 1).ok().and_then(|number| u8::try_from(number).ok());
-    number.filter(|number| (1..=4).contains(number)).ok_or_else(|| {
-        CommandError::text("DIALECT requires a non negative integer >=1 and <= 4")
-    })
+    number
+        .filter(|number| (1..=4).contains(number))
+        .ok_or_else(|| CommandError::text("DIALECT requires a non negative integer >=1 and <= 4"))
 }
 
 /// Offset and count of LIMIT.

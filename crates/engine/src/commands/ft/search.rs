@@ -131,7 +131,11 @@ impl Page {
 }
 
 /// The order of results: one the index knows, or a field that has to be read from every document.
-fn order_of<'r>(request: &'r Request, query: &Query, schema: &Schema) -> Result<Result<Sort<'r>, &'r [u8]>, CommandError> {
+fn order_of<'r>(
+    request: &'r Request,
+    query: &Query,
+    schema: &Schema,
+) -> Result<Result<Sort<'r>, &'r [u8]>, CommandError> {
     let Some((name, descending)) = &request.sort_by else { return Ok(Ok(Sort::Score)) };
     let descending = *descending;
     if distance_names(query).contains(name) {
@@ -150,7 +154,12 @@ fn order_of<'r>(request: &'r Request, query: &Query, schema: &Schema) -> Result<
 }
 
 /// Runs a search.
-pub(super) fn run(ctx: &mut Ctx<'_>, index: &SearchIndex, query: &[u8], request: &Request) -> Result<Page, CommandError> {
+pub(super) fn run(
+    ctx: &mut Ctx<'_>,
+    index: &SearchIndex,
+    query: &[u8],
+    request: &Request,
+) -> Result<Page, CommandError> {
     let definition = index.definition();
     let reading = &request.reading;
     let query = reading.parse(query, &definition.schema)?;
@@ -165,9 +174,10 @@ pub(super) fn run(ctx: &mut Ctx<'_>, index: &SearchIndex, query: &[u8], request:
     };
     let (synonyms, analyzer) = (index.synonyms(), Languages::new(StopWords::of(&definition.schema)));
     let language = reading.language.map_or(definition.schema.language.as_str(), |language| language.name());
-    let highlighter = request.excerpts.any().then(|| {
-        Highlighter::new(&query, &analyzer, language, &|word| synonyms_of(&synonyms, word))
-    });
+    let highlighter = request
+        .excerpts
+        .any()
+        .then(|| Highlighter::new(&query, &analyzer, language, &|word| synonyms_of(&synonyms, word)));
     let mut content = |definition: &Definition, found: &Found, source: &Source<'_>| {
         contents(request, definition, found, source, highlighter.as_ref())
     };
@@ -257,7 +267,8 @@ fn sorted_by_reading(
     let (answer, _) = ask(ctx, index, wanted.deadline, &mut asked, Some(&mut read))?;
     let mut first = first.into_inner();
     first.settle();
-    let (found, contents) = first.rows.into_iter().skip(request.offset).map(|(_, found, content)| (found, content)).unzip();
+    let (found, contents) =
+        first.rows.into_iter().skip(request.offset).map(|(_, found, content)| (found, content)).unzip();
     Ok(Page { total: answer.total, timed_out: answer.timed_out, found, contents })
 }
 

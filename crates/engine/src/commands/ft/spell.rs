@@ -41,14 +41,17 @@ pub(super) fn spellcheck(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         match word.to_ascii_uppercase().as_slice() {
             b"DISTANCE" => {
                 let given = words.number("DISTANCE", 1).ok().filter(|distance| *distance <= DISTANCE_MAX);
-                distance = given.ok_or(CommandError::text("invalid distance given, distance must be a natural number between 1 to 4"))?;
+                distance = given.ok_or(CommandError::text(
+                    "invalid distance given, distance must be a natural number between 1 to 4",
+                ))?;
             }
             b"DIALECT" => reading.dialect = dialect(&mut words)?,
             b"TERMS" => {
                 let (how, name) = (words.value("TERMS")?, words.value("TERMS")?);
-                let dictionary = set.dictionary(name).cloned().ok_or_else(|| {
-                    CommandError::owned(format!("Dict does not exist: {}", quote_word(name)))
-                })?;
+                let dictionary = set
+                    .dictionary(name)
+                    .cloned()
+                    .ok_or_else(|| CommandError::owned(format!("Dict does not exist: {}", quote_word(name))))?;
                 match how.to_ascii_uppercase().as_slice() {
                     b"INCLUDE" => include.push(dictionary),
                     b"EXCLUDE" => exclude.push(dictionary),
