@@ -141,8 +141,8 @@ impl SearchIndex {
     /// Gives it another definition with more fields. The caller holds all shards.
     pub(super) fn redefine(&self, definition: Arc<Definition>) -> Result<(), CommandError> {
         let _looking = self.looking.lock();
-        let content = Self::new_content(&definition.schema)?;
-        *self.content.write() = content;
+        let extended = self.content.write().extend(Arc::clone(&definition.schema));
+        extended.map_err(|error| CommandError::owned(error.to_string()))?;
         *self.definition.write() = definition;
         Ok(())
     }
