@@ -54,7 +54,7 @@ use crate::index::geo::{GeoIndex, NumericIndex};
 use crate::index::postings::Shape;
 use crate::index::shape::ShapeIndex;
 use crate::index::vectors::VectorIndex;
-use crate::schema::{Field, FieldKind, Schema};
+use crate::schema::{FieldKind, Schema};
 use crate::value::Value;
 
 /// A document in an index: small numbers, used again after a document is gone.
@@ -108,29 +108,26 @@ impl Index {
     /// # Errors
     /// A vector field with a parameter out of range.
     pub fn new(schema: Arc<Schema>, analyzer: Arc<dyn Analyzer>) -> Result<Self, IndexingError> {
-        let fields = schema.fields.iter().map(FieldIndex::new).collect::<Result<_, IndexingError>>()?;
-        let texts = texts_of(&schema);
+        let fields = schema.fields.iter().map(|field| {
+            let kind = match &field.kind {
+                FieldKind::Text { .. } => KindIndex::Text,
+                FieldKind::Tag { .. } => KindIndex::Tag(Dictionary::new(Shape::Ids)),
+                FieldKind::Numeric => KindIndex::Numeric(NumericIndex::default()),
+                FieldKind::Geo => KindIndex::Geo(GeoIndex::default()),
+                FieldKind::GeoShape { .. } => KindIndex::Shape(ShapeIndex::default()),
+                FieldKind::Vector(vector) => {
+                    let index = VectorIndex::new(vector).map_err(|error| IndexingError::new(error.to_string()))?;
+                    KindIndex::Vector(Box::new(index))
+                }
+            };
+            let sortable = (field.sortable && !matches!(kind, KindIndex::Numeric(_))).then(Vec::new);
+            Ok(FieldIndex { kind, sortable, sortable_bytes: 0, missing: field.index_missing.then(Bits::default) })
+        });
+        let fields = fields.collect::<Result<_, IndexingError>>()?;
+        let texts = (0..).zip(&schema.fields).filter(|(_, field)| matches!(field.kind, FieldKind::Text { .. }));
+        let texts = texts.map(|(place, _)| place).take(crate::limits::TEXT_FIELDS).collect();
         let (documents, words) = (Documents::default(), Dictionary::new(Shape::Text));
         Ok(Self { documents, words, fields, texts, schema, analyzer })
-    }
-
-    /// Takes a schema with more fields behind those there are. The documents stay; what they have in the new fields is not
-    /// known until they are put in again.
-    /// # Errors
-    /// A vector field with a parameter out of range; then nothing has changed.
-    pub fn extend(&mut self, schema: Arc<Schema>) -> Result<(), IndexingError> {
-        let added = schema.fields.iter().skip(self.fields.len()).map(|field| {
-            let mut index = FieldIndex::new(field)?;
-            if let Some(missing) = &mut index.missing {
-                *missing = self.documents.live().clone();
-            }
-            Ok(index)
-        });
-        let added = added.collect::<Result<Vec<_>, IndexingError>>()?;
-        self.fields.extend(added);
-        self.texts = texts_of(&schema);
-        self.schema = schema;
-        Ok(())
     }
 
     /// What is indexed.
@@ -258,30 +255,6 @@ impl Index {
     fn ordinal(&self, field: u16) -> Option<u32> {
         self.texts.iter().position(|&text| text == field).map(|at| at as u32)
     }
-}
-
-impl FieldIndex {
-    fn new(field: &Field) -> Result<Self, IndexingError> {
-        let kind = match &field.kind {
-            FieldKind::Text { .. } => KindIndex::Text,
-            FieldKind::Tag { .. } => KindIndex::Tag(Dictionary::new(Shape::Ids)),
-            FieldKind::Numeric => KindIndex::Numeric(NumericIndex::default()),
-            FieldKind::Geo => KindIndex::Geo(GeoIndex::default()),
-            FieldKind::GeoShape { .. } => KindIndex::Shape(ShapeIndex::default()),
-            FieldKind::Vector(vector) => {
-                let index = VectorIndex::new(vector).map_err(|error| IndexingError::new(error.to_string()))?;
-                KindIndex::Vector(Box::new(index))
-            }
-        };
-        let sortable = (field.sortable && !matches!(kind, KindIndex::Numeric(_))).then(Vec::new);
-        Ok(Self { kind, sortable, sortable_bytes: 0, missing: field.index_missing.then(Bits::default) })
-    }
-}
-
-/// Places of the TEXT fields of a schema.
-fn texts_of(schema: &Schema) -> Vec<u16> {
-    let texts = (0..).zip(&schema.fields).filter(|(_, field)| matches!(field.kind, FieldKind::Text { .. }));
-    texts.map(|(place, _)| place).take(crate::limits::TEXT_FIELDS).collect()
 }
 
 /// Whether a term of the dictionary of words is a word, neither a stem nor a sound.
