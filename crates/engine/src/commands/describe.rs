@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use quiver_resp::Encoder;
 use smallvec::SmallVec;
 
-use crate::command::{Acl, Arg, ArgKind, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec};
+use crate::command::{Acl, Arg, ArgKind, Begin, Command, Find, Flags, KeyFlags, KeySpec};
 use crate::registry::{Entry, registry};
 
 /// The module name under which Redis 8 ships the vector commands; clients test for it.

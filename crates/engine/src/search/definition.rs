@@ -17,7 +17,7 @@ use crate::types::json::path::Path;
 
 /// Which values are documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Hashes.
     Hash,
     /// JSON documents.
@@ -26,7 +26,7 @@ pub enum Kind {
 
 impl Kind {
     /// The name FT.INFO prints.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Hash => "HASH",
             Self::Json => "JSON",
@@ -36,33 +36,33 @@ impl Kind {
 
 /// An index as it was declared.
 #[derive(Debug)]
-pub struct Definition {
+pub(crate) struct Definition {
     /// The words behind `FT.CREATE name`.
-    pub words: Vec<Box<[u8]>>,
+    pub(crate) words: Vec<Box<[u8]>>,
     /// Which values are documents.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// Beginnings of the keys that are documents; one that is empty means all.
-    pub prefixes: Vec<Box<[u8]>>,
+    pub(crate) prefixes: Vec<Box<[u8]>>,
     /// What else a document must meet.
-    pub filter: Option<Filter>,
+    pub(crate) filter: Option<Filter>,
     /// Field with the language of a document.
-    pub language_field: Option<Box<[u8]>>,
+    pub(crate) language_field: Option<Box<[u8]>>,
     /// Score of documents that name none.
-    pub score: f64,
+    pub(crate) score: f64,
     /// Field with the score of a document.
-    pub score_field: Option<Box<[u8]>>,
+    pub(crate) score_field: Option<Box<[u8]>>,
     /// Field that WITHPAYLOADS answers.
-    pub payload_field: Option<Box<[u8]>>,
+    pub(crate) payload_field: Option<Box<[u8]>>,
     /// The index goes when nobody has asked it for so long, ms.
-    pub temporary_ms: Option<i64>,
+    pub(crate) temporary_ms: Option<i64>,
     /// More than 32 TEXT fields were announced.
-    pub max_text_fields: bool,
+    pub(crate) max_text_fields: bool,
     /// Keys that were there before are not indexed.
-    pub skip_initial_scan: bool,
+    pub(crate) skip_initial_scan: bool,
     /// The fields.
-    pub schema: Arc<Schema>,
+    pub(crate) schema: Arc<Schema>,
     /// Paths of the fields in JSON documents, in the order of the fields.
-    pub paths: Vec<Path>,
+    pub(crate) paths: Vec<Path>,
 }
 
 impl Definition {
@@ -118,7 +118,7 @@ impl Definition {
     }
 
     /// Whether a key of this name may be a document.
-    pub fn covers(&self, name: &[u8]) -> bool {
+    pub(crate) fn covers(&self, name: &[u8]) -> bool {
         self.prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 

@@ -11,7 +11,7 @@ use super::extract::Source;
 use crate::error::CommandError;
 
 /// An expression that documents must meet.
-pub struct Filter {
+pub(crate) struct Filter {
     text: Box<[u8]>,
     plan: Arc<Plan>,
 }
