@@ -4,7 +4,7 @@
 //! its stem, synonyms, patterns. A summary takes the parts of a text with the most words of the query; each part has as
 //! many words as asked for, with those of the query in its middle.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 use crate::{
     Analyzer, Query,
@@ -72,7 +72,7 @@ impl<'a> Highlighter<'a> {
         synonyms: &dyn Fn(&str) -> Vec<String>,
     ) -> Self {
         let (mut exact, mut stems, mut patterns) = (HashMap::new(), HashMap::new(), Vec::new());
-        let mut note = |map: &mut HashMap<String, TextFields>, text: String, fields: TextFields| {
+        let note = |map: &mut HashMap<String, TextFields>, text: String, fields: TextFields| {
             *map.entry(text).or_default() |= fields;
         };
         each_word(&query.root, &mut |word, fields| match word {
@@ -183,7 +183,7 @@ fn fragments(tokens: &[Mark], summary: &Summary) -> Vec<(usize, usize)> {
             _ => clusters.push((place, place, 1)),
         }
     }
-    clusters.sort_by(|a, b| b.2.cmp(&a.2)); // Stable: among equals the first in the text.
+    clusters.sort_by_key(|cluster| Reverse(cluster.2)); // Stable: among equals the first in the text.
     clusters.truncate(summary.fragments);
     clusters.sort_unstable();
     let mut parts: Vec<(usize, usize)> = Vec::new();

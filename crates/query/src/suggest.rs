@@ -206,7 +206,7 @@ mod tests {
         let found = all.complete(b"hell", 5, false);
         assert_eq!(texts(&found), ["hell", "hello"]);
         assert_eq!(f64::from(found[0].score), 2_147_483_648.0);
-        assert_eq!(f64::from(found[1].score), 0.707_106_769_084_930_42);
+        assert_eq!(f64::from(found[1].score), 0.707_106_769_084_930_4);
         assert_eq!(texts(&all.complete(b"HEL", 2, false)), ["help", "hell"]);
         assert!(all.complete(b"x", 5, false).is_empty());
     }

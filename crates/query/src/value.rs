@@ -11,7 +11,7 @@ pub enum Value {
     /// Text, as bytes.
     Text(Vec<u8>),
     /// Several values: of a JSON array, or collected by a reducer.
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// Pairs of name and value in their order: what the reducer COLLECT makes.
-    Map(Vec<(Vec<u8>, Value)>),
+    Map(Vec<(Vec<u8>, Self)>),
 }

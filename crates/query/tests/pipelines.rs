@@ -22,7 +22,7 @@ fn plan(command: &[&str]) -> Result<Plan, QueryError> {
 }
 
 fn refusal(command: &[&str]) -> String {
-    plan(command).map(|_| ()).unwrap_err().to_string()
+    plan(command).map(|_| ()).expect_err("refused").to_string()
 }
 
 type Document<'a> = &'a [(&'a str, Value)];
@@ -39,16 +39,16 @@ fn outcome(command: &[&str], documents: &[Document<'_>]) -> Vec<Vec<(String, Val
                 values[*place] = value.clone();
             }
         }
-        if !run.push(Row { values, rest: Vec::new() }).unwrap() {
+        if !run.push(Row { values, rest: Vec::new() }).expect("a small row") {
             break;
         }
     }
-    run.finish().unwrap();
+    run.finish().expect("small rows");
     let columns = run.plan().columns().to_vec();
     std::iter::from_fn(|| run.take())
         .map(|row| {
             let named = columns.iter().zip(row.values).filter(|(column, value)| column.shown && *value != Value::Null);
-            named.map(|(column, value)| (String::from_utf8(column.name.clone()).unwrap(), value)).collect()
+            named.map(|(column, value)| (String::from_utf8_lossy(&column.name).into_owned(), value)).collect()
         })
         .collect()
 }

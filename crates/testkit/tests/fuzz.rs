@@ -28,6 +28,11 @@ fn damaged_files_load_as_what_was_saved_or_not_at_all() {
 }
 
 #[test]
+fn expressions_come_to_the_same_in_brackets() {
+    holds("expression", 20_000);
+}
+
+#[test]
 fn globs_match_what_a_plain_matcher_matches() {
     holds("glob", 20_000);
 }
@@ -35,6 +40,11 @@ fn globs_match_what_a_plain_matcher_matches() {
 #[test]
 fn quoted_lines_read_as_the_words_they_were_made_of() {
     holds("inline", 5000);
+}
+
+#[test]
+fn queries_read_as_the_trees_they_were_printed_from() {
+    holds("query", 20_000);
 }
 
 #[test]

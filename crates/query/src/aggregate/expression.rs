@@ -11,9 +11,9 @@ use crate::{QueryError, Value, limits};
 pub(super) enum Expression {
     Literal(Value),
     Property(usize),
-    Not(Box<Expression>),
-    Operation(Operator, Box<Expression>, Box<Expression>),
-    Call(Function, Vec<Expression>),
+    Not(Box<Self>),
+    Operation(Operator, Box<Self>, Box<Self>),
+    Call(Function, Vec<Self>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -113,22 +113,10 @@ impl<'a> Cursor<'a> {
         postings::places(block.positions(&mut at), self.fields(), field, out);
     }
 
-    /// Calls `take` for every document from here on, which is the fastest way to read them all.
-    pub(crate) fn drain(mut self, mut take: impl FnMut(&[DocId]) -> bool) {
-        while self.doc() != END {
-            let rest = &self.docs[self.at..];
-            let count = rest.iter().position(|&doc| doc == END).unwrap_or(rest.len());
-            if !take(&rest[..count]) {
-                return;
-            }
-            self.load(self.block + 1);
-        }
-    }
-
     fn load(&mut self, block: usize) {
         (self.block, self.at) = (block, 0);
         let Some(block) = self.blocks.get(block) else {
-            self.docs[0] = END;
+            self.docs.fill(END);
             return;
         };
         self.positions = (0, block.positions_at as usize);
@@ -190,20 +178,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn draining_gives_all_documents_from_here_on() {
-        let docs: Vec<DocId> = (0..300).collect();
-        let postings = postings(&docs);
-        let mut cursor = Cursor::new(&postings, Shape::Text, false);
-        cursor.seek(130);
-        let mut found = Vec::new();
-        cursor.drain(|docs| {
-            found.extend_from_slice(docs);
-            true
-        });
-        assert_eq!(found, docs[130..]);
-        assert_eq!(Cursor::new(&Postings::default(), Shape::Ids, false).doc(), END);
     }
 }

@@ -6,6 +6,7 @@ use crate::index::clock::Clock;
 use crate::index::dictionary::{Dictionary, TermId};
 use crate::index::search::SearchOptions;
 use crate::index::{Index, SOUND, STEM, is_word};
+use crate::limits;
 use crate::schema::FieldKind;
 
 /// A term, and in which fields it counts.
@@ -140,7 +141,9 @@ impl Index {
 /// Values of a TAG field that a tag of a query stands for.
 pub(super) fn expand_tag(tags: &Dictionary, tag: &Tag, options: &SearchOptions<'_>, clock: &Clock<'_>) -> Vec<TermId> {
     match tag {
-        Tag::Exact(value) => tags.find(value).map(|found| found.0).into_iter().collect(),
+        Tag::Exact(value) => {
+            tags.find(&value[..value.len().min(limits::TAG_BYTES)]).map(|found| found.0).into_iter().collect()
+        }
         Tag::Prefix(text) => affixed(tags, &Affix::Prefix(text), options, clock),
         Tag::Suffix(text) => affixed(tags, &Affix::Suffix(text), options, clock),
         Tag::Infix(text) => affixed(tags, &Affix::Infix(text), options, clock),
@@ -156,7 +159,27 @@ enum Affix<'a> {
     Wildcard(&'a [u8]),
 }
 
+/// A pattern without stars beside stars, and how many bytes a text has that matches it at least.
+fn simplified(pattern: &[u8]) -> (Vec<u8>, usize) {
+    let (mut out, mut least) = (Vec::with_capacity(pattern.len()), 0);
+    let (mut escaped, mut after_star) = (false, false);
+    for &byte in pattern {
+        let star = byte == b'*' && !escaped;
+        if !(star && after_star) {
+            out.push(byte);
+        }
+        escaped = byte == b'\\' && !escaped;
+        after_star = star;
+        least += usize::from(!star && !escaped);
+    }
+    (out, least)
+}
+
 fn affixed(dictionary: &Dictionary, affix: &Affix<'_>, options: &SearchOptions<'_>, clock: &Clock<'_>) -> Vec<TermId> {
+    let (pattern, least) = match affix {
+        Affix::Wildcard(pattern) => simplified(pattern),
+        _ => (Vec::new(), 0),
+    };
     let start = match affix {
         Affix::Prefix(text) => text,
         Affix::Suffix(_) | Affix::Infix(_) => &[][..],
@@ -174,7 +197,7 @@ fn affixed(dictionary: &Dictionary, affix: &Affix<'_>, options: &SearchOptions<'
         Affix::Prefix(_) => true,
         Affix::Suffix(text) => term.text.ends_with(text),
         Affix::Infix(text) => contains(&term.text, text),
-        Affix::Wildcard(pattern) => matches(pattern, &term.text),
+        Affix::Wildcard(_) => term.text.len() >= least && matches(&pattern, &term.text),
     });
     fits.take(options.expansions).map(|(id, _)| id).collect()
 }
@@ -274,6 +297,13 @@ mod tests {
         ] {
             assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn stars_in_a_row_are_one_unless_escaped() {
+        assert_eq!(simplified(b"a***b?*"), (b"a*b?*".to_vec(), 3));
+        assert_eq!(simplified(br"\**\*"), (br"\**\*".to_vec(), 2));
+        assert_eq!(simplified(br"\\**"), (br"\\*".to_vec(), 1));
     }
 
     #[test]

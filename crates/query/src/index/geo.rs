@@ -182,7 +182,7 @@ mod tests {
         index.set(2, &[[-179.9, 0.0], [10.0, 50.0]]);
         index.set(3, &[[170.0, 0.0]]);
         let circle = Circle { center: [180.0, 0.0], radius_m: 20_000.0 };
-        let mut found = Vec::new();
+        let mut found: Vec<DocId> = Vec::new();
         index.read(circle, |docs| {
             found.extend(docs.iter().filter(|doc| index.matches(**doc, circle)));
             true

@@ -3,7 +3,7 @@
 //! Intersections are led by what is rarest; a range of numbers or a circle that holds many more documents than that is
 //! not listed but asked of each candidate. Unions that nothing follows are read through a window, others through a heap.
 
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 
 use crate::ast::{Attributes, Kind, Node, Query, Tag, TextFields, Word};
 use crate::error::QueryError;
@@ -21,6 +21,7 @@ use crate::index::shape::Geometry;
 use crate::index::sorted;
 use crate::index::vectors::VectorIndex;
 use crate::index::{DocId, END, FieldIndex, Index, KindIndex};
+use crate::limits;
 
 /// A range or a circle is asked of candidates where it holds this many times more documents than there are of them:
 /// a look at a column costs about as much as reading and sorting a few ids.
@@ -35,6 +36,8 @@ pub(super) struct Planner<'a> {
     pub(super) clock: &'a Clock<'a>,
     scoring: Option<Scoring<'a>>,
     ranges: RefCell<Vec<Range>>,
+    /// Terms so far.
+    terms: Cell<usize>,
 }
 
 /// What VECTOR_RANGE found.
@@ -70,7 +73,7 @@ impl<'a> Planner<'a> {
         clock: &'a Clock<'a>,
         scoring: Option<Scoring<'a>>,
     ) -> Self {
-        Self { index, options, clock, scoring, ranges: RefCell::default() }
+        Self { index, options, clock, scoring, ranges: RefCell::default(), terms: Cell::new(0) }
     }
 
     /// What the ranges around vectors have found.
@@ -81,7 +84,7 @@ impl<'a> Planner<'a> {
     /// The documents of a query; `stream`: all will be read in order.
     pub(super) fn root(&self, node: &Node, stream: bool) -> Result<Iter<'a>, QueryError> {
         let places = self.scoring.is_some_and(|scoring| scoring.scorer().needs_places());
-        let docs = self.docs(node, Want { scores: self.scoring.is_some(), places, stream })?;
+        let docs = self.bounded(node, Want { scores: self.scoring.is_some(), places, stream })?;
         Ok(match self.options.in_keys {
             None => docs,
             Some(keys) => {
@@ -98,7 +101,7 @@ impl<'a> Planner<'a> {
         let unscored = Want { scores: false, places: false, stream: true };
         let keys =
             self.options.in_keys.map(|keys| keys.iter().filter_map(|key| self.index.find(key)).collect::<Bits>());
-        let mut docs = self.docs(node, unscored)?;
+        let mut docs = self.bounded(node, unscored)?;
         let mut set = Bits::default();
         while docs.doc() != END && self.clock.tick() {
             if keys.as_ref().is_none_or(|keys| keys.contains(docs.doc())) {
@@ -114,6 +117,16 @@ impl<'a> Planner<'a> {
         let Some(scoring) = &self.scoring else { return 0.0 };
         let (sum, apart) = (docs.score(), apart(scoring, docs));
         scoring.finish(docs.doc(), sum, apart)
+    }
+
+    /// [`Self::docs`], or why not.
+    fn bounded(&self, node: &Node, want: Want) -> Result<Iter<'a>, QueryError> {
+        self.terms.set(0);
+        let docs = self.docs(node, want)?;
+        if self.terms.get() > limits::TERMS {
+            return Err(QueryError::new(format!("Query stands for more than {} terms", limits::TERMS)));
+        }
+        Ok(docs)
     }
 
     fn docs(&self, node: &Node, want: Want) -> Result<Iter<'a>, QueryError> {
@@ -257,7 +270,9 @@ impl<'a> Planner<'a> {
     }
 
     fn term(&self, terms: &'a Dictionary, id: TermId, fields: TextFields, weight: f64, want: Want) -> Iter<'a> {
-        let Some(term) = terms.term(id) else { return Box::new(Nothing) };
+        self.terms.set(self.terms.get() + 1);
+        let term = terms.term(id).filter(|_| self.terms.get() <= limits::TERMS);
+        let Some(term) = term else { return Box::new(Nothing) };
         let every = 1_u128.checked_shl(self.index.texts.len() as u32).map_or(TextFields::MAX, |bit| bit - 1);
         let fields = if fields & every == every { TextFields::MAX } else { fields };
         let score = match &self.scoring {

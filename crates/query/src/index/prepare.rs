@@ -1,12 +1,13 @@
 //! From a document to what the indexes take: words with their places, tags, numbers, points, vectors. Reads only.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::document::{Document, FieldValue};
 use crate::index::geo::{LATITUDE_MAX, LONGITUDE_MAX};
 use crate::index::shape::Geometry;
 use crate::index::{DocId, Index, KindIndex, SOUND, STEM, postings, vectors};
+use crate::limits::TAG_BYTES;
 use crate::schema::{Field, FieldKind, VectorField};
 use crate::text::fold_tag;
 
@@ -255,19 +256,23 @@ fn merge(content: &mut Content, more: Content) {
             tags.sort_unstable();
             tags.dedup();
         }
-        (Content::Numbers(numbers), Content::Numbers(more)) => add_new(numbers, more),
-        (Content::Points(points), Content::Points(more)) => add_new(points, more),
+        (Content::Numbers(numbers), Content::Numbers(more)) => {
+            let mut seen: HashSet<u64> = numbers.iter().map(|number| number.to_bits()).collect();
+            numbers.extend(more.into_iter().filter(|number| seen.insert(number.to_bits())));
+        }
+        (Content::Points(points), Content::Points(more)) => {
+            points.extend(more);
+            unique(points);
+        }
         (Content::Shapes(shapes), Content::Shapes(more)) => shapes.extend(more),
         (content, more) => *content = more,
     }
 }
 
-fn add_new<T: PartialEq>(values: &mut Vec<T>, more: Vec<T>) {
-    for value in more {
-        if !values.contains(&value) {
-            values.push(value);
-        }
-    }
+/// Values in their order, each once.
+fn unique<const N: usize>(values: &mut Vec<[f64; N]>) {
+    let mut seen = HashSet::new();
+    values.retain(|value| seen.insert(value.map(f64::to_bits)));
 }
 
 fn mistyped(field: &Field, value: &FieldValue) -> IndexingError {
@@ -290,6 +295,7 @@ fn tags(field: &Field, separator: u8, case_sensitive: bool, value: &FieldValue) 
     let parts = texts.iter().flat_map(|text| text.split(move |&byte| separator != 0 && byte == separator));
     let parts = parts.map(|part| if separator == 0 { part } else { part.trim_ascii() });
     let parts = parts.filter(|part| field.index_empty || !part.is_empty());
+    let parts = parts.map(|part| &part[..part.len().min(TAG_BYTES)]);
     let mut tags: Vec<Vec<u8>> =
         parts.map(|part| if case_sensitive { part.to_vec() } else { fold_tag(part).into_owned() }).collect();
     tags.sort_unstable();
@@ -304,20 +310,18 @@ fn number(text: &[u8]) -> Option<f64> {
 
 fn numbers(field: &Field, value: &FieldValue) -> Result<Vec<f64>, IndexingError> {
     let invalid = |text: &[u8]| IndexingError::new(format!("Invalid numeric value: '{}'", text.escape_ascii()));
-    let mut out = Vec::new();
-    match value {
+    let values: Vec<f64> = match value {
         FieldValue::Texts(texts) => {
-            for text in texts {
-                add_new(&mut out, vec![number(text).ok_or_else(|| invalid(text))?]);
-            }
+            texts.iter().map(|text| number(text).ok_or_else(|| invalid(text))).collect::<Result<_, _>>()?
         }
         FieldValue::Numbers(numbers) if numbers.iter().any(|number| number.is_nan()) => return Err(invalid(b"nan")),
-        FieldValue::Numbers(numbers) => numbers.iter().for_each(|&number| add_new(&mut out, vec![number])),
+        FieldValue::Numbers(numbers) => numbers.clone(),
         other => return Err(mistyped(field, other)),
-    }
+    };
     // One zero, whatever its sign: ranges compare by order.
-    out.iter_mut().for_each(|number| *number += 0.0);
-    Ok(out)
+    let mut values: Vec<[f64; 1]> = values.into_iter().map(|number| [number + 0.0]).collect();
+    unique(&mut values);
+    Ok(values.into_iter().flatten().collect())
 }
 
 fn points(field: &Field, value: &FieldValue) -> Result<Vec<[f64; 2]>, IndexingError> {
@@ -334,8 +338,9 @@ fn points(field: &Field, value: &FieldValue) -> Result<Vec<[f64; 2]>, IndexingEr
         let Some((longitude, latitude)) = point else {
             return Err(IndexingError::new(format!("Invalid geo string: '{}'", text.escape_ascii())));
         };
-        add_new(&mut points, vec![[longitude, latitude]]);
+        points.push([longitude + 0.0, latitude + 0.0]);
     }
+    unique(&mut points);
     Ok(points)
 }
 

@@ -65,7 +65,7 @@ pub struct Explanation {
     /// The line.
     pub text: String,
     /// Its parts.
-    pub parts: Vec<Explanation>,
+    pub parts: Vec<Self>,
 }
 
 impl Explanation {

@@ -197,13 +197,13 @@ impl Index {
                 }
                 Ok(hits)
             }
-            Sort::Field { field, descending } => self.by_field(docs.as_mut(), planner, field, descending),
+            Sort::Field { field, descending } => self.by_field(docs.as_mut(), planner, options, field, descending),
             Sort::Distance { name, descending } => {
                 let ranges = planner.ranges();
                 let distance = |doc| {
                     ranges.iter().filter(|r| r.name.as_deref() == Some(name)).find_map(|r: &Range| r.distance(doc))
                 };
-                Ok(by_number(docs.as_mut(), planner, descending, distance))
+                Ok(by_number(docs.as_mut(), planner, options, descending, distance))
             }
         }
     }
@@ -212,19 +212,22 @@ impl Index {
         &self,
         docs: &mut dyn Docs,
         planner: &Planner<'_>,
+        options: &SearchOptions<'_>,
         field: u16,
         descending: bool,
     ) -> Result<Hits, QueryError> {
         let index = self.fields.get(field as usize);
         match index.map(|index| (&index.kind, &index.sortable)) {
             Some((KindIndex::Numeric(numbers), _)) => {
-                Ok(by_number(docs, planner, descending, |doc| numbers.first(doc)))
+                Ok(by_number(docs, planner, options, descending, |doc| numbers.first(doc)))
             }
             Some((_, Some(texts))) => {
                 let text = |doc: DocId| texts.get(doc as usize).and_then(Option::as_deref);
                 Ok(match descending {
-                    true => collect(docs, planner, |doc| text(doc).map(|text| (1, text)).unwrap_or((0, &[]))),
-                    false => collect(docs, planner, |doc| Reverse(text(doc).map_or((1, &[][..]), |text| (0, text)))),
+                    true => collect(docs, planner, options, |doc| text(doc).map(|text| (1, text)).unwrap_or((0, &[]))),
+                    false => {
+                        collect(docs, planner, options, |doc| Reverse(text(doc).map_or((1, &[][..]), |text| (0, text))))
+                    }
                 })
             }
             _ => Err(QueryError::new("the field to sort by is not sortable")),
@@ -256,9 +259,8 @@ impl Index {
             Sort::Field { field, descending } => {
                 let docs: Bits = found.iter().map(|near| near.0).collect();
                 let options = SearchOptions { offset: 0, limit: total, with_scores: false, ..*options };
-                let planner = Planner::new(self, &options, planner.clock, None);
                 let mut docs = super::iterators::Set::new(docs, 0.0);
-                let sorted = self.by_field(&mut docs, &planner, field, descending)?;
+                let sorted = self.by_field(&mut docs, planner, &options, field, descending)?;
                 let place = |doc| found.iter().position(|near| near.0 == doc);
                 order = sorted.hits.iter().filter_map(|hit| place(hit.doc)).collect();
             }
@@ -317,16 +319,21 @@ fn in_order(docs: &mut dyn Docs, planner: &Planner<'_>) -> Hits {
 fn by_number(
     docs: &mut dyn Docs,
     planner: &Planner<'_>,
+    options: &SearchOptions<'_>,
     descending: bool,
     number: impl Fn(DocId) -> Option<f64>,
 ) -> Hits {
     // Larger is better, and what has no number is worst of all, in either order.
     let key = |doc| number(doc).map_or(0, |number| if descending { ordered(number) } else { !ordered(number) }.max(1));
-    collect(docs, planner, key)
+    collect(docs, planner, options, key)
 }
 
-fn collect<K: Ord>(docs: &mut dyn Docs, planner: &Planner<'_>, key: impl Fn(DocId) -> K) -> Hits {
-    let options = planner.options;
+fn collect<K: Ord>(
+    docs: &mut dyn Docs,
+    planner: &Planner<'_>,
+    options: &SearchOptions<'_>,
+    key: impl Fn(DocId) -> K,
+) -> Hits {
     let mut best = Best::new(options.offset.saturating_add(options.limit));
     let mut total = 0;
     while docs.doc() != END && planner.clock.tick() {

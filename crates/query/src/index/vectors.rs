@@ -99,11 +99,6 @@ impl VectorIndex {
         graph + self.owners.capacity() * size_of::<(DocId, u64)>() + self.slots.capacity() * size_of::<Slots>()
     }
 
-    /// Whether a document has a vector.
-    pub(crate) fn contains(&self, doc: DocId) -> bool {
-        !self.slots_of(doc).is_empty()
-    }
-
     /// Validates the vectors of a document and finds their neighbours. `doc`: the one whose vectors they replace.
     pub(crate) fn prepare(&self, doc: Option<DocId>, key: u64, vectors: Vec<Vec<f32>>) -> Result<Prepared, Error> {
         let digests: Vec<u64> = vectors.iter().map(|vector| digest(vector)).collect();
@@ -242,21 +237,6 @@ impl VectorIndex {
         found.retain(|neighbor| f64::from(neighbor.distance) <= radius);
         found.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.slot.cmp(&b.slot)));
         Ok(self.documents(&found, usize::MAX))
-    }
-
-    /// The distance of each of some documents that has a vector, to its nearest.
-    pub(crate) fn distances(&self, query: &[f32], docs: &[DocId]) -> Result<Vec<Option<f32>>, Error> {
-        let mut out = vec![None; docs.len()];
-        SCRATCH.with_borrow_mut(|scratch| {
-            for (&doc, nearest) in docs.iter().zip(&mut out) {
-                self.measure(query, self.slots_of(doc).iter().copied(), scratch, |neighbor| {
-                    *nearest = Some(nearest.map_or(neighbor.distance, |before: f32| before.min(neighbor.distance)));
-                    true
-                })?;
-            }
-            Ok(())
-        })?;
-        Ok(out)
     }
 
     /// Elements as they are kept, in order of slots, each with its document.

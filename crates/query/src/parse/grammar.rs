@@ -261,9 +261,9 @@ impl<'a> Parser<'a> {
         let mut distance = 1;
         while self.lexer.take(b'%') {
             distance += 1;
-        }
-        if distance > limits::FUZZY_DISTANCE {
-            return Err(self.lexer.error());
+            if distance > limits::FUZZY_DISTANCE {
+                return Err(self.lexer.error());
+            }
         }
         let text = match self.lexer.next() {
             Token::Term(word) | Token::Number(word) => term(&word),

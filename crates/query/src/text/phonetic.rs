@@ -117,13 +117,9 @@ impl Sounds {
             b'D' => self.d(),
             b'F' => self.once("F"),
             b'G' => self.g(),
-            b'H' => {
-                if (self.at == 0 || self.vowel(-1)) && self.vowel(1) {
-                    self.add("H");
-                    2
-                } else {
-                    1
-                }
+            b'H' if (self.at == 0 || self.vowel(-1)) && self.vowel(1) => {
+                self.add("H");
+                2
             }
             b'J' => self.j(),
             b'K' => self.once("K"),

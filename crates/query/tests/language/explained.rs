@@ -5,7 +5,7 @@ use quiver_query::{explain, text::Languages};
 use super::*;
 
 fn explained(query: &str, dialect: u8) -> String {
-    let query = read_as(query.as_bytes(), dialect).unwrap();
+    let query = read_as(query.as_bytes(), dialect).expect("a query");
     explain(&query, &schema(), &Languages::default(), "english")
 }
 

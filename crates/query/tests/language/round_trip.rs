@@ -48,17 +48,17 @@ fn end() -> impl Strategy<Value = End> {
 fn leaves() -> impl Strategy<Value = Node> {
     let kinds = prop_oneof![
         4 => (fields(), pattern()).prop_map(|(fields, word)| Kind::Word { fields, word }),
-        (fields(), proptest::collection::vec(words().prop_map(|word| verbatim(&word)), 2..4))
+        1 => (fields(), proptest::collection::vec(words().prop_map(|word| verbatim(&word)), 2..4))
             .prop_map(|(fields, words)| Kind::Phrase { fields, words }),
-        proptest::collection::vec(tags(), 1..4).prop_map(|any| Kind::Tag { field: 3, any }),
-        (end(), end()).prop_map(|(min, max)| Kind::Numeric { field: 1, min, max }),
-        (-180.0..180.0, -85.0..85.0, 0.001..1e7_f64).prop_map(|(longitude, latitude, radius_m)| Kind::Geo {
+        1 => proptest::collection::vec(tags(), 1..4).prop_map(|any| Kind::Tag { field: 3, any }),
+        1 => (end(), end()).prop_map(|(min, max)| Kind::Numeric { field: 1, min, max }),
+        1 => (-180.0..180.0, -85.0..85.0, 0.001..1e7_f64).prop_map(|(longitude, latitude, radius_m)| Kind::Geo {
             field: 6,
             longitude,
             latitude,
             radius_m
         }),
-        (0.0..4.0_f64, proptest::option::of(0.001..1.0_f64), proptest::option::of("[a-z]{1,5}")).prop_map(
+        1 => (0.0..4.0_f64, proptest::option::of(0.001..1.0_f64), proptest::option::of("[a-z]{1,5}")).prop_map(
             |(radius, epsilon, name)| Kind::VectorRange {
                 field: 8,
                 radius,
@@ -67,7 +67,7 @@ fn leaves() -> impl Strategy<Value = Node> {
                 distance_as: name.map(String::into_bytes),
             }
         ),
-        Just(Kind::Missing { field: 3 }),
+        1 => Just(Kind::Missing { field: 3 }),
     ];
     (kinds, attributes()).prop_map(|(kind, attributes)| Node { kind, attributes })
 }
@@ -130,11 +130,11 @@ fn print(node: &Node, out: &mut String) {
         Kind::Word { fields, word } => print_word(*fields, word, out),
         Kind::Phrase { fields, words } => {
             print_fields(*fields, out);
-            let words: Vec<_> = words.iter().map(|word| match word {
+            let words = words.iter().map(|word| match word {
                 Word::Exact { text, .. } => escaped(text),
                 word => panic!("{word:?}"),
             });
-            write!(out, "\"{}\"", words.collect::<Vec<_>>().join(" ")).unwrap();
+            write!(out, "\"{}\"", words.collect::<Vec<_>>().join(" ")).expect("strings take everything");
         }
         Kind::And(parts) => print_parts(parts, " ", out),
         Kind::Or(parts) => print_parts(parts, " | ", out),
@@ -148,22 +148,22 @@ fn print(node: &Node, out: &mut String) {
         }
         Kind::Tag { any, .. } => {
             let tags: Vec<_> = any.iter().map(printed_tag).collect();
-            write!(out, "@tag:{{{}}}", tags.join(" | ")).unwrap();
+            write!(out, "@tag:{{{}}}", tags.join(" | ")).expect("strings take everything");
         }
         Kind::Numeric { min, max, .. } => {
             let end = |end: &End| format!("{}{}", if end.exclusive { "(" } else { "" }, end.value);
-            write!(out, "@n:[{} {}]", end(min), end(max)).unwrap();
+            write!(out, "@n:[{} {}]", end(min), end(max)).expect("strings take everything");
         }
         Kind::Geo { longitude, latitude, radius_m, .. } => {
-            write!(out, "@geo:[{longitude} {latitude} {radius_m} m]").unwrap();
+            write!(out, "@geo:[{longitude} {latitude} {radius_m} m]").expect("strings take everything");
         }
         Kind::VectorRange { radius, epsilon, distance_as, .. } => {
-            write!(out, "@v:[VECTOR_RANGE {radius} $vec").unwrap();
+            write!(out, "@v:[VECTOR_RANGE {radius} $vec").expect("strings take everything");
             if let Some(epsilon) = epsilon {
-                write!(out, " EPSILON {epsilon}").unwrap();
+                write!(out, " EPSILON {epsilon}").expect("strings take everything");
             }
             if let Some(name) = distance_as {
-                write!(out, " AS {}", String::from_utf8_lossy(name)).unwrap();
+                write!(out, " AS {}", String::from_utf8_lossy(name)).expect("strings take everything");
             }
             out.push(']');
         }
@@ -195,14 +195,16 @@ fn print_word(fields: TextFields, word: &Word, out: &mut String) {
     print_fields(fields, out);
     match word {
         Word::Exact { text, verbatim: false } => out.push_str(&escaped(text)),
-        Word::Exact { text, verbatim: true } => write!(out, "\"{}\"", escaped(text)).unwrap(),
-        Word::Prefix(text) => write!(out, "{}*", escaped(text)).unwrap(),
-        Word::Suffix(text) => write!(out, "*{}", escaped(text)).unwrap(),
-        Word::Infix(text) => write!(out, "*{}*", escaped(text)).unwrap(),
-        Word::Wildcard(pattern) => write!(out, "w'{}'", String::from_utf8_lossy(pattern)).unwrap(),
+        Word::Exact { text, verbatim: true } => write!(out, "\"{}\"", escaped(text)).expect("strings take everything"),
+        Word::Prefix(text) => write!(out, "{}*", escaped(text)).expect("strings take everything"),
+        Word::Suffix(text) => write!(out, "*{}", escaped(text)).expect("strings take everything"),
+        Word::Infix(text) => write!(out, "*{}*", escaped(text)).expect("strings take everything"),
+        Word::Wildcard(pattern) => {
+            write!(out, "w'{}'", String::from_utf8_lossy(pattern)).expect("strings take everything")
+        }
         Word::Fuzzy { text, distance } => {
             let marks = "%".repeat(usize::from(*distance));
-            write!(out, "{marks}{}{marks}", escaped(text)).unwrap();
+            write!(out, "{marks}{}{marks}", escaped(text)).expect("strings take everything");
         }
     }
 }
@@ -224,33 +226,33 @@ fn print_attributes(attributes: &Attributes, out: &mut String) {
     }
     out.push_str("=>{");
     if let Some(weight) = attributes.weight {
-        write!(out, "$weight: {weight};").unwrap();
+        write!(out, "$weight: {weight};").expect("strings take everything");
     }
     if let Some(slop) = attributes.slop {
-        write!(out, "$slop: {slop};").unwrap();
+        write!(out, "$slop: {slop};").expect("strings take everything");
     }
     if let Some(in_order) = attributes.in_order {
-        write!(out, "$inorder: {in_order};").unwrap();
+        write!(out, "$inorder: {in_order};").expect("strings take everything");
     }
     if let Some(phonetic) = attributes.phonetic {
-        write!(out, "$phonetic: {phonetic}").unwrap();
+        write!(out, "$phonetic: {phonetic}").expect("strings take everything");
     }
     out.push('}');
 }
 
 fn print_knn(knn: &Knn, out: &mut String) {
-    write!(out, "=>[KNN {} @v $vec", knn.k).unwrap();
+    write!(out, "=>[KNN {} @v $vec", knn.k).expect("strings take everything");
     if let Some(ef) = knn.ef_runtime {
-        write!(out, " EF_RUNTIME {ef}").unwrap();
+        write!(out, " EF_RUNTIME {ef}").expect("strings take everything");
     }
     if let Some(policy) = knn.policy {
         let policy = if policy == Policy::AdHoc { "ADHOC_BF" } else { "BATCHES" };
-        write!(out, " HYBRID_POLICY {policy}").unwrap();
+        write!(out, " HYBRID_POLICY {policy}").expect("strings take everything");
     }
     if let Some(size) = knn.batch_size {
-        write!(out, " BATCH_SIZE {size}").unwrap();
+        write!(out, " BATCH_SIZE {size}").expect("strings take everything");
     }
-    write!(out, " AS {}]", String::from_utf8_lossy(&knn.distance_as)).unwrap();
+    write!(out, " AS {}]", String::from_utf8_lossy(&knn.distance_as)).expect("strings take everything");
 }
 
 fn read_plain(query: &str, dialect: u8) -> Query {

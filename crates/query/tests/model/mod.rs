@@ -7,17 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use quiver_query::ast::{Attributes, End, Kind, Node, Tag, Word};
 use quiver_query::{Analyzer, Document, FieldValue};
 
-pub const TITLE: u16 = 0;
-pub const BODY: u16 = 1;
-pub const TAGS: u16 = 2;
-pub const PRICE: u16 = 3;
-pub const PLACE: u16 = 4;
-pub const FLAT: u16 = 5;
-pub const GRAPH: u16 = 6;
+pub(crate) const TITLE: u16 = 0;
+pub(crate) const BODY: u16 = 1;
+pub(crate) const TAGS: u16 = 2;
+pub(crate) const PRICE: u16 = 3;
+pub(crate) const PLACE: u16 = 4;
+pub(crate) const FLAT: u16 = 5;
+pub(crate) const GRAPH: u16 = 6;
 
 /// Words are what blanks part; a plural's stem is its singular, and a word sounds like its first letter.
 #[derive(Debug)]
-pub struct Simple;
+pub(crate) struct Simple;
 
 impl Analyzer for Simple {
     fn words(&self, _language: &str, text: &[u8], take: &mut dyn FnMut(&str)) {
@@ -35,21 +35,21 @@ impl Analyzer for Simple {
 
 /// The documents.
 #[derive(Clone, Debug, Default)]
-pub struct Model {
-    pub docs: BTreeMap<Vec<u8>, Doc>,
+pub(crate) struct Model {
+    pub(crate) docs: BTreeMap<Vec<u8>, Doc>,
 }
 
 /// One of them, taken apart.
 #[derive(Clone, Debug, Default)]
-pub struct Doc {
-    pub score: f64,
+pub(crate) struct Doc {
+    pub(crate) score: f64,
     /// Words of both TEXT fields with their places.
-    pub words: [Vec<(String, u32)>; 2],
-    pub tags: BTreeSet<Vec<u8>>,
-    pub numbers: Vec<f64>,
-    pub points: Vec<[f64; 2]>,
-    pub vectors: BTreeMap<u16, Vec<Vec<f32>>>,
-    pub missing: BTreeSet<u16>,
+    pub(crate) words: [Vec<(String, u32)>; 2],
+    pub(crate) tags: BTreeSet<Vec<u8>>,
+    pub(crate) numbers: Vec<f64>,
+    pub(crate) points: Vec<[f64; 2]>,
+    pub(crate) vectors: BTreeMap<u16, Vec<Vec<f32>>>,
+    pub(crate) missing: BTreeSet<u16>,
 }
 
 /// A term of the index: a word, or a stem of others.
@@ -68,7 +68,7 @@ fn stem(word: &str) -> &str {
 }
 
 impl Doc {
-    pub fn of(document: &Document) -> Self {
+    pub(crate) fn of(document: &Document) -> Self {
         let mut doc = Self { score: f64::from(document.score), missing: (0..7).collect(), ..Self::default() };
         for (field, value) in &document.fields {
             doc.missing.remove(field);
@@ -105,11 +105,11 @@ impl Doc {
         doc
     }
 
-    pub fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.words.iter().map(Vec::len).sum()
     }
 
-    pub fn distance(&self, field: u16, query: &[f32]) -> Option<f32> {
+    pub(crate) fn distance(&self, field: u16, query: &[f32]) -> Option<f32> {
         let of = |vector: &Vec<f32>| vector.iter().zip(query).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
         self.vectors.get(&field)?.iter().map(of).min_by(f32::total_cmp)
     }
@@ -151,7 +151,7 @@ impl Match {
 
 impl Model {
     /// Score of each document that matches.
-    pub fn search(&self, root: &Node) -> BTreeMap<Vec<u8>, f64> {
+    pub(crate) fn search(&self, root: &Node) -> BTreeMap<Vec<u8>, f64> {
         let words = self.docs.values().flat_map(|doc| doc.words.iter().flatten()).map(|word| word.0.as_str());
         let length = self.docs.values().map(Doc::length).sum::<usize>() as f64;
         let scan = Scan {
@@ -354,7 +354,7 @@ fn within(number: f64, min: End, max: End) -> bool {
     above && if max.exclusive { number < max.value } else { number <= max.value }
 }
 
-pub fn metres(a: [f64; 2], b: [f64; 2]) -> f64 {
+pub(crate) fn metres(a: [f64; 2], b: [f64; 2]) -> f64 {
     let [x, y] = a.map(f64::to_radians);
     let [u, v] = b.map(f64::to_radians);
     let h = ((v - y) / 2.0).sin().powi(2) + y.cos() * v.cos() * ((u - x) / 2.0).sin().powi(2);

@@ -7,6 +7,7 @@
 
 mod glob;
 mod mutate;
+mod queries;
 mod seeds;
 mod targets;
 

@@ -126,3 +126,36 @@ pub(super) fn parameters() -> Vec<Vec<u8>> {
         })
         .collect()
 }
+
+/// A byte for the dialect, a query.
+pub(super) fn queries() -> Vec<Vec<u8>> {
+    [
+        "\x01hello world | \"good bye\" -moon",
+        "\x00hello world | \"good bye\" -moon @t:a b",
+        "\x01(@t|u:(foo bar*) => { $weight: 2.5; $slop: 1; $inorder: true } ~*baz*) | %%fuzzy%% w'wild?*'",
+        "\x01@n:[(1 -2.5e3] @n:[-inf +inf] @n>=$i @n != 3",
+        "\x01@a:{ New York | pre* | *suf | w'x?*' | \"a|b\" | $p} -@c:{Case\\ Kept}",
+        "\x01@g:[1.5 -2 3 km] @s:[WITHIN $b] ismissing(@a)",
+        "\x01@v:[VECTOR_RANGE 0.5 $b]=>{$yield_distance_as: d; $epsilon: 0.1; $weight: 2}",
+        "\x01(@a:{x} foo)=>[KNN 10 @v $b EF_RUNTIME 50 AS dist]",
+        "\x01*=>[KNN $i @f $b]=>{$yield_distance_as: d}",
+        "\x01foo=>[KNN 3 @v $b HYBRID_POLICY BATCHES BATCH_SIZE 7]",
+    ]
+    .map(|query| query.as_bytes().to_vec())
+    .to_vec()
+}
+
+/// Expressions of APPLY and FILTER.
+pub(super) fn expressions() -> Vec<Vec<u8>> {
+    [
+        "sqrt(@a)/log(@b + 5) ^ 2 % 3 - -1",
+        "@a == 'x' && !(@b < 2 || @c >= 1.5e3)",
+        "format('%s is %s', upper(@b), split(@b, ',', ' '))",
+        "timefmt(parsetime('2018-02-14', '%Y-%m-%d') + day(@a), '%FT%TZ %j %V')",
+        "geodistance(@b, 1.2, -3.4) + dayofyear(1518613507)",
+        "case(exists(@c), substr(@b, -4, 2), contains(@b, ''))",
+        "matched_terms(3)",
+    ]
+    .map(|expression| expression.as_bytes().to_vec())
+    .to_vec()
+}

@@ -9,7 +9,7 @@ use quiver_engine::glob;
 use quiver_rdb::frame;
 use quiver_resp::{Decoder, Limits, Requests, Value, split_inline};
 
-use super::{Target, glob as plain_glob, seeds};
+use super::{Target, glob as plain_glob, queries, seeds};
 use crate::local::Local;
 
 /// All targets.
@@ -32,12 +32,24 @@ pub const TARGETS: &[Target] = &[
         seeds: seeds::files,
         run: damaged,
     },
+    Target {
+        name: "expression",
+        promise: "it comes to the same with brackets around it",
+        seeds: seeds::expressions,
+        run: queries::expression,
+    },
     Target { name: "glob", promise: "it matches what a plain matcher matches", seeds: seeds::patterns, run: globs },
     Target {
         name: "inline",
         promise: "a quoted line reads as the words it was made of",
         seeds: seeds::lines,
         run: inline,
+    },
+    Target {
+        name: "query",
+        promise: "a tree that is printed and read again is the same",
+        seeds: seeds::queries,
+        run: queries::query,
     },
     Target {
         name: "rdb",

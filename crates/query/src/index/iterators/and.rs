@@ -46,7 +46,6 @@ pub(in crate::index) struct And<'a> {
 
 impl<'a> And<'a> {
     /// `all` holds at least one, in the order of the query.
-    #[expect(clippy::too_many_arguments, reason = "the parts of an intersection, made in one place")]
     pub(in crate::index) fn new(
         all: Vec<Box<dyn Docs + 'a>>,
         checks: Vec<Check<'a>>,
@@ -102,8 +101,8 @@ impl<'a> And<'a> {
             return true;
         }
         // What has no places at all, such as a number, has no say in this; unless words in a row are asked for.
-        let with_places = |docs: &Box<dyn Docs + 'a>| self.proximity == Proximity::Row || docs.fields() != 0;
-        let words: Vec<usize> = self.order.iter().copied().filter(|at| with_places(&self.all[*at])).collect();
+        let with_places = |at: &usize| self.proximity == Proximity::Row || self.all[*at].fields() != 0;
+        let words: Vec<usize> = self.order.iter().copied().filter(with_places).collect();
         if words.len() < 2 && self.proximity != Proximity::Row {
             return true;
         }
