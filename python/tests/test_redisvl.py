@@ -32,15 +32,15 @@ from redisvl.query.filter import Num, Tag, Text  # noqa: E402
 from redisvl.utils.vectorize import CustomVectorizer  # noqa: E402
 
 DATA = Path(__file__).resolve().parents[2] / "datasets" / "wordnet-minilm-5k"
-ROWS = 500
+ROWS = 300
 TEXTS = (DATA / "base.txt").read_text().splitlines()[:ROWS]
 VECTORS = np.load(DATA / "base.npy")[:ROWS].astype(np.float32)
 DIM = VECTORS.shape[1]
 
 
-@pytest.fixture(params=[2, 3], ids=["resp2", "resp3"])
+@pytest.fixture(params=[{"protocol": 2}, {}], ids=["resp2", "default"])
 def client(request: pytest.FixtureRequest, port: int) -> Iterator[Any]:
-    with redis.Redis(port=port, protocol=request.param) as client:
+    with redis.Redis(port=port, **request.param) as client:
         client.flushall()
         yield client
 
