@@ -28,3 +28,7 @@ pub const SORT_KEYS: usize = 8;
 pub const TEXT_BYTES: usize = 16 << 20;
 /// What one pipeline may hold of rows and groups.
 pub const ROWS_BYTES: usize = 512 << 20;
+/// Terms that all words and tags of one query stand for: each costs a kilobyte while the query runs.
+pub const TERMS: usize = 65_536;
+/// Longest value of a TAG field, bytes; longer ones are cut.
+pub const TAG_BYTES: usize = 4096;

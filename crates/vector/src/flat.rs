@@ -6,7 +6,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::scan::{exact, scan};
+use crate::hnsw::{Node, NodeVector, restore_vector};
+use crate::scan::{exact, measure, scan};
 use crate::scratch::Scratch;
 use crate::space::{Encoded, Space};
 use crate::{Error, Neighbor, Params, Slot};
@@ -129,6 +130,55 @@ impl Flat {
     /// A query of the wrong length or not finite.
     pub fn exact(&self, query: &[f32], k: usize, scratch: &mut Scratch, out: &mut Vec<Neighbor>) -> Result<(), Error> {
         exact(&self.space, (self.live_slots(), self.len), query, k, scratch, out)
+    }
+
+    /// Calls `take` with each element of `slots` and its distance in the best precision that is kept, until it says to
+    /// stop.
+    /// # Errors
+    /// A query of the wrong length or not finite.
+    pub fn measure(
+        &self,
+        query: &[f32],
+        slots: impl IntoIterator<Item = Slot>,
+        scratch: &mut Scratch,
+        take: impl FnMut(Neighbor) -> bool,
+    ) -> Result<(), Error> {
+        measure(&self.space, slots.into_iter().filter(|slot| self.is_live(*slot)), query, scratch, take)
+    }
+
+    /// The element in `slot`, borrowed; it has no links.
+    pub fn node(&self, slot: Slot) -> Option<Node<'_>> {
+        self.is_live(slot).then(|| NodeVector::of(&self.space, slot)).flatten().map(|vector| Node {
+            slot,
+            norm: self.space.norm(slot),
+            vector,
+            links: Vec::new(),
+        })
+    }
+
+    /// An index out of its elements, in any order.
+    /// # Errors
+    /// A parameter out of range; elements that are no index, with the reason.
+    pub fn from_nodes<'a>(params: Params, nodes: impl IntoIterator<Item = Node<'a>>) -> Result<Self, Error> {
+        let mut index = Self::new(params)?;
+        let nodes: Vec<Node<'a>> = nodes.into_iter().collect();
+        for node in &nodes {
+            let at = node.slot as usize;
+            if at >= crate::hnsw::slots_max(nodes.len()) {
+                return Err(Error::Corrupt(format!("slot {at} for {} elements", nodes.len())));
+            }
+            if at >= index.live.len() {
+                index.live.resize(at + 1, false);
+            }
+            if std::mem::replace(&mut index.live[at], true) {
+                return Err(Error::Corrupt(format!("slot {at}: two elements")));
+            }
+            restore_vector(&mut index.space, node).map_err(|error| Error::Corrupt(format!("slot {at}: {error}")))?;
+            index.len += 1;
+        }
+        let vacant = (0..).zip(&index.live).filter(|(_, live)| !**live).map(|(slot, _)| Reverse(slot));
+        index.vacant = vacant.collect();
+        Ok(index)
     }
 
     fn write(&mut self, slot: Slot, vector: &[f32], norm: f64) {

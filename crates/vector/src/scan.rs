@@ -42,6 +42,29 @@ pub(crate) fn exact(
     Ok(())
 }
 
+/// Calls `take` with each of `slots` and its distance in the best precision that is kept, until it says to stop.
+pub(crate) fn measure(
+    space: &Space,
+    slots: impl Iterator<Item = Slot>,
+    query: &[f32],
+    scratch: &mut Scratch,
+    mut take: impl FnMut(Neighbor) -> bool,
+) -> Result<(), Error> {
+    let norm = space.validate(query)?;
+    let prepared = &mut scratch.query;
+    prepared.prepare(space, query, norm);
+    let mut slots = slots.peekable();
+    while let Some(slot) = slots.next() {
+        if let Some(&next) = slots.peek() {
+            space.prefetch_full(next);
+        }
+        if !take(Neighbor { slot, distance: space.exact(prepared, slot) }) {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// The `k` nearest of `live`, which are at most `len`: all codes are read in order, and the nearest by code measured
 /// again.
 pub(crate) fn scan(

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 
 use crate::graph::LEVEL_MAX;
 use crate::hnsw::Hnsw;
-use crate::space::Encoded;
+use crate::space::{Encoded, Space};
 use crate::{Error, Params, Slot, Storage};
 
 /// Slots below this are accepted however few elements there are; above, [`SPARSE_FACTOR`] per element.
@@ -45,18 +45,28 @@ pub enum NodeVector<'a> {
     Bits(Cow<'a, [u8]>),
 }
 
+impl NodeVector<'_> {
+    /// The vector of an element that lives in `slot`.
+    pub(crate) fn of(space: &Space, slot: Slot) -> Option<NodeVector<'_>> {
+        Some(match space.storage {
+            Storage::F32 => NodeVector::F32(Cow::Borrowed(space.floats(slot)?)),
+            Storage::F16 | Storage::Bf16 => NodeVector::F32(Cow::Owned(space.halves(slot)?)),
+            Storage::I8 => NodeVector::I8 { scale: space.scale(slot), code: Cow::Borrowed(space.code(slot)) },
+            Storage::Binary => NodeVector::Bits(space.code(slot).iter().map(|byte| byte.cast_unsigned()).collect()),
+        })
+    }
+}
+
+/// One more than the largest slot that `elements` elements are believed to have.
+pub(crate) fn slots_max(elements: usize) -> usize {
+    elements.saturating_mul(SPARSE_FACTOR).clamp(SPARSE_SLOTS, 1 << 31)
+}
+
 impl Hnsw {
     /// The element in `slot`, borrowed.
     pub fn node(&self, slot: Slot) -> Option<Node<'_>> {
         let level = self.graph.level(slot)?;
-        let vector = match self.params.storage {
-            Storage::F32 => NodeVector::F32(Cow::Borrowed(self.space.floats(slot)?)),
-            Storage::F16 | Storage::Bf16 => NodeVector::F32(Cow::Owned(self.space.halves(slot)?)),
-            Storage::I8 => NodeVector::I8 { scale: self.space.scale(slot), code: Cow::Borrowed(self.space.code(slot)) },
-            Storage::Binary => {
-                NodeVector::Bits(self.space.code(slot).iter().map(|byte| byte.cast_unsigned()).collect())
-            }
-        };
+        let vector = NodeVector::of(&self.space, slot)?;
         let links = (0..=level).map(|level| Cow::Borrowed(self.graph.links(slot, level))).collect();
         Some(Node { slot, norm: self.space.norm(slot), vector, links })
     }
@@ -68,7 +78,7 @@ impl Hnsw {
     pub fn from_nodes<'a>(params: Params, nodes: impl IntoIterator<Item = Node<'a>>) -> Result<Self, Error> {
         let mut index = Self::new(params)?;
         let nodes: Vec<Node<'a>> = nodes.into_iter().collect();
-        let slots_max = nodes.len().saturating_mul(SPARSE_FACTOR).clamp(SPARSE_SLOTS, 1 << 31);
+        let slots_max = slots_max(nodes.len());
         for node in &nodes {
             if node.slot as usize >= slots_max {
                 return Err(corrupt(format!("slot {} for {} elements", node.slot, nodes.len())));
@@ -93,15 +103,12 @@ impl Hnsw {
         if self.is_live(node.slot) {
             return Err("two elements".to_owned());
         }
-        if !(node.norm.is_finite() && node.norm >= 0.0) {
-            return Err(format!("norm {}", node.norm));
-        }
         if let Some((level, links)) =
             node.links.iter().enumerate().find(|(level, links)| links.len() > self.graph.capacity(*level))
         {
             return Err(format!("{} links on level {level}", links.len()));
         }
-        self.restore_vector(node)?;
+        restore_vector(&mut self.space, node)?;
         self.graph.occupy(node.slot, level);
         for (level, links) in node.links.iter().enumerate() {
             self.graph.set_links(node.slot, level, links);
@@ -109,31 +116,35 @@ impl Hnsw {
         self.len += 1;
         Ok(())
     }
+}
 
-    fn restore_vector(&mut self, node: &Node<'_>) -> Result<(), String> {
-        let mut encoded = Encoded::default();
-        match (&node.vector, self.params.storage) {
-            (NodeVector::F32(vector), Storage::F32 | Storage::F16 | Storage::Bf16) => {
-                self.space.validate(vector).map_err(|error| error.to_string())?;
-                encoded.encode_kept(&self.space, vector, node.norm);
-            }
-            (NodeVector::I8 { scale, code }, Storage::I8) => {
-                let vector: Vec<f32> = code.iter().map(|&code| f32::from(code) * scale).collect();
-                self.space.validate(&vector).map_err(|error| error.to_string())?;
-                encoded.encode_code(&self.space, code, *scale, node.norm);
-            }
-            (NodeVector::Bits(bits), Storage::Binary) => {
-                if bits.len() != self.params.dim.div_ceil(8) {
-                    return Err(format!("{} bytes for {} dimensions", bits.len(), self.params.dim));
-                }
-                let code: Vec<i8> = bits.iter().map(|byte| byte.cast_signed()).collect();
-                encoded.encode_bits(&self.space, &code, node.norm);
-            }
-            _ => return Err("vector of another storage".to_owned()),
-        }
-        self.space.write(node.slot, &encoded);
-        Ok(())
+/// Stores the vector of a node that comes from outside.
+pub(crate) fn restore_vector(space: &mut Space, node: &Node<'_>) -> Result<(), String> {
+    if !(node.norm.is_finite() && node.norm >= 0.0) {
+        return Err(format!("norm {}", node.norm));
     }
+    let mut encoded = Encoded::default();
+    match (&node.vector, space.storage) {
+        (NodeVector::F32(vector), Storage::F32 | Storage::F16 | Storage::Bf16) => {
+            space.validate(vector).map_err(|error| error.to_string())?;
+            encoded.encode_kept(space, vector, node.norm);
+        }
+        (NodeVector::I8 { scale, code }, Storage::I8) => {
+            let vector: Vec<f32> = code.iter().map(|&code| f32::from(code) * scale).collect();
+            space.validate(&vector).map_err(|error| error.to_string())?;
+            encoded.encode_code(space, code, *scale, node.norm);
+        }
+        (NodeVector::Bits(bits), Storage::Binary) => {
+            if bits.len() != space.dim.div_ceil(8) {
+                return Err(format!("{} bytes for {} dimensions", bits.len(), space.dim));
+            }
+            let code: Vec<i8> = bits.iter().map(|byte| byte.cast_signed()).collect();
+            encoded.encode_bits(space, &code, node.norm);
+        }
+        _ => return Err("vector of another storage".to_owned()),
+    }
+    space.write(node.slot, &encoded);
+    Ok(())
 }
 
 fn corrupt(reason: String) -> Error {

@@ -25,6 +25,7 @@ mod reorder;
 mod search;
 
 pub use codec::{Node, NodeVector};
+pub(crate) use codec::{restore_vector, slots_max};
 pub(crate) use filtered::Asked;
 pub use filtered::{Accept, Filtered, Plan};
 pub use prepare::Prepared;

@@ -5,7 +5,7 @@
 
 use crate::graph::Graph;
 use crate::hnsw::Hnsw;
-use crate::scan::{exact, rerank, reranked, scan};
+use crate::scan::{exact, measure, rerank, reranked, scan};
 use crate::scratch::{Pool, Scratch, Walk};
 use crate::space::{Probe, Space};
 use crate::{Error, Neighbor, Slot};
@@ -44,6 +44,20 @@ impl Hnsw {
     /// A query of the wrong length or not finite.
     pub fn exact(&self, query: &[f32], k: usize, scratch: &mut Scratch, out: &mut Vec<Neighbor>) -> Result<(), Error> {
         exact(&self.space, (self.graph.live(), self.len), query, k, scratch, out)
+    }
+
+    /// Calls `take` with each element of `slots` and its distance in the best precision that is kept, until it says to
+    /// stop.
+    /// # Errors
+    /// A query of the wrong length or not finite.
+    pub fn measure(
+        &self,
+        query: &[f32],
+        slots: impl IntoIterator<Item = Slot>,
+        scratch: &mut Scratch,
+        take: impl FnMut(Neighbor) -> bool,
+    ) -> Result<(), Error> {
+        measure(&self.space, slots.into_iter().filter(|slot| self.is_live(*slot)), query, scratch, take)
     }
 
     /// [`Self::search`] from a stored element, which is its own nearest neighbour.

@@ -1,0 +1,182 @@
+//! Reading postings in order: a block at a time is decoded into arrays, blocks before a target are passed over.
+
+use crate::index::postings::{self, BLOCK, Block, Postings, Shape};
+use crate::index::{DocId, END};
+
+/// A place in postings, at their first document when made.
+#[derive(Debug)]
+pub(crate) struct Cursor<'a> {
+    blocks: &'a [Block],
+    shape: Shape,
+    /// Documents of all blocks.
+    len: usize,
+    /// The block that is decoded.
+    block: usize,
+    at: usize,
+    docs: [DocId; BLOCK],
+    frequencies: [u32; BLOCK],
+    /// Filled only for those who ask for fields.
+    fields: Vec<u128>,
+    /// Of which entry the positions begin where in the block's data.
+    positions: (usize, usize),
+}
+
+impl<'a> Cursor<'a> {
+    /// At the first document. `fields`: whether the fields of entries or their positions will be asked for.
+    pub(crate) fn new(postings: &'a Postings, shape: Shape, fields: bool) -> Self {
+        let mut cursor = Self {
+            blocks: postings.blocks(),
+            shape,
+            len: postings.len(),
+            block: 0,
+            at: 0,
+            docs: [END; BLOCK],
+            frequencies: [1; BLOCK],
+            fields: if fields { vec![1; BLOCK] } else { Vec::new() },
+            positions: (0, 0),
+        };
+        cursor.load(0);
+        cursor
+    }
+
+    /// Documents there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The document here; [`END`] behind the last.
+    #[inline]
+    pub(crate) fn doc(&self) -> DocId {
+        self.docs[self.at]
+    }
+
+    /// How often the term stands in it.
+    #[inline]
+    pub(crate) fn frequency(&self) -> u32 {
+        self.frequencies[self.at]
+    }
+
+    /// In which fields; any where nobody asked for them.
+    #[inline]
+    pub(crate) fn fields(&self) -> u128 {
+        self.fields.get(self.at).copied().unwrap_or(u128::MAX)
+    }
+
+    /// To the next document.
+    #[inline]
+    pub(crate) fn advance(&mut self) -> DocId {
+        if self.at + 1 < BLOCK && self.docs[self.at + 1] != END {
+            self.at += 1;
+        } else if self.docs[self.at] != END {
+            self.load(self.block + 1);
+        }
+        self.docs[self.at]
+    }
+
+    /// To the first document that is not before `target`; stays where that is already behind.
+    #[inline]
+    pub(crate) fn seek(&mut self, target: DocId) -> DocId {
+        if self.doc() >= target {
+            return self.doc();
+        }
+        match self.blocks.get(self.block) {
+            Some(block) if block.last >= target => {}
+            Some(_) => {
+                let rest = &self.blocks[self.block + 1..];
+                // The next block is the likeliest by far.
+                let skipped = match rest.first() {
+                    Some(next) if next.last >= target => 0,
+                    _ => rest.partition_point(|block| block.last < target),
+                };
+                self.load(self.block + 1 + skipped);
+            }
+            None => return END,
+        }
+        self.at += self.docs[self.at..].partition_point(|&doc| doc < target);
+        // A block whose last document is not before the target has a document there; behind the last block all is END.
+        self.at = self.at.min(BLOCK - 1);
+        self.docs[self.at]
+    }
+
+    /// Appends the places of the term in one field of the document here, ascending.
+    pub(crate) fn places(&mut self, field: u32, out: &mut Vec<u32>) {
+        let Some(block) = self.blocks.get(self.block).filter(|_| self.doc() != END) else { return };
+        let (mut entry, mut at) = self.positions;
+        if entry > self.at {
+            (entry, at) = (0, block.positions_at as usize);
+        }
+        while entry < self.at {
+            block.positions(&mut at);
+            entry += 1;
+        }
+        self.positions = (entry, at);
+        postings::places(block.positions(&mut at), self.fields(), field, out);
+    }
+
+    fn load(&mut self, block: usize) {
+        (self.block, self.at) = (block, 0);
+        let Some(block) = self.blocks.get(block) else {
+            self.docs.fill(END);
+            return;
+        };
+        self.positions = (0, block.positions_at as usize);
+        let count = (block.count as usize).min(BLOCK);
+        let (mut at, mut doc) = (0, block.first);
+        if self.fields.is_empty() {
+            for i in 0..count {
+                let (distance, frequency, _) = block.entry(self.shape, &mut at);
+                doc = doc.wrapping_add(distance);
+                (self.docs[i], self.frequencies[i]) = (doc, frequency);
+            }
+        } else {
+            for i in 0..count {
+                let (distance, frequency, fields) = block.entry(self.shape, &mut at);
+                doc = doc.wrapping_add(distance);
+                (self.docs[i], self.frequencies[i], self.fields[i]) = (doc, frequency, fields);
+            }
+        }
+        if count < BLOCK {
+            self.docs[count..].fill(END);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::postings::{Entry, put_places};
+
+    fn postings(docs: &[DocId]) -> Postings {
+        let mut postings = Postings::default();
+        for &doc in docs {
+            let mut positions = Vec::new();
+            put_places(&mut positions, &[doc % 7, doc % 7 + doc % 3]);
+            let entry = Entry { doc, frequency: doc % 3 + 1, fields: 1 << (doc % 2), positions: &positions };
+            postings.insert(Shape::Text, &entry);
+        }
+        postings
+    }
+
+    #[test]
+    fn seeking_and_advancing_find_what_a_list_holds() {
+        let docs: Vec<DocId> = (0..2000).map(|i| i * 3 + i % 2).collect();
+        let postings = postings(&docs);
+        for step in [1, 2, 5, 127, 128, 129, 400, 7000] {
+            let (mut cursor, mut target) = (Cursor::new(&postings, Shape::Text, true), 0);
+            while cursor.doc() != END {
+                let expected = docs[docs.partition_point(|&doc| doc < target)];
+                assert_eq!((cursor.seek(target), cursor.doc()), (expected, expected));
+                assert_eq!((cursor.frequency(), cursor.fields()), (expected % 3 + 1, 1 << (expected % 2)));
+                let mut places = Vec::new();
+                cursor.places(expected % 2, &mut places);
+                assert_eq!(places, [expected % 7, expected % 7 + expected % 3]);
+                let next = cursor.advance();
+                assert_eq!(next, docs.iter().copied().find(|&doc| doc > expected).unwrap_or(END));
+                target = if next == END { END } else { next.saturating_add(step) };
+                if cursor.seek(target) == END {
+                    assert!(docs.last().is_some_and(|&last| last < target));
+                }
+            }
+        }
+    }
+}
