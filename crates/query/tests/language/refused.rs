@@ -20,6 +20,8 @@ fn syntax_errors_name_their_place() {
         ("@title:", "Syntax error at offset 6 near title"),
         ("@body:@title:", "Syntax error at offset 6 near title"),
         ("@title.x:foo", "Syntax error at offset 7 near x"),
+        ("@title:(@n:[0 10])", "Syntax error at offset 8 near n"),
+        ("@tag:{foo}}", "Syntax error at offset 10 near foo"),
         ("hello |", "Syntax error at offset 6 near hello"),
         ("foo *", "Syntax error at offset 4 near foo"),
         ("%%%%foo%%%%", "Syntax error at offset 3 near "),
@@ -33,6 +35,9 @@ fn syntax_errors_name_their_place() {
     }
     let old = read_as(b"*=>[KNN 2 @v $vec]", 1).unwrap_err();
     assert_eq!(old.to_string(), "Syntax error at offset 1 near >[");
+    for query in ["(*)", "$p", "* foo"] {
+        assert!(read_as(query.as_bytes(), 1).unwrap_err().to_string().starts_with("Syntax error"), "{query}");
+    }
 }
 
 #[test]
