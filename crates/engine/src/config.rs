@@ -35,17 +35,8 @@ const DEFRAG_REFUSED: &str = "Active defragmentation cannot be enabled: it requi
                               modified Jemalloc like the one shipped by default with the Redis source distribution";
 
 /// What FT.SEARCH can rank by.
-pub(crate) const SCORERS: &[&str] = &[
-    "BM25STD",
-    "BM25STD.NORM",
-    "BM25STD.TANH",
-    "BM25",
-    "TFIDF",
-    "TFIDF.DOCNORM",
-    "DISMAX",
-    "DOCSCORE",
-    "HAMMING",
-];
+pub(crate) const SCORERS: &[&str] =
+    &["BM25STD", "BM25STD.NORM", "BM25STD.TANH", "BM25", "TFIDF", "TFIDF.DOCNORM", "DISMAX", "DOCSCORE", "HAMMING"];
 
 /// What a signal may ask of a shutdown.
 const SHUTDOWN_WORDS: &[&str] = &["default", "save", "nosave", "now", "force"];

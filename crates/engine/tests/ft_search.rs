@@ -287,7 +287,7 @@ fn resp3_answers_are_maps() {
 fn h_score() -> String {
     let mut h = books();
     let score = h.run("FT.SEARCH books lazy WITHSCORES NOCONTENT");
-    let score = score.split('\'').nth(3).unwrap().to_owned();
+    let score = score.split('\'').nth(3).expect("a key and its score").to_owned();
     format!(
         "%5['attributes' *0[] 'warning' *0[] 'total_results' :1 'format' 'STRING' 'results' \
          *1[%4['id' 'book:2' 'score' ,{score} 'extra_attributes' %1['price' '20'] 'values' *0[]]]]"

@@ -52,7 +52,16 @@ fn put(client: &mut Client<'_>, document: u32, n: u32) {
     let vector: Vec<u8> = [n as f32, 1.0].iter().flat_map(|part| part.to_le_bytes()).collect();
     let (key, n, text) = (format!("d:{document}"), n.to_string(), format!("fox number w{n}"));
     client.run_words(&[
-        b"HSET".as_slice(), key.as_bytes(), b"t", text.as_bytes(), b"n", n.as_bytes(), b"g", b"x", b"v", &vector,
+        b"HSET".as_slice(),
+        key.as_bytes(),
+        b"t",
+        text.as_bytes(),
+        b"n",
+        n.as_bytes(),
+        b"g",
+        b"x",
+        b"v",
+        &vector,
     ]);
 }
 
@@ -71,8 +80,18 @@ fn answers(engine: &Engine) -> Vec<String> {
     .into();
     answers.push(client.run_words(&[b"FT.SEARCH".as_slice(), b"i", b"@n:[3 17]", b"NOCONTENT", b"SORTBY", b"n"]));
     answers.push(client.run_words(&[
-        b"FT.SEARCH".as_slice(), b"i", b"*=>[KNN 5 @v $q AS d]", b"PARAMS", b"2", b"q", &vector, b"RETURN", b"1", b"d",
-        b"DIALECT", b"2",
+        b"FT.SEARCH".as_slice(),
+        b"i",
+        b"*=>[KNN 5 @v $q AS d]",
+        b"PARAMS",
+        b"2",
+        b"q",
+        &vector,
+        b"RETURN",
+        b"1",
+        b"d",
+        b"DIALECT",
+        b"2",
     ]));
     answers
 }

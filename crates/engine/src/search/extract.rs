@@ -58,9 +58,8 @@ pub(crate) fn look(shard: &Shard, key: &Key<'_>, now_ms: i64, definition: &Defin
 
 /// What an index sees of a value.
 pub(crate) fn see(object: &Object, name: &[u8], now_ms: i64, definition: &Definition) -> Seen {
-    let source = match (definition.kind, source(object, now_ms)) {
-        (Kind::Hash, Some(source @ Source::Hash(..))) | (Kind::Json, Some(source @ Source::Json(_))) => source,
-        _ => return Seen::Absent,
+    let Some(source) = source(object, now_ms).filter(|source| source.kind() == definition.kind) else {
+        return Seen::Absent;
     };
     if definition.filter.as_ref().is_some_and(|filter| !filter.holds(&source, name, definition)) {
         return Seen::Absent;
@@ -90,6 +89,13 @@ pub(crate) enum Source<'v> {
 }
 
 impl Source<'_> {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Hash(..) => Kind::Hash,
+            Self::Json(_) => Kind::Json,
+        }
+    }
+
     fn document(&self, definition: &Definition) -> Result<Document, String> {
         let payload = definition.payload_field.as_ref().and_then(|field| self.text(field));
         let mut document = Document { score: definition.score as f32, language: None, payload, fields: Vec::new() };

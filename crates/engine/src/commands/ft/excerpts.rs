@@ -1,6 +1,6 @@
 //! HIGHLIGHT and SUMMARIZE: the query's words marked in the texts that are returned, or the parts around them.
 
-use quiver_query::highlight::{Highlighter, Marks, Summary};
+use quiver_query::highlight::Highlighter;
 use quiver_query::{FieldKind, Schema};
 
 use super::fields::Fields;
@@ -11,17 +11,11 @@ pub(super) fn apply(excerpts: &Excerpts, schema: &Schema, highlighter: &Highligh
     for (name, value) in fields {
         let Some(bit) = text_bit(schema, name) else { continue };
         let named = |names: &[Vec<u8>]| names.is_empty() || names.contains(name);
-        let marks = excerpts.highlight.as_ref().filter(|(names, ..)| named(names));
-        let marks = marks.map(|(_, open, close)| Marks { open: open.clone(), close: close.clone() });
-        let summary = excerpts.summarize.as_ref().filter(|(names, ..)| named(names));
-        let summary = summary.map(|(_, fragments, words, separator)| Summary {
-            fragments: *fragments,
-            words: *words,
-            separator: separator.clone(),
-        });
+        let marks = excerpts.highlight.as_ref().filter(|(names, _)| named(names)).map(|(_, marks)| marks);
+        let summary = excerpts.summarize.as_ref().filter(|(names, _)| named(names)).map(|(_, summary)| summary);
         match (summary, marks) {
-            (Some(summary), marks) => *value = highlighter.summarize(value, bit, &summary, marks.as_ref()),
-            (None, Some(marks)) => *value = highlighter.highlight(value, bit, &marks),
+            (Some(summary), marks) => *value = highlighter.summarize(value, bit, summary, marks),
+            (None, Some(marks)) => *value = highlighter.highlight(value, bit, marks),
             (None, None) => {}
         }
     }

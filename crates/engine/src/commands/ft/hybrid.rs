@@ -327,11 +327,9 @@ fn behind(
         limited |= words.peek().is_some_and(|word| is(word, "LIMIT") || is(word, "GROUPBY"));
         let mut arguments = Arguments::new(words.0);
         let is_load = words.peek().is_some_and(|word| is(word, "LOAD"));
-        if !is_load {
-            if planner.step(&mut arguments)? {
-                words = Words(arguments.rest());
-                continue;
-            }
+        if !is_load && planner.step(&mut arguments)? {
+            words = Words(arguments.rest());
+            continue;
         }
         let Some(word) = words.next() else { break };
         if reading.option(word, &mut words)? {

@@ -1,6 +1,7 @@
 //! The words behind the query of FT.SEARCH, and those that other questions share with it.
 
 use quiver_query::ast::{End, Kind, Node, TextFields};
+use quiver_query::highlight::{Marks, Summary};
 use quiver_query::index::Scorer;
 use quiver_query::text::{Language, StopWords};
 use quiver_query::{ParseOptions, Query, Schema};
@@ -18,14 +19,15 @@ pub(super) struct Returned {
     pub(super) name: Vec<u8>,
 }
 
-/// What becomes of texts that are returned.
+/// What becomes of texts that are returned: HIGHLIGHT and SUMMARIZE, each for the fields it names, or for all.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Excerpts {
-    /// HIGHLIGHT: in which fields (none named: all), and what stands around a match.
-    pub(super) highlight: Option<(Vec<Vec<u8>>, Vec<u8>, Vec<u8>)>,
-    /// SUMMARIZE: in which fields (none named: all), how many fragments of how many words, and what is between them.
-    pub(super) summarize: Option<(Vec<Vec<u8>>, usize, usize, Vec<u8>)>,
+    pub(super) highlight: Option<(Named, Marks)>,
+    pub(super) summarize: Option<(Named, Summary)>,
 }
+
+/// Fields that an option names; none for all.
+pub(super) type Named = Vec<Vec<u8>>;
 
 impl Excerpts {
     /// Whether anything is to be done.
@@ -330,34 +332,35 @@ pub(super) fn returned(words: &[&[u8]]) -> Result<Vec<Returned>, CommandError> {
     Ok(fields)
 }
 
-fn fields_of(words: &mut Words<'_>) -> Result<Vec<Vec<u8>>, CommandError> {
+fn fields_of(words: &mut Words<'_>) -> Result<Named, CommandError> {
     if !words.take("FIELDS") {
         return Ok(Vec::new());
     }
     Ok(words.counted("FIELDS")?.iter().map(|field| field.to_vec()).collect())
 }
 
-fn highlight(words: &mut Words<'_>) -> Result<(Vec<Vec<u8>>, Vec<u8>, Vec<u8>), CommandError> {
+fn highlight(words: &mut Words<'_>) -> Result<(Named, Marks), CommandError> {
     let fields = fields_of(words)?;
-    let tags = words.take("TAGS");
-    let (open, close): (&[u8], &[u8]) =
-        if tags { (words.value("HIGHLIGHT")?, words.value("HIGHLIGHT")?) } else { (b"<b>", b"</b>") };
-    Ok((fields, open.to_vec(), close.to_vec()))
+    let mut marks = Marks::default();
+    if words.take("TAGS") {
+        (marks.open, marks.close) = (words.value("HIGHLIGHT")?.to_vec(), words.value("HIGHLIGHT")?.to_vec());
+    }
+    Ok((fields, marks))
 }
 
-fn summarize(words: &mut Words<'_>) -> Result<(Vec<Vec<u8>>, usize, usize, Vec<u8>), CommandError> {
-    let (mut fields, mut fragments, mut len, mut separator) = (fields_of(words)?, 3, 20, b"... ".to_vec());
+fn summarize(words: &mut Words<'_>) -> Result<(Named, Summary), CommandError> {
+    let (mut fields, mut summary) = (fields_of(words)?, Summary::default());
     loop {
         if words.take("FRAGS") {
-            fragments = words.count("FRAGS")?;
+            summary.fragments = words.count("FRAGS")?;
         } else if words.take("LEN") {
-            len = words.count("LEN")?;
+            summary.words = words.count("LEN")?;
         } else if words.take("SEPARATOR") {
-            separator = words.value("SEPARATOR")?.to_vec();
+            summary.separator = words.value("SEPARATOR")?.to_vec();
         } else if words.peek().is_some_and(|word| is(word, "FIELDS")) {
             fields = fields_of(words)?;
         } else {
-            return Ok((fields, fragments, len, separator));
+            return Ok((fields, summary));
         }
     }
 }
