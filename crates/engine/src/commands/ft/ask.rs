@@ -107,8 +107,7 @@ fn ask_until_it_stands<T>(
                 answer.timed_out = true;
                 return false;
             }
-            let unchanged = index.changes() == changes;
-            let value = read_one(ctx, &definition, found, unchanged, read);
+            let value = read_one(ctx, &definition, found, &|| index.changes() == changes, read);
             if value.is_none() {
                 // It is another one by now, or its time is over: the index is to look at it before it is asked again.
                 index.push(&found.key);
@@ -144,12 +143,12 @@ fn ask_once(
     }
 }
 
-/// Reads a document if it is still the one that matched.
+/// Reads a document if it is still the one that matched; `unchanged` tells, while its shard is locked, that it must be.
 fn read_one<T>(
     ctx: &mut Ctx<'_>,
     definition: &Definition,
     found: &Found,
-    unchanged: bool,
+    unchanged: &dyn Fn() -> bool,
     read: &mut dyn FnMut(&Definition, &Found, &Source<'_>) -> T,
 ) -> Option<T> {
     let key = ctx.key(&found.key);
@@ -159,7 +158,7 @@ fn read_one<T>(
     let (now_ms, shard) = (ctx.ks.now_ms, ctx.ks.shard(key.shard));
     let object = live(shard, &key, now_ms)?;
     // Fields whose time is over are gone without a change.
-    let unchanged = unchanged && field_expiry::earliest_of(object).is_none();
+    let unchanged = unchanged() && field_expiry::earliest_of(object).is_none();
     if !unchanged
         && !matches!(look(shard, &key, now_ms, definition), Seen::Found(_, version) if version == found.version)
     {
