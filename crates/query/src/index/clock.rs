@@ -21,7 +21,13 @@ impl<'a> Clock<'a> {
     /// One step of work; whether to go on.
     #[inline]
     pub(crate) fn tick(&self) -> bool {
-        self.steps.set(self.steps.get() + 1);
+        self.ticks(1)
+    }
+
+    /// So many steps of work; whether to go on.
+    #[inline]
+    pub(crate) fn ticks(&self, steps: usize) -> bool {
+        self.steps.set(self.steps.get().saturating_add(steps as u32));
         if self.steps.get() >= STEPS { self.ask() } else { !self.stopped.get() }
     }
 

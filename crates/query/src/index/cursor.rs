@@ -113,6 +113,29 @@ impl<'a> Cursor<'a> {
         postings::places(block.positions(&mut at), self.fields(), field, out);
     }
 
+    /// Whether it stands where it stood when it was made.
+    pub(crate) fn is_at_start(&self) -> bool {
+        self.block == 0 && self.at == 0
+    }
+
+    /// Moves what is left of a block, and stands in one of these fields, to arrays, and goes to the next block; how much
+    /// it was.
+    pub(crate) fn take_block(
+        &mut self,
+        fields: u128,
+        docs: &mut [DocId; BLOCK],
+        frequencies: &mut [u32; BLOCK],
+    ) -> usize {
+        let rest = self.docs[self.at..].iter().zip(&self.frequencies[self.at..]).zip(self.at..);
+        let mut count = 0;
+        for ((&doc, &frequency), at) in rest.take_while(|((doc, _), _)| **doc != END) {
+            (docs[count], frequencies[count]) = (doc, frequency);
+            count += usize::from(self.fields.get(at).is_none_or(|of| of & fields != 0));
+        }
+        self.load(self.block + 1);
+        count
+    }
+
     fn load(&mut self, block: usize) {
         (self.block, self.at) = (block, 0);
         let Some(block) = self.blocks.get(block) else {

@@ -38,6 +38,8 @@ pub(crate) struct Documents {
     lengths: Vec<u32>,
     scores: Vec<f32>,
     total_length: u64,
+    /// Documents whose score is not one.
+    other_scores: usize,
     heap_bytes: usize,
     key_bytes: usize,
 }
@@ -80,6 +82,11 @@ impl Documents {
         self.scores.get(id as usize).copied().unwrap_or(1.0)
     }
 
+    /// Whether the score of every document is one.
+    pub(crate) fn all_score_one(&self) -> bool {
+        self.other_scores == 0
+    }
+
     /// Mean of all lengths.
     pub(crate) fn average_length(&self) -> f64 {
         if self.len() == 0 { 0.0 } else { self.total_length as f64 / self.len() as f64 }
@@ -110,6 +117,7 @@ impl Documents {
         }
         self.heap_bytes = self.heap_bytes + doc.heap_bytes() - self.docs[at].heap_bytes();
         self.total_length = self.total_length + u64::from(length) - u64::from(self.lengths[at]);
+        self.other_scores = self.other_scores + usize::from(score != 1.0) - usize::from(self.scores[at] != 1.0);
         (self.docs[at], self.lengths[at], self.scores[at]) = (doc, length, score);
     }
 
@@ -123,7 +131,8 @@ impl Documents {
         self.heap_bytes -= doc.heap_bytes();
         self.key_bytes -= doc.key.len();
         self.total_length -= u64::from(self.lengths[at]);
-        self.lengths[at] = 0;
+        self.other_scores -= usize::from(self.scores[at] != 1.0);
+        (self.lengths[at], self.scores[at]) = (0, 1.0);
         self.ids.remove(&doc.key);
         self.vacant.push(Reverse(id));
         Some(doc)
@@ -164,6 +173,9 @@ impl Documents {
         }
         if self.live.iter().any(|id| self.get(id).and_then(|doc| self.find(&doc.key)) != Some(id)) {
             return Err("a document is not found by its key".to_owned());
+        }
+        if self.other_scores != self.scores.iter().filter(|score| **score != 1.0).count() {
+            return Err(format!("{} scores other than one", self.other_scores));
         }
         let vacant: Bits = self.vacant.iter().map(|id| id.0).collect();
         if vacant.len() != self.vacant.len() || vacant.len() + self.len() != self.docs.len() {

@@ -20,7 +20,7 @@ use crate::index::search::{SearchOptions, apart};
 use crate::index::shape::Geometry;
 use crate::index::sorted;
 use crate::index::vectors::VectorIndex;
-use crate::index::{DocId, END, FieldIndex, Index, KindIndex};
+use crate::index::{DocId, FieldIndex, Index, KindIndex};
 use crate::limits;
 
 /// A range or a circle is asked of candidates where it holds this many times more documents than there are of them:
@@ -35,6 +35,8 @@ pub(super) struct Planner<'a> {
     pub(super) options: &'a SearchOptions<'a>,
     pub(super) clock: &'a Clock<'a>,
     scoring: Option<Scoring<'a>>,
+    /// Scores are sums.
+    sums: bool,
     ranges: RefCell<Vec<Range>>,
     /// Terms so far.
     terms: Cell<usize>,
@@ -73,7 +75,8 @@ impl<'a> Planner<'a> {
         clock: &'a Clock<'a>,
         scoring: Option<Scoring<'a>>,
     ) -> Self {
-        Self { index, options, clock, scoring, ranges: RefCell::default(), terms: Cell::new(0) }
+        let sums = scoring.is_some_and(|scoring| scoring.is_sum());
+        Self { index, options, clock, scoring, sums, ranges: RefCell::default(), terms: Cell::new(0) }
     }
 
     /// What the ranges around vectors have found.
@@ -103,12 +106,12 @@ impl<'a> Planner<'a> {
             self.options.in_keys.map(|keys| keys.iter().filter_map(|key| self.index.find(key)).collect::<Bits>());
         let mut docs = self.bounded(node, unscored)?;
         let mut set = Bits::default();
-        while docs.doc() != END && self.clock.tick() {
-            if keys.as_ref().is_none_or(|keys| keys.contains(docs.doc())) {
-                set.insert(docs.doc());
+        docs.batches(false, &mut |docs, _| {
+            for doc in docs.iter().filter(|doc| keys.as_ref().is_none_or(|keys| keys.contains(**doc))) {
+                set.insert(*doc);
             }
-            docs.advance();
-        }
+            self.clock.ticks(docs.len())
+        });
         Ok(set)
     }
 
@@ -127,6 +130,15 @@ impl<'a> Planner<'a> {
             return Err(QueryError::new(format!("Query stands for more than {} terms", limits::TERMS)));
         }
         Ok(docs)
+    }
+
+    /// The score of a document whose terms come to `sum`, for scorers that ask for no places.
+    #[inline]
+    pub(super) fn finish(&self, doc: DocId, sum: f64) -> f64 {
+        match &self.scoring {
+            Some(scoring) if !self.sums => scoring.finish(doc, sum, 1.0),
+            _ => sum,
+        }
     }
 
     fn docs(&self, node: &Node, want: Want) -> Result<Iter<'a>, QueryError> {

@@ -125,6 +125,11 @@ impl<'a> Scoring<'a> {
         self.scorer
     }
 
+    /// Whether a score is the sum of what its terms add, for every document.
+    pub(super) fn is_sum(&self) -> bool {
+        matches!(self.scorer, Scorer::Bm25Std | Scorer::Bm25StdNorm) && self.documents.all_score_one()
+    }
+
     /// A term that stands in so many documents.
     pub(super) fn term(&self, documents: usize, weight: f64) -> TermScore<'a> {
         let (all, with) = (self.documents.len() as f64, documents as f64);
@@ -239,6 +244,20 @@ impl<'a> TermScore<'a> {
             }
             Formula::Bm25 { factor, base } => factor * f / (f + base),
             Formula::Frequency(factor) => factor * f,
+        }
+    }
+
+    /// [`Self::score`] of many documents.
+    pub(super) fn scores(&self, docs: &[DocId], frequencies: &[u32], out: &mut [f64]) {
+        let all = docs.iter().zip(frequencies).zip(out);
+        match self.formula {
+            Formula::Bm25Std { factor, base, slope } => {
+                for ((&doc, &frequency), out) in all {
+                    let f = f64::from(frequency);
+                    *out = factor * f / (f + base + slope * f64::from(self.documents.length(doc)));
+                }
+            }
+            _ => all.for_each(|((&doc, &frequency), out)| *out = self.score(doc, frequency)),
         }
     }
 

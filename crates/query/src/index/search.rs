@@ -181,22 +181,7 @@ impl Index {
         match options.sort {
             _ if options.limit == 0 => Ok(Hits { total: count(docs.as_mut(), planner.clock), ..Hits::default() }),
             Sort::Id => Ok(in_order(docs.as_mut(), planner)),
-            Sort::Score => {
-                let mut best = Best::new(keep);
-                let (mut total, mut most) = (0, 0.0_f64);
-                while docs.doc() != END && planner.clock.tick() {
-                    total += 1;
-                    let score = planner.score(docs.as_mut());
-                    most = most.max(score);
-                    best.offer(ordered(score), docs.doc(), score);
-                    docs.advance();
-                }
-                let mut hits = best.into_hits(total, options);
-                if options.scorer == Scorer::Bm25StdNorm && most > 0.0 {
-                    hits.hits.iter_mut().for_each(|hit| hit.score /= most);
-                }
-                Ok(hits)
-            }
+            Sort::Score => Ok(by_score(docs.as_mut(), planner, keep)),
             Sort::Field { field, descending } => self.by_field(docs.as_mut(), planner, options, field, descending),
             Sort::Distance { name, descending } => {
                 let ranges = planner.ranges();
@@ -294,12 +279,48 @@ pub(super) fn apart(scoring: &Scoring<'_>, docs: &mut dyn Docs) -> f64 {
 }
 
 fn count(docs: &mut dyn Docs, clock: &Clock<'_>) -> usize {
-    let mut total = 0;
-    while docs.doc() != END && clock.tick() {
-        total += 1;
-        docs.advance();
+    if let Some(known) = docs.known() {
+        return known;
     }
+    let mut total = 0;
+    docs.batches(false, &mut |docs, _| {
+        total += docs.len();
+        clock.ticks(docs.len())
+    });
     total
+}
+
+fn by_score(docs: &mut dyn Docs, planner: &Planner<'_>, keep: usize) -> Hits {
+    let options = planner.options;
+    let (mut best, mut total, mut most) = (Best::new(keep), 0, 0.0_f64);
+    if options.scorer.needs_places() {
+        while docs.doc() != END && planner.clock.tick() {
+            total += 1;
+            let score = planner.score(docs);
+            best.offer(ordered(score), docs.doc(), score);
+            docs.advance();
+        }
+    } else {
+        // Most documents are worse than the worst that is kept: one comparison each.
+        let mut bound = f64::NEG_INFINITY;
+        docs.batches(true, &mut |docs, sums| {
+            total += docs.len();
+            for (&doc, &sum) in docs.iter().zip(sums) {
+                let score = planner.finish(doc, sum);
+                if score > bound {
+                    most = most.max(score);
+                    best.offer(ordered(score), doc, score);
+                    bound = best.worst().unwrap_or(bound);
+                }
+            }
+            planner.clock.ticks(docs.len())
+        });
+    }
+    let mut hits = best.into_hits(total, options);
+    if options.scorer == Scorer::Bm25StdNorm && most > 0.0 {
+        hits.hits.iter_mut().for_each(|hit| hit.score /= most);
+    }
+    hits
 }
 
 fn in_order(docs: &mut dyn Docs, planner: &Planner<'_>) -> Hits {
@@ -395,6 +416,11 @@ impl<K: Ord> Best<K> {
     /// Whether a document that comes after all others would be kept.
     fn wants(&self, key: &K) -> bool {
         self.heap.len() < self.keep || self.heap.peek().is_some_and(|worst| *key > worst.0.key)
+    }
+
+    /// The score of the worst, once there are as many as are kept.
+    fn worst(&self) -> Option<f64> {
+        self.heap.peek().filter(|_| self.heap.len() == self.keep).map(|worst| worst.0.score)
     }
 
     #[inline]

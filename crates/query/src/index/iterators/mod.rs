@@ -13,8 +13,12 @@ pub(super) use or::{Or, Window};
 pub(super) use term::Term;
 
 use crate::index::bits::Bits;
+use crate::index::postings::BLOCK;
 use crate::index::score::Explanation;
 use crate::index::{DocId, END};
+
+/// Documents handed over together.
+const BATCH: usize = BLOCK;
 
 /// Documents in ascending order.
 pub(super) trait Docs {
@@ -49,6 +53,31 @@ pub(super) trait Docs {
     /// How far the words stand apart, which older scorers divide by.
     fn apart(&mut self) -> f64 {
         1.0
+    }
+
+    /// Hands over all documents from here on, some at a time, each with its score if asked; until `take` says to stop.
+    /// Afterwards the iterator stands nowhere.
+    fn batches(&mut self, scored: bool, take: &mut dyn FnMut(&[DocId], &[f64]) -> bool) {
+        let (mut docs, mut scores) = ([END; BATCH], [0.0; BATCH]);
+        while self.doc() != END {
+            let mut count = 0;
+            while count < BATCH && self.doc() != END {
+                docs[count] = self.doc();
+                if scored {
+                    scores[count] = self.score();
+                }
+                count += 1;
+                self.advance();
+            }
+            if !take(&docs[..count], &scores[..count]) {
+                return;
+            }
+        }
+    }
+
+    /// How many documents there are from here on, where that is known.
+    fn known(&self) -> Option<usize> {
+        None
     }
 
     /// Puts all documents before `end` into a window.

@@ -231,6 +231,28 @@ impl Docs for Stream<'_> {
         self.next_window()
     }
 
+    fn batches(&mut self, scored: bool, take: &mut dyn FnMut(&[DocId], &[f64]) -> bool) {
+        let (mut docs, mut scores) = (Vec::with_capacity(SPAN), Vec::with_capacity(SPAN));
+        while self.doc != END {
+            let (from, base) = ((self.doc - self.window.base) as usize, self.window.base);
+            docs.clear();
+            scores.clear();
+            for (word, &bits) in self.window.bits.iter().enumerate().skip(from / 64) {
+                let mut bits = if word == from / 64 { bits & (u64::MAX << (from % 64)) } else { bits };
+                while bits != 0 {
+                    let at = word * 64 + bits.trailing_zeros() as usize;
+                    bits &= bits - 1;
+                    docs.push(base + at as DocId);
+                    scores.push(if scored { self.window.scores[at] * self.weight } else { 0.0 });
+                }
+            }
+            if !take(&docs, &scores) {
+                return;
+            }
+            self.next_window();
+        }
+    }
+
     fn cost(&self) -> usize {
         self.children.iter().map(|child| child.cost()).fold(0, usize::saturating_add)
     }

@@ -2,6 +2,7 @@
 
 use crate::index::cursor::Cursor;
 use crate::index::iterators::{Docs, Window};
+use crate::index::postings::BLOCK;
 use crate::index::score::{Explanation, TermScore};
 use crate::index::{DocId, END};
 
@@ -71,6 +72,23 @@ impl Docs for Term<'_> {
         if self.fields >> field & 1 == 1 {
             self.cursor.places(field, out);
         }
+    }
+
+    fn batches(&mut self, scored: bool, take: &mut dyn FnMut(&[DocId], &[f64]) -> bool) {
+        let (mut docs, mut frequencies, mut scores) = ([END; BLOCK], [0; BLOCK], [0.0; BLOCK]);
+        while self.cursor.doc() != END {
+            let count = self.cursor.take_block(self.fields, &mut docs, &mut frequencies);
+            if scored {
+                self.score.scores(&docs[..count], &frequencies[..count], &mut scores);
+            }
+            if !take(&docs[..count], &scores[..count]) {
+                return;
+            }
+        }
+    }
+
+    fn known(&self) -> Option<usize> {
+        (self.fields == u128::MAX && self.cursor.is_at_start()).then(|| self.cursor.len())
     }
 
     fn fill(&mut self, end: DocId, window: &mut Window) {
