@@ -2,6 +2,7 @@
 //!
 //! - `io.rs`: the I/O threads, each a `current_thread` runtime that executes the commands of its connections inline.
 //! - `conn.rs`: one connection: bytes in, batches of commands, one write; `socket.rs`: over TCP or a socket file.
+//! - `poller.rs`: which sockets are ready; `turns.rs`, `outbox.rs`: all of them read, run and written to in a row.
 //! - `host.rs`: what the engine asks of its surroundings.
 //! - `cron.rs`: everything periodic: active expiry, memory figures, save points, idle clients.
 //! - `helpers.rs`: threads for commands that take long; `freer.rs`: one that frees what is large.
@@ -37,6 +38,7 @@ mod log;
 mod memory;
 mod oom_score;
 mod outbox;
+mod poller;
 mod progress;
 mod replication;
 mod saver;
@@ -162,7 +164,7 @@ impl Node {
     }
 
     /// A connection leaves the command loop.
-    pub(crate) async fn take_over(&self, stream: socket::Socket, session: Session, takeover: Takeover) {
+    pub(crate) async fn take_over(&self, stream: Accepted, session: Session, takeover: Takeover) {
         feed::feed(self, stream, session, takeover).await;
     }
 
