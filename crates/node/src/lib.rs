@@ -8,7 +8,7 @@
 //! - `helpers.rs`: threads for commands that take long; `freer.rs`: one that frees what is large.
 //! - `memory.rs`: the allocator's figures.
 //! - `progress.rs`: how far loading and saving are.
-//! - `log/`: the append-only log. `saver.rs`: snapshots, in the foreground and the background. `ending.rs`: the end.
+//! - `backup.rs`: BACKUP. `log/`: the append-only log. `saver.rs`: snapshots, in the foreground and the background. `ending.rs`: the end.
 //! - `stream.rs`, `feed.rs`, `sync.rs`: the ordered stream, the replicas that read it, the snapshots they begin with.
 //! - `link.rs`, `load.rs`: the primary this one follows, and its snapshot on its way.
 //! - `replication.rs`, `failover.rs`, `told.rs`: whom to follow, how to hand over, and what INFO and ROLE tell of it.
@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backup;
 mod clock;
 mod conn;
 mod cron;
