@@ -76,6 +76,8 @@ pub const PARAMETERS: &[Parameter] = &[
     live("appendonly", "no", Kind::Bool),
     live("auto-aof-rewrite-min-size", "67108864", Kind::Memory),
     live("auto-aof-rewrite-percentage", "100", Kind::Int(0, i32::MAX as i64)),
+    live("backup-sealed-ttl", "0", Kind::Int(0, i32::MAX as i64)),
+    fixed("backupdirname", "backupdir", Kind::Text),
     live("bind", "127.0.0.1 -::1", Kind::Text),
     live("busy-reply-threshold", "5000", Kind::Int(0, i64::MAX)),
     fixed("cluster-enabled", "no", Kind::Word(&["no"])),
@@ -309,6 +311,8 @@ accessors! {
     auto_aof_rewrite_min_size: "auto-aof-rewrite-min-size" as usize;
     /// Growth of the log in percent at which it is rewritten; 0 for never.
     auto_aof_rewrite_percentage: "auto-aof-rewrite-percentage" as usize;
+    /// Time after which a sealed backup is removed, s; 0 for never.
+    backup_sealed_ttl_s: "backup-sealed-ttl" as usize;
     /// No syncs of the log while a snapshot is written.
     no_appendfsync_on_rewrite: "no-appendfsync-on-rewrite" as bool;
     /// Most entries of ACL LOG.

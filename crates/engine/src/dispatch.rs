@@ -140,7 +140,7 @@ impl Engine {
             let located = match entry {
                 Ok(entry) if entry.command.locks == Locks::All => {
                     mask = ALL_SHARDS;
-                    None
+                    self.first_key(entry, argv)
                 }
                 Ok(entry) => self.locate(entry, argv, &mut mask),
                 Err(_) => None,
@@ -157,7 +157,8 @@ impl Engine {
                 if turn.gives_back(&step.entry, argv) {
                     break;
                 }
-                turn.step(argv, step.entry, step.located);
+                // Under all locks a place may be that of another word than the first, for its load only.
+                turn.step(argv, step.entry, step.located.filter(|_| mask != ALL_SHARDS));
                 if turn.gave_back() {
                     break;
                 }
@@ -440,6 +441,13 @@ impl Engine {
             }
         }
         first
+    }
+
+    /// Hash and shard of the first key a request names, to load it ahead of time.
+    fn first_key(&self, entry: &Entry, argv: Argv<'_>) -> Option<(u64, usize)> {
+        let at = entry.key_positions(argv).next()?;
+        let key = KeyHasher.key(argv.at(at));
+        Some((key.hash, key.shard))
     }
 
     fn mask_of(&self, session: &Session, entry: &Entry, argv: Argv<'_>) -> u64 {

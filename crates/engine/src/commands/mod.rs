@@ -3,6 +3,7 @@
 pub mod acl;
 pub(crate) mod args;
 pub mod array;
+pub mod backup;
 pub mod bitmap;
 pub mod client;
 mod client_tracking;
@@ -47,6 +48,7 @@ use crate::command::Command;
 
 /// All families.
 pub const TABLES: &[&[Command]] = &[
+    backup::COMMANDS,
     bitmap::COMMANDS,
     array::COMMANDS,
     acl::COMMANDS,
