@@ -1,7 +1,7 @@
 //! The `latency` benchmark: how long GETs of some clients take while another client does something huge.
 //!
 //! For each server and disturbance: small string keys and what the disturbance needs are written, a thread of its own
-//! sends the disturbing commands one after the other (they all have replies of one line), and meanwhile a closed loop of
+//! sends the disturbing commands one after the other, and meanwhile a closed loop of
 //! a few connections reads random keys. The maximum tells how long a stall was, the p99.9 how much it touched: a loop
 //! that is closed sends nothing while it is stalled, so a single stall hides from every percentile.
 
@@ -23,6 +23,8 @@ use crate::traffic::{Fill, Random};
 
 /// The key that holds something huge.
 const HUGE: &[u8] = b"bench:huge";
+/// Components of the vectors.
+const DIM: usize = 384;
 /// Elements written by one command.
 const CHUNK: u64 = 1000;
 /// Commands sent before their replies are read.
@@ -46,17 +48,24 @@ pub enum Disturbance {
     Sort,
     /// Many keys expire at the same time.
     Expire,
+    /// VADD to a vector set and VSIM in it, in turn.
+    Vectors,
 }
 
 impl Disturbance {
-    /// The commands that are repeated.
-    fn commands(self) -> Vec<Vec<&'static [u8]>> {
+    /// The commands that are repeated, and the lines of each one's reply.
+    fn commands(self, round: u64, elements: u64) -> Vec<(Vec<u8>, u64)> {
+        let encoded = |commands: &[&[&[u8]]]| commands.iter().map(|words| (encode(words), 1)).collect();
         match self {
             Self::None | Self::Expire => Vec::new(),
-            Self::Keys => vec![vec![b"KEYS", b"nothing*"]],
-            Self::Copy => vec![vec![b"COPY", HUGE, b"bench:copy", b"REPLACE"], vec![b"DEL", b"bench:copy"]],
-            Self::Union => vec![vec![b"SUNIONSTORE", b"bench:copy", HUGE, b"bench:none"]],
-            Self::Sort => vec![vec![b"SORT", HUGE, b"STORE", b"bench:copy"]],
+            Self::Keys => encoded(&[&[b"KEYS", b"nothing*"]]),
+            Self::Copy => encoded(&[&[b"COPY", HUGE, b"bench:copy", b"REPLACE"], &[b"DEL", b"bench:copy"]]),
+            Self::Union => encoded(&[&[b"SUNIONSTORE", b"bench:copy", HUGE, b"bench:none"]]),
+            Self::Sort => encoded(&[&[b"SORT", HUGE, b"STORE", b"bench:copy"]]),
+            Self::Vectors => {
+                let vsim = encode(&[b"VSIM", HUGE, b"FP32", &vector(elements + round), b"COUNT", b"10"]);
+                vec![(vadd(elements + round), 1), (vsim, 21)]
+            }
         }
     }
 }
@@ -131,7 +140,7 @@ fn measure(spec: &ServerSpec, settings: &Settings, disturbance: Disturbance) -> 
     let mut traffic = Random::new(Template::get(sizes)?, settings.keys);
     let (over, times) = (AtomicBool::new(false), AtomicU64::new(0));
     let outcome = std::thread::scope(|scope| {
-        let disturber = scope.spawn(|| disturb(&server, disturbance, &over, &times));
+        let disturber = scope.spawn(|| disturb(&server, settings, disturbance, &over, &times));
         let outcome = driver.run(&mut traffic, 1, Some(Duration::from_secs_f64(settings.run_s)));
         over.store(true, Relaxed);
         disturber.join().map_err(|_| anyhow::anyhow!("the disturbing thread failed"))??;
@@ -150,11 +159,29 @@ fn measure(spec: &ServerSpec, settings: &Settings, disturbance: Disturbance) -> 
     })
 }
 
+/// A vector of [`DIM`] components as a blob; the same for the same number.
+fn vector(number: u64) -> Vec<u8> {
+    let mut state = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut next = || {
+        // A step of xorshift64.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..DIM).flat_map(|_| next().to_le_bytes()).collect()
+}
+
+fn vadd(number: u64) -> Vec<u8> {
+    encode(&[b"VADD", HUGE, b"FP32", &vector(number), format!("element:{number}").as_bytes()])
+}
+
 /// Writes what the disturbance works on.
 fn prepare(server: &Server, settings: &Settings, disturbance: Disturbance) -> Result<()> {
     let word: &[u8] = match disturbance {
         Disturbance::None | Disturbance::Keys => return Ok(()),
         Disturbance::Expire => return prepare_expiry(server, settings.elements),
+        Disturbance::Vectors => return send_all(server, (0..settings.elements).map(vadd)),
         Disturbance::Copy => b"HSET",
         Disturbance::Union | Disturbance::Sort => b"SADD",
     };
@@ -211,14 +238,23 @@ fn read_lines(replies: &mut impl BufRead, count: u64) -> Result<()> {
     Ok(())
 }
 
-fn disturb(server: &Server, disturbance: Disturbance, over: &AtomicBool, times: &AtomicU64) -> Result<()> {
-    let commands: Vec<_> = disturbance.commands().iter().map(|words| encode(words)).collect();
+fn disturb(
+    server: &Server,
+    settings: &Settings,
+    disturbance: Disturbance,
+    over: &AtomicBool,
+    times: &AtomicU64,
+) -> Result<()> {
     let mut stream = TcpStream::connect(server.address())?;
     let mut replies = BufReader::new(stream.try_clone()?);
-    while !commands.is_empty() && !over.load(Relaxed) {
-        for command in &commands {
+    while !over.load(Relaxed) {
+        let commands = disturbance.commands(times.load(Relaxed), settings.elements);
+        if commands.is_empty() {
+            break;
+        }
+        for (command, lines) in &commands {
             stream.write_all(command)?;
-            read_lines(&mut replies, 1)?;
+            read_lines(&mut replies, *lines)?;
         }
         times.fetch_add(1, Relaxed);
     }

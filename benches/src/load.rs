@@ -34,6 +34,7 @@ const ON_REQUEST: &[(Test, f64)] = &[
     (Test::Lrange, 0.6),
     (Test::Mset, 0.6),
     (Test::Xadd, 0.6),
+    (Test::Evalsha, 0.7),
 ];
 
 /// One kind of traffic.
@@ -54,6 +55,10 @@ pub enum Test {
     Incr,
     /// As many LPUSH as RPOP, of one list.
     Queue,
+    /// As many LPUSH as RPOP, of as many lists as there are keys.
+    Queues,
+    /// EVALSHA of a script that counts.
+    Evalsha,
     /// SADD to one set.
     Sadd,
     /// ZADD to one sorted set.
@@ -117,6 +122,12 @@ impl Settings {
                 let pop = Template::custom("RPOP queue", sizes, Expect::Any)?;
                 return Ok(Random::mixed(push, pop, 500, self.keys));
             }
+            Test::Queues => {
+                let push = Template::custom("LPUSH queue:__rand__ __value__", sizes, Expect::Integer)?;
+                let pop = Template::custom("RPOP queue:__rand__", sizes, Expect::Any)?;
+                return Ok(Random::mixed(push, pop, 500, self.keys));
+            }
+            Test::Evalsha => Template::custom(&evalsha_line(), sizes, Expect::Integer)?,
             Test::Sadd => Template::custom("SADD set member:__rand__", sizes, Expect::Integer)?,
             Test::Zadd => Template::custom("ZADD board __rand__ member:__rand__", sizes, Expect::Integer)?,
             Test::Lrange => Template::custom("LRANGE hundred 0 99", sizes, Expect::Any)?,
@@ -223,6 +234,15 @@ fn mset_line() -> String {
     format!("MSET {}", pairs.join(" "))
 }
 
+/// What [`Test::Evalsha`] runs; without a space, as templates are split there.
+const COUNTER: &str = "return(redis.call('INCR',KEYS[1]))";
+/// The digest under which servers know [`COUNTER`].
+const COUNTER_SHA: &str = "6a935716be7afd629d740d55c8ec5faf2298e9d5";
+
+fn evalsha_line() -> String {
+    format!("EVALSHA {COUNTER_SHA} 1 counter:__rand__")
+}
+
 fn fill(server: &Server, settings: &Settings) -> Result<MemoryRow> {
     note(format!("filling {} with {} keys", server.name, settings.keys));
     let mut driver = Driver::connect(server.address(), 4)?;
@@ -232,6 +252,14 @@ fn fill(server: &Server, settings: &Settings) -> Result<MemoryRow> {
     if settings.tests.contains(&Test::Lrange) {
         let push = Template::custom("RPUSH hundred __value__", settings.sizes(), Expect::Integer)?;
         driver.run(&mut Fill::new(push, 100), FILL_PIPELINE, None)?;
+    }
+    if settings.tests.contains(&Test::Queues) {
+        let push = Template::custom("LPUSH queue:__rand__ __value__", settings.sizes(), Expect::Integer)?;
+        driver.run(&mut Fill::new(push, settings.keys), FILL_PIPELINE, None)?;
+    }
+    if settings.tests.contains(&Test::Evalsha) {
+        let load = Template::custom(&format!("SCRIPT LOAD {COUNTER}"), settings.sizes(), Expect::Any)?;
+        driver.run(&mut Fill::new(load, 1), 1, None)?;
     }
     if settings.tests.iter().any(|test| matches!(test, Test::Hset | Test::Hget)) {
         driver.run(&mut Fill::new(Template::hset(settings.sizes())?, settings.keys), FILL_PIPELINE, None)?;

@@ -79,6 +79,10 @@ impl Command {
     /// All ACL categories: the explicit ones and those the flags imply, as Redis derives them.
     pub const fn acl_categories(&self) -> Acl {
         let mut acl = self.acl.0;
+        // What searches says all of them itself.
+        if acl & Acl::SEARCH.0 != 0 {
+            return self.acl;
+        }
         if self.flags.has(Flags::WRITE) {
             acl |= Acl::WRITE.0;
         }
@@ -148,6 +152,8 @@ pub enum Group {
     Array,
     Json,
     Module,
+    Search,
+    Suggestion,
 }
 
 impl Group {
@@ -173,6 +179,8 @@ impl Group {
             Self::Array => "array",
             Self::Json => "json",
             Self::Module => "module",
+            Self::Search => "search",
+            Self::Suggestion => "suggestion",
         }
     }
 }
@@ -302,6 +310,8 @@ bit_set! {
         ARRAY = 21, "@array";
         /// @json
         JSON = 22, "@json";
+        /// @search
+        SEARCH = 23, "@search";
     }
 }
 

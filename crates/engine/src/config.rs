@@ -34,6 +34,10 @@ pub struct Parameter {
 const DEFRAG_REFUSED: &str = "Active defragmentation cannot be enabled: it requires a Redis server compiled with a \
                               modified Jemalloc like the one shipped by default with the Redis source distribution";
 
+/// What FT.SEARCH can rank by.
+pub(crate) const SCORERS: &[&str] =
+    &["BM25STD", "BM25STD.NORM", "BM25STD.TANH", "BM25", "TFIDF", "TFIDF.DOCNORM", "DISMAX", "DOCSCORE", "HAMMING"];
+
 /// What a signal may ask of a shutdown.
 const SHUTDOWN_WORDS: &[&str] = &["default", "save", "nosave", "now", "force"];
 
@@ -72,6 +76,8 @@ pub const PARAMETERS: &[Parameter] = &[
     live("appendonly", "no", Kind::Bool),
     live("auto-aof-rewrite-min-size", "67108864", Kind::Memory),
     live("auto-aof-rewrite-percentage", "100", Kind::Int(0, i32::MAX as i64)),
+    live("backup-sealed-ttl", "0", Kind::Int(0, i32::MAX as i64)),
+    fixed("backupdirname", "backupdir", Kind::Text),
     live("bind", "127.0.0.1 -::1", Kind::Text),
     live("busy-reply-threshold", "5000", Kind::Int(0, i64::MAX)),
     fixed("cluster-enabled", "no", Kind::Word(&["no"])),
@@ -160,6 +166,17 @@ pub const PARAMETERS: &[Parameter] = &[
     live("requirepass", "", Kind::Text),
     live("sanitize-dump-payload", "no", Kind::Word(&["no", "yes", "clients"])),
     live("save", "3600 1 300 100 60 10000", Kind::SavePoints),
+    live("search-bm25std-tanh-factor", "4", Kind::Int(1, 10_000)),
+    live("search-cursor-max-idle", "300000", Kind::Int(0, i64::MAX)),
+    live("search-cursor-read-size", "1000", Kind::Int(1, i64::MAX)),
+    live("search-default-dialect", "1", Kind::Int(1, 4)),
+    live("search-default-scorer", "BM25STD", Kind::Word(SCORERS)),
+    live("search-max-aggregate-results", "1000000", Kind::Int(0, i64::MAX)),
+    live("search-max-prefix-expansions", "200", Kind::Int(1, 1_000_000)),
+    live("search-max-search-results", "1000000", Kind::Int(0, i64::MAX)),
+    live("search-min-prefix", "2", Kind::Int(1, 1000)),
+    live("search-on-timeout", "return", Kind::Word(&["return", "fail", "return-strict"])),
+    live("search-timeout", "500", Kind::Int(0, i64::MAX)),
     live("set-max-intset-entries", "512", Kind::Int(0, i64::MAX)),
     live("set-max-listpack-entries", "128", Kind::Int(0, i64::MAX)),
     live("set-max-listpack-value", "64", Kind::Int(0, i64::MAX)),
@@ -294,6 +311,8 @@ accessors! {
     auto_aof_rewrite_min_size: "auto-aof-rewrite-min-size" as usize;
     /// Growth of the log in percent at which it is rewritten; 0 for never.
     auto_aof_rewrite_percentage: "auto-aof-rewrite-percentage" as usize;
+    /// Time after which a sealed backup is removed, s; 0 for never.
+    backup_sealed_ttl_s: "backup-sealed-ttl" as usize;
     /// No syncs of the log while a snapshot is written.
     no_appendfsync_on_rewrite: "no-appendfsync-on-rewrite" as bool;
     /// Most entries of ACL LOG.
@@ -310,6 +329,24 @@ accessors! {
     slowlog_log_slower_than: "slowlog-log-slower-than" as i64;
     /// Most entries of the slow log.
     slowlog_max_len: "slowlog-max-len" as usize;
+    /// A cursor of FT.AGGREGATE that is not read for so long goes, ms.
+    search_cursor_max_idle_ms: "search-cursor-max-idle" as i64;
+    /// Rows a read of a cursor gives unless it says otherwise.
+    search_cursor_read_size: "search-cursor-read-size" as usize;
+    /// Dialect of queries that name none.
+    search_default_dialect: "search-default-dialect" as usize;
+    /// What the scorer BM25STD.TANH divides by.
+    search_tanh_factor: "search-bm25std-tanh-factor" as usize;
+    /// Terms that a prefix stands for at most.
+    search_max_prefix_expansions: "search-max-prefix-expansions" as usize;
+    /// Characters of a prefix at least.
+    search_min_prefix: "search-min-prefix" as usize;
+    /// Most rows of FT.AGGREGATE.
+    search_max_aggregate_results: "search-max-aggregate-results" as usize;
+    /// Most results of FT.SEARCH.
+    search_max_search_results: "search-max-search-results" as usize;
+    /// After so long a query ends with what it has, or an error, ms; 0 for never.
+    search_timeout_ms: "search-timeout" as usize;
     /// Number of databases.
     databases: "databases" as usize;
     /// Most clients at once.

@@ -21,6 +21,7 @@ use crate::functions::{LibrarySet, Metadata};
 use crate::keyspace::{ALL_SHARDS, Key, KeyHasher, Keyspace, SHARDS, Shard};
 use crate::mailbox::Sender;
 use crate::object::Object;
+use crate::search::{self, IndexSet};
 use crate::tracking::Stale;
 
 /// The content of a keyspace without locks, watchers or time.
@@ -30,18 +31,35 @@ pub struct DataSet {
     clock: u32,
     sources: Vec<Vec<u8>>,
     functions: Arc<LibrarySet>,
+    records: search::Records,
+    indexes: Arc<IndexSet>,
+    now_ms: i64,
 }
 
 impl DataSet {
     /// Nothing yet; keys that come in count as touched at `now_ms`.
     pub fn new(now_ms: i64) -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { shards, keys: 0, clock: Stamps::seconds_at(now_ms), sources: Vec::new(), functions: Arc::default() }
+        Self {
+            shards,
+            keys: 0,
+            clock: Stamps::seconds_at(now_ms),
+            sources: Vec::new(),
+            functions: Arc::default(),
+            records: Vec::new(),
+            indexes: Arc::default(),
+            now_ms,
+        }
     }
 
     /// Adds the source of a function library, for [`Engine::compile`] to make one of.
     pub fn add_source(&mut self, source: Vec<u8>) {
         self.sources.push(source);
+    }
+
+    /// Adds what a snapshot says of search indexes, for [`Engine::compile`] to make some of.
+    pub fn add_search(&mut self, records: search::Records) {
+        self.records = records;
     }
 
     /// Adds a key to a database; `false`, and nothing changed, when it is there already. The caller bounds `db`, and
@@ -200,12 +218,14 @@ impl fmt::Debug for DataSet {
 }
 
 impl Engine {
-    /// Makes libraries of a data set's sources; to be called before [`Self::adopt`]. `false` where there are some and
+    /// Makes libraries of a data set's sources, and its search indexes; to be called before [`Self::adopt`]. `false` where there are some and
     /// nothing here that could run them: they are left out.
     ///
     /// # Errors
     /// One of them is none.
     pub fn compile(&self, data_set: &mut DataSet) -> Result<bool, CommandError> {
+        let records = std::mem::take(&mut data_set.records);
+        data_set.indexes = Arc::new(search::restore(records, &data_set.shards, data_set.now_ms)?);
         if self.scripts.runtime().is_err() {
             return Ok(std::mem::take(&mut data_set.sources).is_empty());
         }
@@ -239,8 +259,9 @@ impl Engine {
     }
 
     fn exchange(&self, keyspace: &mut Keyspace<'_>, new: DataSet) -> DataSet {
-        let DataSet { mut shards, clock, functions, .. } = new;
+        let DataSet { mut shards, clock, functions, indexes, now_ms, .. } = new;
         let functions = self.functions.exchange(functions);
+        let indexes = self.search.adopt(indexes);
         let mut stale = Stale::default();
         for (index, shard) in shards.iter_mut().enumerate() {
             keyspace.shard_mut(index).exchange(shard);
@@ -249,6 +270,6 @@ impl Engine {
         }
         self.tell_stale(&mut stale, Sender { id: 0, now_ms: 0 }, true);
         let keys = shards.iter().flat_map(Shard::dbs).map(|db| db.table.len()).sum();
-        DataSet { shards, keys, clock, sources: Vec::new(), functions }
+        DataSet { shards, keys, clock, sources: Vec::new(), functions, records: Vec::new(), indexes, now_ms }
     }
 }

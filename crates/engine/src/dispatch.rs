@@ -140,7 +140,7 @@ impl Engine {
             let located = match entry {
                 Ok(entry) if entry.command.locks == Locks::All => {
                     mask = ALL_SHARDS;
-                    None
+                    self.first_key(entry, argv)
                 }
                 Ok(entry) => self.locate(entry, argv, &mut mask),
                 Err(_) => None,
@@ -157,7 +157,8 @@ impl Engine {
                 if turn.gives_back(&step.entry, argv) {
                     break;
                 }
-                turn.step(argv, step.entry, step.located);
+                // Under all locks a place may be that of another word than the first, for its load only.
+                turn.step(argv, step.entry, step.located.filter(|_| mask != ALL_SHARDS));
                 if turn.gave_back() {
                     break;
                 }
@@ -442,6 +443,13 @@ impl Engine {
         first
     }
 
+    /// Hash and shard of the first key a request names, to load it ahead of time.
+    fn first_key(&self, entry: &Entry, argv: Argv<'_>) -> Option<(u64, usize)> {
+        let at = entry.key_positions(argv).next()?;
+        let key = KeyHasher.key(argv.at(at));
+        Some((key.hash, key.shard))
+    }
+
     fn mask_of(&self, session: &Session, entry: &Entry, argv: Argv<'_>) -> u64 {
         let mut mask = 0;
         match entry.command.locks {
@@ -635,12 +643,15 @@ impl<'a> Turn<'a, 'a> {
         stats.misses.add(ks.counters.misses);
         stats.expired.add(ks.counters.expired);
         stats.expired_fields.add(ks.counters.expired_fields);
-        let garbage = std::mem::take(&mut ks.garbage);
+        let (garbage, now_ms) = (std::mem::take(&mut ks.garbage), ks.now_ms);
         let served = std::mem::take(&mut ks.served);
         drop(ks);
         served.iter().for_each(|waiter| waiter.wake());
         if !garbage.is_empty() {
             engine.free_later(garbage, Freeing::Removed);
+        }
+        if engine.search.is_behind() {
+            engine.help_search(now_ms);
         }
         if engine.config.maxmemory() > 0 {
             engine.note_memory(told, take_net_bytes());

@@ -26,6 +26,7 @@ use crate::pubsub::PubSub;
 use crate::registry::{Registry, registry};
 use crate::rng::Rng;
 use crate::scripting::Scripts;
+use crate::search::Search;
 use crate::session::ClientInfo;
 use crate::slowlog::SlowLog;
 use crate::stats::{Stats, ThreadStats};
@@ -54,6 +55,8 @@ pub struct Engine {
     pub functions: Functions,
     /// Scripts.
     pub scripts: Scripts,
+    /// Search indexes.
+    pub search: Search,
     /// State that every command checks.
     pub state: State,
     /// Memory in use.
@@ -164,6 +167,7 @@ impl Engine {
             latency: Monitor::default(),
             functions: Functions::default(),
             scripts: Scripts::default(),
+            search: Search::default(),
             state: State::default(),
             memory: Gauge::default(),
             pubsub: PubSub::default(),
@@ -252,6 +256,7 @@ impl Engine {
         let stamps = Stamps::new(now_ms, &self.config);
         let mut keyspace = Keyspace::new(stripes, shards, effects, now_ms, stamps);
         self.listen(&mut keyspace);
+        keyspace.feed(&self.search);
         keyspace
     }
 

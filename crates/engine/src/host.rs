@@ -22,6 +22,13 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     fn rewrite_log(&self, _engine: &Engine) -> Result<&'static str, CommandError> {
         Err(CommandError::text("ERR this instance has no disk"))
     }
+    /// Carries out a BACKUP subcommand.
+    ///
+    /// # Errors
+    /// It cannot be done at this time, or failed.
+    fn backup(&self, _engine: &Engine, _order: BackupOrder) -> Result<BackupFacts, CommandError> {
+        Err(CommandError::text("ERR this instance has no disk"))
+    }
     /// Reads the append-only log in the place of the data there is (DEBUG LOADAOF).
     fn reload_log(&self, _engine: &Engine) -> Result<(), CommandError> {
         Err(CommandError::text("ERR this instance has no disk"))
@@ -220,4 +227,34 @@ impl Host for NoHost {
     fn allocated_bytes(&self) -> u64 {
         0
     }
+}
+
+/// What a BACKUP subcommand asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackupOrder {
+    /// Begin.
+    Start,
+    /// End at this moment, and wait until everything is on disk.
+    Seal,
+    /// Give up.
+    Abort,
+    /// Remove the files.
+    Cleanup,
+    /// Nothing.
+    Look,
+}
+
+/// How far a backup is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupFacts {
+    /// Redis' name of its state.
+    pub state: &'static str,
+    /// Why it failed; empty if it did not.
+    pub error: String,
+    /// Unix time of its start, s; 0 for none.
+    pub started_s: i64,
+    /// Unix time at which it was sealed, s; 0 for none.
+    pub ended_s: i64,
+    /// Paths of its whole files.
+    pub files: Vec<String>,
 }

@@ -24,6 +24,7 @@ use crate::field_expiry::{self, FieldExpiries};
 use crate::notify::{Class, Event};
 use crate::number::IntText;
 use crate::object::{Collection, Object};
+use crate::search::Search;
 use crate::slot::{SLOTS, slot_of};
 use crate::snapshot::{Cut, DbCut};
 use crate::tracking::{Stale, Tracked};
@@ -244,6 +245,8 @@ pub struct Keyspace<'a> {
     pub(crate) notify_subkeys: bool,
     /// Changed keys that clients may have cached.
     pub(crate) stale: Stale,
+    /// Indexes that follow the keys.
+    search: Option<&'a Search>,
 }
 
 /// Something large to be freed elsewhere.
@@ -314,7 +317,13 @@ impl<'a> Keyspace<'a> {
             slept_ms: 0,
             notify_subkeys: false,
             stale: Stale::default(),
+            search: None,
         }
+    }
+
+    /// Tells search indexes of every change.
+    pub(crate) fn feed(&mut self, search: &'a Search) {
+        self.search = Some(search);
     }
 
     /// Gives the locks back early, for work on a handle that needs them no more. Does nothing inside a transaction.
@@ -545,6 +554,9 @@ impl<'a> Keyspace<'a> {
             && let Some(entry) = self.stored(key)
         {
             self.stamps.mark_change(&entry);
+        }
+        if let Some(search) = self.search {
+            search.note(db, key.name);
         }
         let shard = self.shards.get_mut(key.shard);
         shard.tell_watchers(db, key.name);
@@ -790,7 +802,7 @@ impl<'a> Keyspace<'a> {
 
     /// Empties a database in the locked shards; gives the number of keys that were there. A change.
     pub fn flush_db(&mut self, db: usize) -> usize {
-        let mut flushed = 0;
+        let (number, mut flushed) = (db, 0);
         for index in self.shard_indices().collect::<Vec<_>>() {
             self.mark_all_ready(index, db);
             let shard = self.shards.get_mut(index);
@@ -807,6 +819,9 @@ impl<'a> Keyspace<'a> {
                 None => self.garbage.push(Garbage::Table(table)),
             }
         }
+        if let (0, Some(search)) = (number, self.search) {
+            search.clear();
+        }
         self.dirty += 1;
         flushed
     }
@@ -822,6 +837,9 @@ impl<'a> Keyspace<'a> {
             shard.tell_watchers_of_db(b, a, self.now_ms);
             shard.db_mut(a.max(b));
             shard.dbs.swap(a, b);
+        }
+        if let (true, Some(search)) = (a == 0 || b == 0, self.search) {
+            search.rescan();
         }
         self.dirty += 1;
     }

@@ -47,6 +47,7 @@ pub mod pubsub;
 pub mod registry;
 pub mod rng;
 pub mod scripting;
+pub mod search;
 pub mod session;
 pub mod slot;
 pub mod slowlog;

@@ -142,7 +142,23 @@ const COSTS: &[(Cost, &[&str])] = &[
     (Cost::Count, &["hscan", "lmovem", "lmpop", "scan", "sscan", "xautoclaim", "zmpop", "zscan"]),
     (Cost::Search, &["vmsim", "vrecommend", "vsim"]),
     (Cost::Change, &["vadd", "vexpire", "vexpireat", "vpersist", "vpexpire", "vpexpireat", "vrem", "vsetattr"]),
-    (Cost::Keyspace, &["debug", "keys", "migrate", "save", "shutdown"]),
+    (
+        Cost::Keyspace,
+        &[
+            "debug",
+            "ft.aggregate",
+            "ft.hybrid",
+            "ft.info",
+            "ft.profile",
+            "ft.search",
+            "ft.spellcheck",
+            "ft.tagvals",
+            "keys",
+            "migrate",
+            "save",
+            "shutdown",
+        ],
+    ),
 ];
 
 impl Cost {

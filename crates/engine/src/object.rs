@@ -20,6 +20,7 @@ use crate::types::json::value::Json;
 use crate::types::list::List;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
+use crate::types::suggestions::Suggestions;
 use crate::types::vset::VectorSet;
 use crate::types::zset::SortedSet;
 
@@ -237,6 +238,8 @@ objects! {
     SortedSet(SortedSet);
     /// Distinct members.
     Set(Set);
+    /// Completions with scores.
+    Suggestions(Suggestions);
     /// Log of entries with consumer groups.
     Stream(Box<Stream>);
     /// Vectors with names and attributes.

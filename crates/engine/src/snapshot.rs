@@ -350,6 +350,11 @@ impl<E: Deref<Target = Engine>> Snapshot<E> {
         Some((Self { engine, cut, shard: 0, open: None, copied: VecDeque::new(), sizes, field_expiries }, noted))
     }
 
+    /// The engine it is of.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Whether fields of hashes expired at the cut, which servers before Redis 7.4 cannot read.
     pub fn has_field_expiries(&self) -> bool {
         self.field_expiries

@@ -12,9 +12,13 @@ const NOAUTH_HELLO: &str = "-NOAUTH HELLO must be called with the client already
 const BAD_NAME: &str = "-ERR Client names cannot contain spaces, newlines or special characters.";
 const WRONGPASS: &str = "-WRONGPASS invalid username-password pair or user is disabled.";
 const HELLO_2: &str = "*14['server' 'redis' 'version' '8.2.0' 'proto' :2 'id' :1 'mode' 'standalone' 'role' 'master' \
-                       'modules' *1[*8['name' 'vectorset' 'ver' :1 'path' '' 'args' *0[]]]]";
+                       'modules' *3[*8['name' 'ReJSON' 'ver' :80200 'path' '' 'args' *0[]] \
+                       *8['name' 'search' 'ver' :80200 'path' '' 'args' *0[]] \
+                       *8['name' 'vectorset' 'ver' :1 'path' '' 'args' *0[]]]]";
 const HELLO_3: &str = "%7['server' 'redis' 'version' '8.2.0' 'proto' :3 'id' :1 'mode' 'standalone' 'role' 'master' \
-                       'modules' *1[%4['name' 'vectorset' 'ver' :1 'path' '' 'args' *0[]]]]";
+                       'modules' *3[%4['name' 'ReJSON' 'ver' :80200 'path' '' 'args' *0[]] \
+                       %4['name' 'search' 'ver' :80200 'path' '' 'args' *0[]] \
+                       %4['name' 'vectorset' 'ver' :1 'path' '' 'args' *0[]]]]";
 
 #[test]
 fn ping_echo_and_select_answer_and_check_their_arguments() {

@@ -153,7 +153,12 @@ fn time_and_role_and_lists_have_their_shapes() {
     h.expect(&[
         ("TIME", "*2['1700000000' '123000']"),
         ("ROLE", "*3['master' :0 *0[]]"),
-        ("MODULE LIST", "*1[*8['name' 'vectorset' 'ver' :1 'path' '' 'args' *0[]]]"),
+        (
+            "MODULE LIST",
+            "*3[*8['name' 'ReJSON' 'ver' :80200 'path' '' 'args' *0[]] \
+             *8['name' 'search' 'ver' :80200 'path' '' 'args' *0[]] \
+             *8['name' 'vectorset' 'ver' :1 'path' '' 'args' *0[]]]",
+        ),
         ("LASTSAVE", ":0"),
         ("REPLICAOF a b", "-ERR Invalid master port"),
         ("SLAVEOF a 99999", "-ERR Invalid master port"),

@@ -8,6 +8,7 @@ mod away;
 mod wait;
 
 use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::task::{Context, Poll, Waker};
@@ -15,9 +16,10 @@ use std::task::{Context, Poll, Waker};
 use quiver_engine::session::{ClientInfo, Takeover};
 use quiver_engine::{Engine, Session};
 use quiver_resp::Decoder;
+use tracing::warn;
 
 use crate::outbox::Peer;
-use crate::socket::Socket;
+use crate::socket::Accepted;
 use crate::turns::with_shared;
 
 /// A connection.
@@ -28,6 +30,12 @@ pub(crate) struct Conn {
     pub(crate) decoder: Decoder,
     /// Input that is not a whole command yet; empty most of the time.
     pub(crate) pending: Vec<u8>,
+    /// There may be something to read: a read that comes back short ends that.
+    pub(crate) readable: bool,
+    /// The client sends no more; reading ends with that.
+    pub(crate) ended: bool,
+    /// The task waits for input only, so it may be read without it.
+    pub(crate) at_rest: bool,
     /// Wakes the task; CLIENT KILL knows it too.
     pub(crate) waker: Option<Waker>,
     /// It has read something that has not run.
@@ -41,6 +49,45 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
+    /// Whether it is its time to be read: there may be something, and nothing else is to be done first.
+    pub(crate) fn may_be_read(&self) -> bool {
+        self.readable && self.at_rest && !self.waits_for_turn && self.outcome.is_none() && !self.peer.is_stuck()
+    }
+
+    /// Reads into `room`: how much there was.
+    ///
+    /// # Errors
+    /// The connection ends.
+    pub(crate) fn read_into(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let read = self.peer.socket.read(room);
+        self.note_read(read, room.len())
+    }
+
+    /// Reads behind what is left of the input, as [`Self::read_into`].
+    pub(crate) fn read_behind(&mut self, room: usize) -> io::Result<usize> {
+        let old = self.pending.len();
+        self.pending.resize(old + room, 0);
+        let read = self.peer.socket.read(&mut self.pending[old..]);
+        self.pending.truncate(old + read.as_ref().map_or(0, |filled| *filled));
+        self.note_read(read, room)
+    }
+
+    fn note_read(&mut self, read: io::Result<usize>, room: usize) -> io::Result<usize> {
+        match read {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(filled) => {
+                self.readable = filled == room || self.ended;
+                Ok(filled)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(0)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Tells the engine what this connection has in its buffers.
     pub(crate) fn note_buffers(&mut self, engine: &Engine) {
         let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
@@ -78,15 +125,18 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        with_shared(|shared| shared.conns.try_remove(self.0));
+        with_shared(|shared| {
+            if let Some(conn) = shared.conns.try_remove(self.0) {
+                shared.poller.remove(&conn.peer.socket);
+            }
+        });
     }
 }
 
 /// Serves a client until it leaves; gives the socket back when the client became a replica.
-pub(crate) async fn serve(stream: Socket, client: Arc<ClientInfo>) -> Option<(Socket, Session, Takeover)> {
-    let (mut read_half, write_half) = stream.into_split();
+pub(crate) async fn serve(stream: Accepted, client: Arc<ClientInfo>) -> Option<(Accepted, Session, Takeover)> {
     let log = with_shared(|shared| Arc::clone(&shared.log));
-    let peer = Arc::new(Peer::new(write_half, Arc::clone(&client), log));
+    let peer = Arc::new(Peer::new(stream, Arc::clone(&client), log));
     let place = with_shared(|shared| {
         let authenticated = shared.engine.users.is_open();
         let mut session = Session::new(client, authenticated);
@@ -96,6 +146,9 @@ pub(crate) async fn serve(stream: Socket, client: Arc<ClientInfo>) -> Option<(So
             peer: Arc::clone(&peer),
             decoder: Decoder::new(),
             pending: Vec::new(),
+            readable: false,
+            ended: false,
+            at_rest: false,
             waker: None,
             waits_for_turn: false,
             was_woken: false,
@@ -103,6 +156,10 @@ pub(crate) async fn serve(stream: Socket, client: Arc<ClientInfo>) -> Option<(So
             noted_bytes: 0,
         }))
     });
+    if let Err(error) = with_shared(|shared| shared.poller.add(&peer.socket, place.0)) {
+        warn!("a connection could not be registered: {error}");
+        return None;
+    }
     let mut next = Next::Read;
     loop {
         if next == Next::More {
@@ -112,10 +169,8 @@ pub(crate) async fn serve(stream: Socket, client: Arc<ClientInfo>) -> Option<(So
             with_shared(|shared| shared.enqueue_pending(place.0));
         }
         next = match next {
-            Next::Read | Next::More => {
-                poll_fn(|cx| with_shared(|shared| shared.poll_conn(place.0, &mut read_half, cx))).await
-            }
-            Next::Wait => wait::wait(&mut read_half, &place).await,
+            Next::Read | Next::More => poll_fn(|cx| with_shared(|shared| shared.poll_conn(place.0, cx))).await,
+            Next::Wait => wait::wait(&place).await,
             Next::Close => return None,
         };
         with_shared(|shared| {
@@ -132,10 +187,10 @@ pub(crate) async fn serve(stream: Socket, client: Arc<ClientInfo>) -> Option<(So
         });
         if let Some(takeover) = takeover {
             let conn = with_shared(|shared| shared.conns.remove(place.0));
+            with_shared(|shared| shared.poller.remove(&peer.socket));
             drop(conn.peer);
-            let write_half = Arc::into_inner(peer).expect("the outbox was flushed").into_half();
-            let stream = read_half.reunite(write_half).expect("they were split above");
-            return Some((stream, conn.session, takeover));
+            let peer = Arc::into_inner(peer).expect("the outbox was flushed");
+            return Some((peer.socket, conn.session, takeover));
         }
     }
 }

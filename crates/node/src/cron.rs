@@ -79,6 +79,7 @@ impl Cron {
         self.make_room();
         Saver::at_save_points(&self.host, &self.engine);
         Log::tend(&self.host, &self.engine);
+        self.host.backup.tend(&self.engine);
         self.sample();
         self.close_idle();
         self.host.elsewhere.close_idle();

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use crate::Node;
 use crate::clock::{now_ms, random_id};
 use crate::conn::killed;
-use crate::socket::{ReadHalf, Socket, WriteHalf};
+use crate::socket::{Accepted, Input, Output};
 use crate::stream::{Reader, Stream};
 use crate::sync::{self, Piece, replication_point};
 
@@ -37,7 +37,7 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// Feeds a replica until it leaves.
-pub(crate) async fn feed(node: &Node, stream: Socket, session: Session, takeover: Takeover) {
+pub(crate) async fn feed(node: &Node, stream: Accepted, session: Session, takeover: Takeover) {
     let client = Arc::clone(&session.shared);
     let source = node.start_stream();
     source.add_replica(&client, &session.replica);
@@ -57,12 +57,12 @@ pub(crate) async fn feed(node: &Node, stream: Socket, session: Session, takeover
 async fn serve(
     node: &Node,
     source: &Arc<Stream>,
-    stream: Socket,
+    stream: Accepted,
     session: &Session,
     takeover: Takeover,
 ) -> io::Result<()> {
     let Takeover::Psync { replid, offset } = takeover;
-    let (input, mut output) = stream.into_split();
+    let (input, mut output) = stream.into_tasks()?;
     let client = &session.shared;
     // On the wire offsets count from 1.
     let next = u64::try_from(offset - 1).ok();
@@ -117,7 +117,7 @@ async fn serve(
 async fn full_sync(
     node: &Node,
     source: &Arc<Stream>,
-    output: &mut WriteHalf,
+    output: &mut Output,
     session: &Session,
     announced: bool,
 ) -> io::Result<(Reader, bool)> {
@@ -147,7 +147,7 @@ async fn full_sync(
 }
 
 /// Waits, with an empty line to the replica every second.
-async fn with_signs_of_life<T>(output: &mut WriteHalf, event: impl Future<Output = T>) -> io::Result<T> {
+async fn with_signs_of_life<T>(output: &mut Output, event: impl Future<Output = T>) -> io::Result<T> {
     let mut event = std::pin::pin!(event);
     loop {
         tokio::select! {
@@ -174,7 +174,7 @@ fn without_data(node: &Node, source: &Arc<Stream>) -> io::Result<sync::Ticket> {
 }
 
 /// Writes pieces up to the empty one.
-async fn write_pieces(node: &Node, output: &mut WriteHalf, mut pieces: mpsc::Receiver<Piece>) -> io::Result<()> {
+async fn write_pieces(node: &Node, output: &mut Output, mut pieces: mpsc::Receiver<Piece>) -> io::Result<()> {
     let patience = Duration::from_secs(node.engine.config.repl_timeout_s().max(1) as u64);
     loop {
         let piece = pieces.recv().await.ok_or_else(|| io::Error::other("the snapshot was given up"))?;
@@ -243,7 +243,7 @@ async fn write_stream(
     source: &Stream,
     client: &ClientInfo,
     mut reader: Reader,
-    mut output: WriteHalf,
+    mut output: Output,
 ) -> io::Result<()> {
     let mut growth = reader.growth();
     let mut chunk = Vec::new();
@@ -268,7 +268,7 @@ async fn write_stream(
 async fn read_acks(
     engine: &Engine,
     source: &Stream,
-    mut input: ReadHalf,
+    mut input: Input,
     client_id: u64,
     mut first: Option<oneshot::Sender<()>>,
 ) -> io::Result<()> {

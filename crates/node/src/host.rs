@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use quiver_engine::engine::Freeing;
-use quiver_engine::host::{Failover, Host, LazyFree, RoleReply, Unreached};
+use quiver_engine::host::{BackupFacts, BackupOrder, Failover, Host, LazyFree, RoleReply, Unreached};
 use quiver_engine::keyspace::Garbage;
 use quiver_engine::{CommandError, Engine};
 use quiver_persist::ReplicationPoint;
 use tracing::warn;
 
+use crate::backup::Backup;
 use crate::clock::{now_ms, random_id};
 use crate::elsewhere::Elsewhere;
 use crate::ending::{Ending, Wanted};
@@ -60,6 +61,7 @@ pub(crate) struct Inner {
     pub(crate) starting: Mutex<()>,
     pub(crate) syncs: Syncs,
     pub(crate) part: Part,
+    pub(crate) backup: Backup,
     config_file: OnceLock<String>,
     listeners: Listeners,
     oom_score: OomScore,
@@ -90,6 +92,7 @@ impl NodeHost {
             starting: Mutex::new(()),
             syncs: Syncs::default(),
             part: Part::default(),
+            backup: Backup::default(),
             config_file: OnceLock::new(),
             listeners: Listeners::default(),
             oom_score: OomScore::default(),
@@ -222,6 +225,10 @@ impl Host for NodeHost {
     fn rewrite_log(&self, _: &Engine) -> Result<&'static str, CommandError> {
         let Some(engine) = self.engine() else { return Err(CommandError::text("ERR the server is ending")) };
         Log::rewrite_soon(self, &engine)
+    }
+
+    fn backup(&self, engine: &Engine, order: BackupOrder) -> Result<BackupFacts, CommandError> {
+        Backup::obey(self, engine, order)
     }
 
     fn reload_log(&self, engine: &Engine) -> Result<(), CommandError> {

@@ -12,8 +12,12 @@ use crate::Node;
 use crate::conn::serve;
 use crate::helpers::LONG_AT_ONCE;
 use crate::memory;
+use crate::poller::Poller;
 use crate::socket::Accepted;
 use crate::turns::{Shared, run_turns};
+
+/// Steps of tasks after which a thread that always has some looks at timers and other sources.
+const EVENT_INTERVAL: u32 = 16;
 
 /// A connection on its way to a thread. Their number is bounded by `maxclients`.
 type Handover = (Accepted, Arc<ClientInfo>);
@@ -35,11 +39,15 @@ impl IoThreads {
             let (sender, receiver) = mpsc::unbounded_channel();
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             runtime.max_blocking_threads(LONG_AT_ONCE).thread_name(format!("quiver-long-{index}"));
-            let runtime = runtime.enable_io().enable_time().build()?;
+            let runtime = runtime.enable_io().enable_time().event_interval(EVENT_INTERVAL).build()?;
+            let poller = {
+                let _entered = runtime.enter();
+                Poller::new()?
+            };
             let node = node.clone();
             std::thread::Builder::new()
                 .name(format!("quiver-io-{index}"))
-                .spawn(move || runtime.block_on(run(node, receiver)))?;
+                .spawn(move || runtime.block_on(run(node, poller, receiver)))?;
             threads.push(sender);
         }
         Ok(Self { threads, next: AtomicUsize::new(0) })
@@ -54,16 +62,16 @@ impl IoThreads {
     }
 }
 
-async fn run(node: Node, mut receiver: mpsc::UnboundedReceiver<Handover>) {
+async fn run(node: Node, poller: Poller, mut receiver: mpsc::UnboundedReceiver<Handover>) {
     let worker = memory::worker(&node.engine);
-    Shared::new(Arc::clone(&node.engine), Arc::clone(&node.host.log), worker).install();
+    Shared::new(Arc::clone(&node.engine), Arc::clone(&node.host.log), worker, poller).install();
     tokio::spawn(run_turns());
     while let Some((stream, client)) = receiver.recv().await {
         let node = node.clone();
         tokio::spawn(async move {
             let _registered = Registered { node: node.clone(), id: client.id };
-            match stream.register() {
-                Ok(stream) => {
+            match stream.prepare() {
+                Ok(()) => {
                     if let Some((stream, session, takeover)) = serve(stream, client).await {
                         node.take_over(stream, session, takeover).await;
                     }

@@ -2,12 +2,14 @@
 //!
 //! - `io.rs`: the I/O threads, each a `current_thread` runtime that executes the commands of its connections inline.
 //! - `conn.rs`: one connection: bytes in, batches of commands, one write; `socket.rs`: over TCP or a socket file.
+//! - `poller.rs`: which sockets are ready; `turns.rs`, `outbox.rs`: all of them read, run and written to in a row.
 //! - `host.rs`: what the engine asks of its surroundings.
 //! - `cron.rs`: everything periodic: active expiry, memory figures, save points, idle clients.
-//! - `helpers.rs`: threads for commands that take long; `freer.rs`: one that frees what is large.
+//! - `helpers.rs`: threads for commands that take long; `freer.rs`: one that frees what is large;
+//!   `indexer.rs`: one that keeps search indexes current.
 //! - `memory.rs`: the allocator's figures.
 //! - `progress.rs`: how far loading and saving are.
-//! - `log/`: the append-only log. `saver.rs`: snapshots, in the foreground and the background. `ending.rs`: the end.
+//! - `backup.rs`: BACKUP. `log/`: the append-only log. `saver.rs`: snapshots, in the foreground and the background. `ending.rs`: the end.
 //! - `stream.rs`, `feed.rs`, `sync.rs`: the ordered stream, the replicas that read it, the snapshots they begin with.
 //! - `link.rs`, `load.rs`: the primary this one follows, and its snapshot on its way.
 //! - `replication.rs`, `failover.rs`, `told.rs`: whom to follow, how to hand over, and what INFO and ROLE tell of it.
@@ -18,6 +20,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backup;
 mod clock;
 mod conn;
 mod cron;
@@ -30,6 +33,7 @@ mod freer;
 mod handle;
 mod helpers;
 mod host;
+mod indexer;
 mod io;
 mod link;
 mod load;
@@ -37,6 +41,7 @@ mod log;
 mod memory;
 mod oom_score;
 mod outbox;
+mod poller;
 mod progress;
 mod replication;
 mod saver;
@@ -124,6 +129,7 @@ impl Node {
         // Where replicas must keep up there are none of them yet.
         self.host.tend_replicas(&self.engine, now_ms());
         cron::start(Arc::clone(&self.engine), self.host.clone());
+        indexer::start(&self.engine);
     }
 
     /// From now on until [`Node::load`] is over clients are told to wait.
@@ -162,7 +168,7 @@ impl Node {
     }
 
     /// A connection leaves the command loop.
-    pub(crate) async fn take_over(&self, stream: socket::Socket, session: Session, takeover: Takeover) {
+    pub(crate) async fn take_over(&self, stream: Accepted, session: Session, takeover: Takeover) {
         feed::feed(self, stream, session, takeover).await;
     }
 

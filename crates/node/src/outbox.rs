@@ -7,16 +7,18 @@
 //! Invariants: replies of one connection leave in order; what a socket does not take, and what must not leave before the
 //! log is on disk, stays with the connection's [`Peer`], which runs nothing more until it is written.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::task::Poll;
 
 use parking_lot::Mutex;
 use quiver_engine::session::ClientInfo;
 
 use crate::conn::killed;
 use crate::log::Log;
-use crate::socket::WriteHalf;
+use crate::socket::Accepted;
 
 /// Replies are written at the latest when this much waits.
 const FLUSH_BYTES: usize = 64 * 1024;
@@ -71,28 +73,31 @@ impl Outbox {
     }
 }
 
-/// The writing end of a connection.
+/// The socket of a connection, and what has not been written to it yet.
 pub(crate) struct Peer {
-    half: WriteHalf,
+    pub(crate) socket: Accepted,
     client: Arc<ClientInfo>,
     log: Arc<Log>,
     /// How far the log must be before `unsent` may leave.
     held_until: AtomicU64,
     /// Whether `unsent` holds anything, or the socket is broken.
     stuck: AtomicBool,
+    /// Whether the socket takes nothing at the moment.
+    full: AtomicBool,
     /// What the socket did not take; `None` once it is broken.
     unsent: Mutex<Option<Vec<u8>>>,
 }
 
 impl Peer {
-    pub(crate) fn new(half: WriteHalf, client: Arc<ClientInfo>, log: Arc<Log>) -> Self {
-        let (held_until, stuck, unsent) = (AtomicU64::new(0), AtomicBool::new(false), Mutex::new(Some(Vec::new())));
-        Self { half, client, log, held_until, stuck, unsent }
+    pub(crate) fn new(socket: Accepted, client: Arc<ClientInfo>, log: Arc<Log>) -> Self {
+        let (held_until, unsent) = (AtomicU64::new(0), Mutex::new(Some(Vec::new())));
+        let (stuck, full) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { socket, client, log, held_until, stuck, full, unsent }
     }
 
-    /// Gives the socket's half back.
-    pub(crate) fn into_half(self) -> WriteHalf {
-        self.half
+    /// The socket has room again; says whether somebody waits for that.
+    pub(crate) fn has_room(&self) -> bool {
+        self.full.load(Relaxed) && self.full.swap(false, Relaxed)
     }
 
     /// Whether the connection must [`Self::finish`] before it goes on.
@@ -139,7 +144,7 @@ impl Peer {
         }
         let mut sent = 0;
         while sent < bytes.len() {
-            match self.half.try_write(&bytes[sent..]) {
+            match self.socket.write(&bytes[sent..]) {
                 Ok(n) => sent += n,
                 Err(error) => {
                     let broken = error.kind() != std::io::ErrorKind::WouldBlock;
@@ -176,6 +181,12 @@ impl Peer {
         }
     }
 
+    /// Waits until [`Self::has_room`]; whoever calls that wakes the connection.
+    async fn room(&self) {
+        self.full.store(true, Relaxed);
+        poll_fn(|_| if self.full.load(Relaxed) { Poll::Pending } else { Poll::Ready(()) }).await;
+    }
+
     /// Writes what is left, however long the client takes; `false` when the connection is broken or to be closed.
     pub(crate) async fn finish(&self) -> bool {
         loop {
@@ -190,21 +201,21 @@ impl Peer {
             }
             let mut sent = 0;
             while sent < rest.len() {
-                // A client that never reads can only be got rid of here.
-                let writable = tokio::select! {
-                    writable = self.half.writable() => writable.is_ok(),
-                    () = killed(&self.client) => false,
-                };
-                if !writable {
-                    return false;
-                }
                 // A part at a time, so that a reply of many megabytes does not hold up the thread's other connections.
                 let part = &rest[sent..rest.len().min(sent + PART_BYTES)];
-                match self.half.try_write(part) {
+                match self.socket.write(part) {
                     Ok(n) => sent += n,
-                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                        // A client that never reads can only be got rid of here.
+                        tokio::select! {
+                            () = self.room() => {}
+                            () = killed(&self.client) => return false,
+                        }
+                    }
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                     Err(_) => return false,
                 }
+                tokio::task::coop::consume_budget().await;
             }
         }
     }

@@ -195,6 +195,9 @@ impl NodeHost {
                 self.stream.ping();
                 self.part.pinged_ms.store(now_ms, Relaxed);
             }
+        } else if self.backup.is_running() {
+            // It reads the stream as a replica does.
+            self.part.alone_since_ms.store(now_ms, Relaxed);
         } else {
             self.forget_stream(engine, now_ms);
         }

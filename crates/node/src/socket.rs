@@ -1,16 +1,14 @@
-//! A client's socket, over TCP or in the file system, with its two directions for two owners.
+//! A client's socket, over TCP or in the file system.
 //!
 //! An enum and not a trait object: the branch is the same for one connection every time, and costs nothing beside the
 //! system call behind it.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A connected socket on its way to the thread that serves it.
+/// A connected socket. It must not block.
 #[derive(Debug)]
 pub enum Accepted {
     /// Over TCP.
@@ -19,46 +17,38 @@ pub enum Accepted {
     Unix(std::os::unix::net::UnixStream),
 }
 
-/// A connected socket, registered with a runtime.
-#[derive(Debug)]
-pub(crate) enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-/// The direction from the client.
-#[derive(Debug)]
-pub(crate) enum ReadHalf {
-    Tcp(tcp::OwnedReadHalf),
-    Unix(unix::OwnedReadHalf),
-}
-
-/// The direction to the client.
-#[derive(Debug)]
-pub(crate) enum WriteHalf {
-    Tcp(tcp::OwnedWriteHalf),
-    Unix(unix::OwnedWriteHalf),
-}
+/// The direction from the client, for who waits for it as a task.
+pub(crate) type Input = Box<dyn AsyncRead + Send + Unpin>;
+/// The direction to the client, for who waits for it as a task.
+pub(crate) type Output = Box<dyn AsyncWrite + Send + Unpin>;
 
 impl Accepted {
-    /// Registers the socket with the runtime of the calling thread.
-    pub(crate) fn register(self) -> io::Result<Socket> {
+    /// Makes reads and writes return at once.
+    pub(crate) fn prepare(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => {
                 // A system that knows no such option still serves, a little later.
                 let _ = stream.set_nodelay(true);
-                stream.set_nonblocking(true)?;
-                TcpStream::from_std(stream).map(Socket::Tcp)
+                stream.set_nonblocking(true)
             }
-            Self::Unix(stream) => {
-                stream.set_nonblocking(true)?;
-                UnixStream::from_std(stream).map(Socket::Unix)
-            }
+            Self::Unix(stream) => stream.set_nonblocking(true),
         }
     }
-}
 
-impl Socket {
+    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => (&*stream).read(into),
+            Self::Unix(stream) => (&*stream).read(into),
+        }
+    }
+
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => (&*stream).write(bytes),
+            Self::Unix(stream) => (&*stream).write(bytes),
+        }
+    }
+
     /// Sends small pieces at once, or collects them. A socket file always does the first.
     pub(crate) fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         match self {
@@ -67,82 +57,26 @@ impl Socket {
         }
     }
 
-    pub(crate) fn into_split(self) -> (ReadHalf, WriteHalf) {
-        match self {
+    /// Hands the socket to the runtime of the calling thread, as two directions for two owners.
+    pub(crate) fn into_tasks(self) -> io::Result<(Input, Output)> {
+        Ok(match self {
             Self::Tcp(stream) => {
-                let (read, write) = stream.into_split();
-                (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
+                let (read, write) = tokio::net::TcpStream::from_std(stream)?.into_split();
+                (Box::new(read), Box::new(write))
             }
             Self::Unix(stream) => {
-                let (read, write) = stream.into_split();
-                (ReadHalf::Unix(read), WriteHalf::Unix(write))
+                let (read, write) = tokio::net::UnixStream::from_std(stream)?.into_split();
+                (Box::new(read), Box::new(write))
             }
-        }
+        })
     }
 }
 
-impl ReadHalf {
-    /// Puts the directions together again; `None` when they are not of one socket.
-    pub(crate) fn reunite(self, write: WriteHalf) -> Option<Socket> {
-        match (self, write) {
-            (Self::Tcp(read), WriteHalf::Tcp(write)) => read.reunite(write).ok().map(Socket::Tcp),
-            (Self::Unix(read), WriteHalf::Unix(write)) => read.reunite(write).ok().map(Socket::Unix),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+impl AsRawFd for Accepted {
+    fn as_raw_fd(&self) -> RawFd {
         match self {
-            Self::Tcp(half) => half.as_ref().poll_read_ready(cx),
-            Self::Unix(half) => half.as_ref().poll_read_ready(cx),
-        }
-    }
-}
-
-impl AsyncRead for ReadHalf {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(half) => Pin::new(half).poll_read(cx, buf),
-            Self::Unix(half) => Pin::new(half).poll_read(cx, buf),
-        }
-    }
-}
-
-impl WriteHalf {
-    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(half) => half.try_write(bytes),
-            Self::Unix(half) => half.try_write(bytes),
-        }
-    }
-
-    pub(crate) async fn writable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(half) => half.writable().await,
-            Self::Unix(half) => half.writable().await,
-        }
-    }
-}
-
-impl AsyncWrite for WriteHalf {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(half) => Pin::new(half).poll_write(cx, bytes),
-            Self::Unix(half) => Pin::new(half).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(half) => Pin::new(half).poll_flush(cx),
-            Self::Unix(half) => Pin::new(half).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(half) => Pin::new(half).poll_shutdown(cx),
-            Self::Unix(half) => Pin::new(half).poll_shutdown(cx),
+            Self::Tcp(stream) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.as_raw_fd(),
         }
     }
 }

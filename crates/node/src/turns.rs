@@ -1,18 +1,17 @@
 //! The turns of one thread's connections: read from all that are ready, run all, write to all.
 //!
-//! A connection's task reads and then waits until its turn has run. The turns run one after the other in a task of
-//! their own, which is queued behind the connections that became ready with the first one. That way the receive path,
-//! the engine and the send path each stay in the caches for a while, and the keys of commands that different
-//! connections sent can be prefetched together.
+//! One task of the thread does all three, in steps. That way the receive path, the engine and the send path each stay in
+//! the caches for a while, and the keys of commands that different connections sent can be prefetched together. A
+//! connection's own task sleeps meanwhile; it is woken for whatever is not that: a command that waits, replies that the
+//! socket did not take, the end.
 //!
-//! Invariants: a connection has at most one turn waiting, and does nothing else meanwhile; a turn that panics closes its
-//! own connection only.
+//! Invariants: a connection has at most one turn waiting, and does nothing else meanwhile; only one that rests is read
+//! without its task; a turn that panics closes its own connection only.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::task::{Context, Poll, Waker};
@@ -21,7 +20,6 @@ use quiver_engine::hint::Hint;
 use quiver_engine::{ClientInfo, Engine, Session, Worker};
 use quiver_resp::{Decoder, Encoder, Limits, ProtocolError, Requests};
 use slab::Slab;
-use tokio::io::{AsyncRead, ReadBuf};
 use tracing::error;
 
 use crate::clock::now_ms;
@@ -29,7 +27,7 @@ use crate::conn::{Conn, Next, poll_killed};
 use crate::helpers::Helpers;
 use crate::log::Log;
 use crate::outbox::Outbox;
-use crate::socket::ReadHalf;
+use crate::poller::{Change, Poller};
 
 /// Bytes that all connections of a thread together may have read and not run.
 const INPUT_BYTES: usize = 128 * 1024;
@@ -37,6 +35,8 @@ const INPUT_BYTES: usize = 128 * 1024;
 pub(crate) const INPUT_STEP: usize = 16 * 1024;
 /// Commands decoded at once.
 const BATCH_MAX: usize = 1024;
+/// Times the sockets are asked before the thread's other tasks come.
+const STEPS_AT_ONCE: usize = 4;
 /// A connection with at least this many commands overlaps its cache misses by itself.
 const HINT_BELOW: usize = 4;
 
@@ -51,7 +51,7 @@ pub(crate) fn with_shared<T>(use_it: impl FnOnce(&mut Shared) -> T) -> T {
     SHARED.with_borrow_mut(|shared| use_it(shared.as_mut().expect("an I/O thread installs it before its first task")))
 }
 
-/// Runs the turns of this thread's connections and writes their replies, for as long as the thread lives.
+/// Reads from this thread's connections, runs their turns and writes their replies, for as long as the thread lives.
 pub(crate) async fn run_turns() {
     poll_fn(|cx| with_shared(|shared| shared.poll_run(cx))).await;
 }
@@ -64,6 +64,11 @@ pub(crate) struct Shared {
     pub(crate) conns: Slab<Conn>,
     pub(crate) helpers: Helpers,
     pub(crate) worker: Worker,
+    pub(crate) poller: Poller,
+    /// What the poller told last; kept for its memory.
+    changes: Vec<Change>,
+    /// Connections that may have more to read than their last read brought.
+    unfinished: Vec<usize>,
     input: Box<[u8]>,
     input_used: usize,
     /// The waiting turns are the first `waiting` of these; the rest is kept for its memory.
@@ -95,7 +100,7 @@ enum Input {
 }
 
 impl Shared {
-    pub(crate) fn new(engine: Arc<Engine>, log: Arc<Log>, worker: Worker) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, log: Arc<Log>, worker: Worker, poller: Poller) -> Self {
         Self {
             engine,
             log,
@@ -103,6 +108,9 @@ impl Shared {
             conns: Slab::new(),
             helpers: Helpers::default(),
             worker,
+            poller,
+            changes: Vec::new(),
+            unfinished: Vec::new(),
             input: vec![0; INPUT_BYTES].into_boxed_slice(),
             input_used: 0,
             turns: Vec::new(),
@@ -116,14 +124,15 @@ impl Shared {
         SHARED.set(Some(self));
     }
 
-    /// One step of a connection's task: what its last turn asks for, or a read and then a wait for the next turn.
-    pub(crate) fn poll_conn(&mut self, index: usize, half: &mut ReadHalf, cx: &mut Context<'_>) -> Poll<Next> {
+    /// One step of a connection's task: what its last turn asks for, or rest until a turn asks for something.
+    pub(crate) fn poll_conn(&mut self, index: usize, cx: &mut Context<'_>) -> Poll<Next> {
         let conn = &mut self.conns[index];
         let killed = poll_killed(&conn.session.shared, &mut conn.waker, cx).is_ready();
         if conn.waits_for_turn {
             conn.was_woken = true;
             return Poll::Pending;
         }
+        conn.at_rest = false;
         if killed {
             return Poll::Ready(Next::Close);
         }
@@ -133,16 +142,14 @@ impl Shared {
         if conn.peer.is_stuck() {
             return Poll::Ready(Next::Read);
         }
-        match self.poll_read(index, half, cx) {
-            Poll::Pending if !self.conns[index].session.shared.mailbox.is_waiting() => return Poll::Pending,
-            // In turn with the commands of the thread's other connections, however fast messages come.
-            Poll::Pending => self.enqueue(index, Input::Messages),
-            Poll::Ready(Err(_)) => return Poll::Ready(Next::Close),
-            Poll::Ready(Ok(input)) => self.enqueue(index, input),
+        conn.at_rest = true;
+        if conn.readable {
+            self.read(index);
         }
-        // More may have arrived; nothing is read before the turn has run, but the socket must know whom to wake.
-        if half.poll_read_ready(cx).is_ready() {
-            self.conns[index].was_woken = true;
+        let conn = &self.conns[index];
+        if !conn.waits_for_turn && conn.outcome.is_none() && conn.session.shared.mailbox.is_waiting() {
+            // In turn with the commands of the thread's other connections, however fast messages come.
+            self.enqueue(index, Input::Messages);
         }
         Poll::Pending
     }
@@ -152,36 +159,76 @@ impl Shared {
         self.enqueue(index, Input::Pending);
     }
 
-    /// Reads into the shared buffer, or behind what the connection already holds.
-    fn poll_read(&mut self, index: usize, half: &mut ReadHalf, cx: &mut Context<'_>) -> Poll<std::io::Result<Input>> {
+    /// Reads from the sockets that have something and queues the turns; says whether there was any.
+    fn read_ready(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut unfinished = std::mem::take(&mut self.unfinished);
+        let mut any = !unfinished.is_empty();
+        for index in unfinished.drain(..) {
+            self.read(index);
+        }
+        // What is still unfinished was noted anew meanwhile.
+        if self.unfinished.is_empty() {
+            self.unfinished = unfinished;
+        }
+        let mut changes = std::mem::take(&mut self.changes);
+        match self.poller.poll(cx, &mut changes) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => any = true,
+            Poll::Ready(Err(error)) => error!("an I/O thread cannot ask for its sockets: {error}"),
+        }
+        for change in changes.drain(..) {
+            self.note(change);
+        }
+        self.changes = changes;
+        any
+    }
+
+    /// A socket changed: reads from it, or leaves that to its connection's task.
+    fn note(&mut self, change: Change) {
+        let Some(conn) = self.conns.get_mut(change.conn) else { return };
+        conn.readable |= change.readable;
+        conn.ended |= change.ended;
+        let has_room = change.writable && conn.peer.has_room();
+        if conn.may_be_read() {
+            self.read(change.conn);
+        } else if (has_room || !conn.at_rest)
+            && let Some(task) = &conn.waker
+        {
+            task.wake_by_ref();
+        }
+    }
+
+    /// Reads from a socket, if it is its time, and queues the turn.
+    fn read(&mut self, index: usize) {
         if self.input.len() - self.input_used < INPUT_STEP {
             self.run_waiting();
         }
-        let conn = &mut self.conns[index];
-        let half = Pin::new(half);
-        let (result, filled, input) = if conn.pending.is_empty() {
+        let Some(conn) = self.conns.get_mut(index).filter(|conn| conn.may_be_read()) else { return };
+        let (read, input) = if conn.pending.is_empty() {
             let start = self.input_used;
-            let mut buf = ReadBuf::new(&mut self.input[start..]);
-            let polled = half.poll_read(cx, &mut buf);
-            let filled = buf.filled().len();
-            let Poll::Ready(result) = polled else { return Poll::Pending };
+            let read = conn.read_into(&mut self.input[start..]);
+            let filled = read.as_ref().map_or(0, |filled| *filled);
             self.input_used += filled;
-            (result, filled, Input::Shared(start..start + filled))
+            (read, Input::Shared(start..start + filled))
         } else {
-            let old = conn.pending.len();
             // Grown by what arrives, never by what the client claims.
-            let room = conn.decoder.wanted().clamp(INPUT_STEP, old.max(INPUT_STEP));
-            conn.pending.resize(old + room, 0);
-            let mut buf = ReadBuf::new(&mut conn.pending[old..]);
-            let polled = half.poll_read(cx, &mut buf);
-            let filled = buf.filled().len();
-            conn.pending.truncate(old + filled);
-            let Poll::Ready(result) = polled else { return Poll::Pending };
-            (result, filled, Input::Pending)
+            let room = conn.decoder.wanted().clamp(INPUT_STEP, conn.pending.len().max(INPUT_STEP));
+            (conn.read_behind(room), Input::Pending)
         };
-        self.worker.stats.net_in_bytes.add(filled as u64);
-        let ended = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-        Poll::Ready(result.and(if filled == 0 { Err(ended()) } else { Ok(input) }))
+        match read {
+            Ok(0) if conn.readable => self.unfinished.push(index),
+            Ok(0) => {}
+            Ok(filled) => {
+                self.worker.stats.net_in_bytes.add(filled as u64);
+                self.enqueue(index, input);
+            }
+            Err(_) => {
+                conn.outcome = Some(Next::Close);
+                if let Some(task) = &conn.waker {
+                    task.wake_by_ref();
+                }
+            }
+        }
     }
 
     fn enqueue(&mut self, index: usize, input: Input) {
@@ -203,12 +250,19 @@ impl Shared {
         self.waiting += 1;
     }
 
-    fn poll_run(&mut self, cx: &Context<'_>) -> Poll<()> {
+    fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.runner.as_ref().is_none_or(|runner| !runner.will_wake(cx.waker())) {
             self.runner = Some(cx.waker().clone());
         }
-        self.run_waiting();
-        self.outbox.flush();
+        for _ in 0..STEPS_AT_ONCE {
+            let any = self.read_ready(cx);
+            self.run_waiting();
+            self.outbox.flush();
+            if !any {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
         Poll::Pending
     }
 
@@ -294,6 +348,9 @@ impl Shared {
         }
         conn.waits_for_turn = false;
         conn.outcome = (next != Next::Read).then_some(next);
+        if next == Next::Read && conn.readable {
+            self.unfinished.push(turn.conn);
+        }
         if (conn.was_woken || conn.outcome.is_some())
             && let Some(task) = &conn.waker
         {

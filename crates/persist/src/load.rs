@@ -198,7 +198,8 @@ pub fn read_data_set(
     options: &LoadOptions,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<(DataSet, Loaded), LoadError> {
-    let records = Records::begin(source, options.databases)?;
+    let mut records = Records::begin(source, options.databases)?;
+    records.properties.own = Some(Vec::new());
     let loader = Loader {
         records,
         options,
@@ -256,9 +257,13 @@ fn load_with_two(
     })
 }
 
-/// Adds the function libraries to the keys.
-fn finish(mut data_set: DataSet, (loaded, sources): (Loaded, Vec<Vec<u8>>)) -> Result<(DataSet, Loaded), LoadError> {
+/// Adds the function libraries and search indexes to the keys.
+fn finish(
+    mut data_set: DataSet,
+    (mut loaded, sources): (Loaded, Vec<Vec<u8>>),
+) -> Result<(DataSet, Loaded), LoadError> {
     sources.into_iter().for_each(|source| data_set.add_source(source));
+    data_set.add_search(loaded.properties.own.take().unwrap_or_default());
     Ok((data_set, loaded))
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use quiver_engine::Engine;
 use quiver_engine::functions::LibrarySet;
 use quiver_engine::keyspace::Keyspace;
+use quiver_engine::search::{self, Contents};
 use quiver_engine::snapshot::{CutOptions, Snapshot};
 use quiver_rdb::frame::{self, Properties, ReplicationPoint};
 use quiver_rdb::{Checksum, Version, Writer, code};
@@ -67,6 +68,8 @@ pub struct SnapshotStream<E: Deref<Target = Engine>> {
 enum Stage {
     Head(Vec<u8>),
     Body,
+    /// What is in the search indexes.
+    Indexes(Contents),
     Over,
 }
 
@@ -86,12 +89,12 @@ impl<E: Deref<Target = Engine> + Clone> SnapshotStream<E> {
         loop {
             let note = |keyspace: &Keyspace<'_>| {
                 // Libraries are exchanged under the locks that are held here, so these belong to the cut.
-                ((at_cut.take().expect("runs once"))(keyspace), engine.functions.set())
+                ((at_cut.take().expect("runs once"))(keyspace), engine.functions.set(), engine.search.declare())
             };
             let cut =
                 CutOptions { now_ms: options.now_ms, compress: options.compress, hold_writers: options.hold_writers };
-            if let Some((snapshot, (point, libraries))) = Snapshot::begin(engine.clone(), cut, note) {
-                let head = head(&snapshot, options, point, &libraries);
+            if let Some((snapshot, (point, libraries, indexes))) = Snapshot::begin(engine.clone(), cut, note) {
+                let head = head(&snapshot, options, point, &libraries, indexes);
                 let sum = options.checksum.then(Checksum::new);
                 return Some(Self { snapshot, stage: Stage::Head(head), sum, bytes: 0 });
             }
@@ -109,9 +112,20 @@ impl<E: Deref<Target = Engine>> SnapshotStream<E> {
         let mut piece = match std::mem::replace(&mut self.stage, Stage::Body) {
             Stage::Head(head) => head,
             Stage::Body => self.snapshot.next_chunk().unwrap_or_else(|| {
-                self.stage = Stage::Over;
+                self.stage = Stage::Indexes(self.snapshot.engine().search.contents());
                 Vec::new()
             }),
+            Stage::Indexes(mut contents) => {
+                let mut piece = Vec::new();
+                self.stage = match contents.next_part() {
+                    Some(part) => {
+                        frame::property(&mut Writer::new(&mut piece), search::CONTENT, &part);
+                        Stage::Indexes(contents)
+                    }
+                    None => Stage::Over,
+                };
+                piece
+            }
             Stage::Over => {
                 self.stage = Stage::Over;
                 return None;
@@ -174,6 +188,7 @@ fn properties(options: &SaveOptions, replication: Option<ReplicationPoint>) -> P
         used_memory_bytes: options.used_memory_bytes,
         replication,
         is_aof_base: options.is_log_base,
+        own: None,
     }
 }
 
@@ -184,12 +199,17 @@ fn head<E: Deref<Target = Engine>>(
     options: &SaveOptions,
     replication: Option<ReplicationPoint>,
     libraries: &LibrarySet,
+    indexes: Vec<u8>,
 ) -> Vec<u8> {
     // The lowest version that has all there is, so that more servers read the file: Redis 7.2, Valkey 7.2 to 8.1.
     let version = if snapshot.has_field_expiries() { Version::WRITTEN } else { Version::WITHOUT_FIELD_EXPIRIES };
     let mut bytes = Vec::new();
     let mut writer = Writer::new(&mut bytes);
-    properties(options, replication).write(&mut writer, version);
+    let mut properties = properties(options, replication);
+    if !indexes.is_empty() {
+        properties.own = Some(vec![(search::DEFINITIONS.to_owned(), indexes)]);
+    }
+    properties.write(&mut writer, version);
     writer.set_compress(options.compress);
     libraries.write(&mut writer);
     for size in snapshot.sizes() {

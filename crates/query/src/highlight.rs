@@ -110,10 +110,14 @@ impl<'a> Highlighter<'a> {
         }
         for (first, end) in parts {
             let Some(last) = end.checked_sub(1).and_then(|last| tokens.get(last)) else { continue };
-            let start = if first == 0 { 0 } else { tokens[first].start };
-            let stop = if end == tokens.len() { text.len() } else { last.end };
+            // What stands behind the query's words goes up to a separator: a last word that has none is left off.
+            let stop = match end == tokens.len() {
+                true if last.end == text.len() && !last.found => last.start,
+                true => text.len(),
+                false => last.end,
+            };
             let before = out.len();
-            emphasize(text, &tokens[first..end], start, stop, marks, &mut out);
+            emphasize(text, &tokens[first..end], tokens[first].start, stop, marks, &mut out);
             for byte in &mut out[before..] {
                 if matches!(byte, b'\n' | b'\r') {
                     *byte = b' ';
@@ -243,7 +247,7 @@ mod tests {
         let summarized = |summary: &Summary, marks: Option<&Marks>| {
             String::from_utf8(highlighter.summarize(text.as_bytes(), 1, summary, marks)).unwrap()
         };
-        assert_eq!(summarized(&summary, None), "four five six... eleven twelve thirteen... ");
+        assert_eq!(summarized(&summary, None), "four five six... eleven twelve ... ");
         assert_eq!(
             summarized(&Summary { fragments: 1, ..summary.clone() }, Some(&Marks::default())),
             "four <b>five</b> six... "

@@ -1,7 +1,7 @@
 //! Corrections of misspelt words: FT.SPELLCHECK.
 //!
-//! A word is misspelt when no document has it and no dictionary that is included; what it may mean are words of the index
-//! and of included dictionaries that are few edits away, without those of excluded ones.
+//! A word is misspelt when no document has it; what it may mean are words of the index and of included dictionaries that are
+//! few edits away, without those of excluded ones. An included dictionary may have the word itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,7 +53,6 @@ pub fn spellcheck(query: &Query, vocabulary: &dyn Vocabulary, options: &SpellOpt
         if let Word::Exact { text, .. } = word
             && text.chars().count() >= WORD_MIN
             && vocabulary.documents_with(text) == 0
-            && !options.include.iter().any(|dictionary| dictionary.contains(text))
         {
             misspelt.push(text.clone());
         }

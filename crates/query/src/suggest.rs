@@ -97,12 +97,17 @@ impl Suggestions {
 
     /// Calls `take` for each entry some beginning of which is at most `most` edits from `prefix`, with the fewest edits.
     fn walk<'a>(&'a self, prefix: &[char], most: usize, take: &mut dyn FnMut(&'a [u8], &'a Entry, &'a str, usize)) {
+        if most == 0 {
+            // Without edits all that match stand together.
+            let start: (String, Vec<u8>) = (prefix.iter().collect(), Vec::new());
+            let range = self.entries.range::<(String, Vec<u8>), _>(&start..).take(VISITS_MAX);
+            for ((folded, text), entry) in range.take_while(|((folded, _), _)| folded.starts_with(&start.0)) {
+                take(text, entry, folded, 0);
+            }
+            return;
+        }
         let mut visits = 0;
         let mut start: Option<(String, Vec<u8>)> = None;
-        // Without edits all that can match stand together.
-        if most == 0 {
-            start = Some((prefix.iter().collect(), Vec::new()));
-        }
         'passes: loop {
             let range = match &start {
                 None => self.entries.range::<(String, Vec<u8>), _>(..),
@@ -116,7 +121,6 @@ impl Suggestions {
                 match nearness(folded, prefix, most) {
                     Nearness::Within(edits) => take(text, entry, folded, edits),
                     Nearness::NotYet => {}
-                    Nearness::Never(_) if most == 0 => return,
                     Nearness::Never(beginning) => match beyond(&folded[..beginning]) {
                         Some(next) => {
                             start = Some((next, Vec::new()));

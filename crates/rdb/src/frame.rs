@@ -21,6 +21,8 @@ pub struct Properties {
     pub replication: Option<ReplicationPoint>,
     /// `aof-base`: the file is the base of an append-only log.
     pub is_aof_base: bool,
+    /// `quiver-*`: what Quiver keeps beside the keys, names and values. Only who has put an empty list here is given them.
+    pub own: Option<Vec<(String, Vec<u8>)>>,
 }
 
 /// The place of a snapshot in a replication stream.
@@ -49,6 +51,9 @@ impl Properties {
             property(writer, "repl-offset", point.offset.to_string().as_bytes());
         }
         property(writer, "aof-base", if self.is_aof_base { b"1" } else { b"0" });
+        for (name, value) in self.own.iter().flatten() {
+            property(writer, name, value);
+        }
     }
 
     /// Takes over the property that follows an AUX opcode; unknown names and odd values are ignored, as Redis does.
@@ -58,6 +63,10 @@ impl Properties {
     pub fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
         let name = reader.string()?;
         let value = reader.string()?;
+        if let (true, Some(own)) = (name.starts_with(b"quiver-"), &mut self.own) {
+            own.push((String::from_utf8_lossy(&name).into_owned(), value));
+            return Ok(());
+        }
         let text = String::from_utf8_lossy(&value);
         match name.as_slice() {
             b"redis-ver" => self.server_version = text.into_owned(),
@@ -132,6 +141,7 @@ mod tests {
             used_memory_bytes: 123_456_789_012,
             replication: Some(point.clone()),
             is_aof_base: true,
+            own: Some(vec![("quiver-x".to_owned(), b"\0y".to_vec())]),
         };
         let no_db = Some(ReplicationPoint { stream_db: None, ..point });
         for properties in [full.clone(), Properties { replication: no_db, ..full.clone() }, Properties::default()] {
@@ -140,7 +150,7 @@ mod tests {
             finish(Checksum::new(), &mut bytes);
             let mut reader = Reader::from_slice(&bytes);
             assert_eq!(reader.header().unwrap(), Version::WRITTEN);
-            let mut found = Properties::default();
+            let mut found = Properties { own: properties.own.as_ref().map(|_| Vec::new()), ..Properties::default() };
             while reader.byte().unwrap() == code::AUX {
                 found.read(&mut reader).unwrap();
             }

@@ -158,6 +158,12 @@ impl User {
     pub fn reads_every_key(&self, entry: &Entry, argv: Argv<'_>) -> bool {
         self.is_unrestricted() || self.rules().reads_every_key(|selector| selector.allows_command(entry, argv))
     }
+
+    /// Whether a command lets this user read every key that begins so, as a search in an index of such keys does.
+    pub fn reads_keys_beginning(&self, entry: &Entry, argv: Argv<'_>, prefix: &[u8]) -> bool {
+        self.is_unrestricted()
+            || self.rules().reads_keys_beginning(prefix, |selector| selector.allows_command(entry, argv))
+    }
 }
 
 impl Engine {

@@ -179,6 +179,19 @@ impl Rules {
         };
         self.selectors.iter().any(|selector| allows(selector) && all(selector))
     }
+
+    /// Whether one of the selectors that `allows` picks may read every key that begins with `prefix`: a pattern of theirs
+    /// is a beginning of it and a star.
+    pub(crate) fn reads_keys_beginning(&self, prefix: &[u8], allows: impl Fn(&Selector) -> bool) -> bool {
+        let plain = |text: &[u8]| !text.iter().any(|byte| b"*?[\\".contains(byte));
+        let covers = |pattern: &[u8]| {
+            pattern.split_last().is_some_and(|(last, start)| *last == b'*' && plain(start) && prefix.starts_with(start))
+        };
+        let all = |selector: &Selector| {
+            selector.all_keys || selector.keys.iter().any(|(pattern, rights)| rights.read && covers(pattern))
+        };
+        self.selectors.iter().any(|selector| allows(selector) && all(selector))
+    }
 }
 
 impl Rights {

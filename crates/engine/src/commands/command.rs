@@ -274,7 +274,7 @@ impl<'a> Filter<'a> {
         match self {
             Self::All => true,
             Self::Nothing => false,
-            Self::Module(name) => entry.command.flags.has(Flags::MODULE) && *name == describe::VECTOR_MODULE.as_bytes(),
+            Self::Module(name) => describe::module_of(entry.command).is_some_and(|module| *name == module.as_bytes()),
             Self::Category(category) => entry.command.acl_categories().has(*category),
             Self::Pattern(pattern) => glob::matches_ignore_case(pattern, entry.full_name.as_bytes()),
         }

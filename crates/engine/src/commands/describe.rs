@@ -9,11 +9,24 @@ use std::borrow::Cow;
 use quiver_resp::Encoder;
 use smallvec::SmallVec;
 
-use crate::command::{Arg, ArgKind, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec};
+use crate::command::{Acl, Arg, ArgKind, Begin, Command, Find, Flags, KeyFlags, KeySpec};
 use crate::registry::{Entry, registry};
 
 /// The module name under which Redis 8 ships the vector commands; clients test for it.
-pub(crate) const VECTOR_MODULE: &str = "vectorset";
+const VECTOR_MODULE: &str = "vectorset";
+
+/// What Redis 8.2 ships as modules and is built in here, with the versions it has there: clients look at both to know what
+/// they can ask for.
+pub(crate) const MODULES: &[(&str, i64)] = &[("ReJSON", 80_200), ("search", 80_200), (VECTOR_MODULE, 1)];
+
+/// The module that Redis has a command from.
+pub(crate) fn module_of(command: &Command) -> Option<&'static str> {
+    command.flags.has(Flags::MODULE).then(|| match () {
+        () if command.acl.has(Acl::SEARCH) => "search",
+        () if command.acl.has(Acl::JSON) => "ReJSON",
+        () => VECTOR_MODULE,
+    })
+}
 
 /// The name clients know a command by: "get", "config|get", and upper case for what Redis has from a module.
 pub(crate) fn shown_name(entry: &Entry) -> Cow<'static, str> {
@@ -80,9 +93,9 @@ pub(crate) fn info(reply: &mut Encoder<'_>, entry: &Entry) {
 pub(crate) fn docs(reply: &mut Encoder<'_>, entry: &Entry) {
     let command = entry.command;
     reply.bulk(shown_name(entry).as_bytes());
-    let module = command.group == Group::Module;
+    let module = module_of(command);
     let pairs = 4
-        + usize::from(module)
+        + usize::from(module.is_some())
         + 3 * usize::from(command.deprecated.is_some())
         + usize::from(!command.args.is_empty())
         + usize::from(!command.subcommands.is_empty());
@@ -91,8 +104,8 @@ pub(crate) fn docs(reply: &mut Encoder<'_>, entry: &Entry) {
     text(reply, "since", command.since);
     text(reply, "group", command.group.name());
     text(reply, "complexity", command.complexity);
-    if module {
-        text(reply, "module", VECTOR_MODULE);
+    if let Some(module) = module {
+        text(reply, "module", module);
     }
     if let Some((since, replacement)) = command.deprecated {
         reply.bulk(b"doc_flags");

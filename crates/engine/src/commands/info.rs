@@ -12,7 +12,7 @@ use quiver_resp::Argv;
 use crate::acl::log::Reason;
 use crate::blocking::Waiter;
 use crate::command::{Acl, Arg, Command, CommandResult, Flags, Group, Locks};
-use crate::commands::describe::{VECTOR_MODULE, shown_name};
+use crate::commands::describe::{MODULES, shown_name};
 use crate::commands::keysizes;
 use crate::context::Ctx;
 use crate::host::RoleReply;
@@ -83,7 +83,9 @@ fn host_section(ctx: &mut Ctx<'_>, name: &str, out: &mut String) {
 
 /// What Redis has as modules. Tools split the line at commas and expect seven parts.
 fn modules(_: &mut Ctx<'_>, out: &mut String) {
-    let _ = write!(out, "module:name={VECTOR_MODULE},ver=1,api=1,filters=0,usedby=[],using=[],options=[]\r\n");
+    for (name, version) in MODULES {
+        let _ = write!(out, "module:name={name},ver={version},api=1,filters=0,usedby=[],using=[],options=[]\r\n");
+    }
 }
 
 fn clients(ctx: &mut Ctx<'_>, out: &mut String) {

@@ -3,6 +3,7 @@
 pub mod acl;
 pub(crate) mod args;
 pub mod array;
+pub mod backup;
 pub mod bitmap;
 pub mod client;
 mod client_tracking;
@@ -13,6 +14,7 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub(crate) mod describe;
+pub mod ft;
 pub mod functions;
 pub mod generic;
 pub mod geo;
@@ -46,6 +48,7 @@ use crate::command::Command;
 
 /// All families.
 pub const TABLES: &[&[Command]] = &[
+    backup::COMMANDS,
     bitmap::COMMANDS,
     array::COMMANDS,
     acl::COMMANDS,
@@ -55,6 +58,8 @@ pub const TABLES: &[&[Command]] = &[
     config::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,
+    ft::COMMANDS,
+    ft::QUERIES,
     functions::COMMANDS,
     generic::COMMANDS,
     generic::dump::COMMANDS,

@@ -5,7 +5,7 @@ use quiver_resp::{Argv, Encoder};
 use crate::command::{Arg, Command, CommandResult, Flags, Group};
 use crate::commands::args::is;
 use crate::commands::config::allowed;
-use crate::commands::describe::VECTOR_MODULE;
+use crate::commands::describe::MODULES;
 use crate::commands::help::help;
 use crate::context::Ctx;
 use crate::error::CommandError;
@@ -121,7 +121,7 @@ fn loadex(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn unload(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     check_allowed(ctx)?;
-    Err(CommandError::text(if argv.at(2) == VECTOR_MODULE.as_bytes() {
+    Err(CommandError::text(if MODULES.iter().any(|(name, _)| argv.at(2) == name.as_bytes()) {
         "ERR Error unloading module: the module exports one or more module-side data types, can't unload"
     } else {
         "ERR Error unloading module: no such module with that name"
@@ -135,16 +135,18 @@ fn list(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {
 
 /// What Redis has as modules and is built in here: clients look for the names.
 pub(crate) fn modules(reply: &mut Encoder<'_>) {
-    reply.array(1);
-    reply.map(4);
-    reply.bulk(b"name");
-    reply.bulk(VECTOR_MODULE.as_bytes());
-    reply.bulk(b"ver");
-    reply.integer(1);
-    reply.bulk(b"path");
-    reply.bulk(b"");
-    reply.bulk(b"args");
-    reply.array(0);
+    reply.array(MODULES.len());
+    for (name, version) in MODULES {
+        reply.map(4);
+        reply.bulk(b"name");
+        reply.bulk(name.as_bytes());
+        reply.bulk(b"ver");
+        reply.integer(*version);
+        reply.bulk(b"path");
+        reply.bulk(b"");
+        reply.bulk(b"args");
+        reply.array(0);
+    }
 }
 
 fn module_help(ctx: &mut Ctx<'_>, _: Argv<'_>) -> CommandResult {

@@ -7,5 +7,6 @@ pub mod json;
 pub mod list;
 pub mod set;
 pub mod stream;
+pub mod suggestions;
 pub mod vset;
 pub mod zset;

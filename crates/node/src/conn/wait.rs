@@ -4,23 +4,19 @@
 //! has left: then nobody must be served in its place.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, ReadBuf};
-
-use super::{Next, Place, poll_killed};
+use super::{Conn, Next, Place, poll_killed};
 use crate::clock::now_ms;
-use crate::socket::ReadHalf;
 use crate::turns::{INPUT_STEP, Shared, take_messages, with_shared};
 
 /// Waits until the command has its reply, or may be tried again, and says how the connection goes on.
-pub(super) async fn wait(half: &mut ReadHalf, place: &Place) -> Next {
+pub(super) async fn wait(place: &Place) -> Next {
     loop {
         let until = with_shared(|shared| shared.wait_until(place.0));
         let left = until.map(|at| Duration::from_millis((at - now_ms()).max(1) as u64));
-        let over = poll_fn(|cx| with_shared(|shared| shared.poll_wait(place.0, half, cx)));
+        let over = poll_fn(|cx| with_shared(|shared| shared.poll_wait(place.0, cx)));
         let next = match left {
             None => Some(over.await),
             Some(left) => tokio::time::timeout(left, over).await.ok(),
@@ -32,7 +28,7 @@ pub(super) async fn wait(half: &mut ReadHalf, place: &Place) -> Next {
 }
 
 impl Shared {
-    fn poll_wait(&mut self, index: usize, half: &mut ReadHalf, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_wait(&mut self, index: usize, cx: &mut Context<'_>) -> Poll<Next> {
         let conn = &mut self.conns[index];
         if poll_killed(&conn.session.shared, &mut conn.waker, cx).is_ready() {
             return Poll::Ready(Next::Close);
@@ -43,15 +39,8 @@ impl Shared {
         if self.conns[index].peer.is_stuck() {
             return Poll::Ready(Next::Wait);
         }
-        let pending = &mut self.conns[index].pending;
-        while pending.len() < self.engine.config.client_query_buffer_limit() {
-            match poll_read_ahead(half, pending, cx) {
-                Poll::Ready(true) => {}
-                Poll::Ready(false) => return Poll::Ready(Next::Close),
-                Poll::Pending => break,
-            }
-        }
-        Poll::Pending
+        let limit = self.engine.config.client_query_buffer_limit();
+        if self.conns[index].read_ahead(limit) { Poll::Pending } else { Poll::Ready(Next::Close) }
     }
 
     /// When the wait ends by itself, unix ms.
@@ -84,13 +73,14 @@ impl Shared {
     }
 }
 
-/// Reads what there is behind the rest of the input; `false` at its end.
-fn poll_read_ahead(half: &mut ReadHalf, pending: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<bool> {
-    let old = pending.len();
-    pending.resize(old + INPUT_STEP, 0);
-    let mut buf = ReadBuf::new(&mut pending[old..]);
-    let polled = Pin::new(half).poll_read(cx, &mut buf);
-    let filled = buf.filled().len();
-    pending.truncate(old + filled);
-    polled.map(|read| read.is_ok() && filled > 0)
+impl Conn {
+    /// Reads what there is behind the rest of the input, up to `limit`; `false` at its end.
+    fn read_ahead(&mut self, limit: usize) -> bool {
+        while self.readable && self.pending.len() < limit {
+            if self.read_behind(INPUT_STEP).is_err() {
+                return false;
+            }
+        }
+        true
+    }
 }

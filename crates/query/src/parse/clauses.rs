@@ -1,7 +1,7 @@
 //! What stands behind a field's name: words, tags in braces, ranges in brackets; and attributes of any part.
 
 use super::{
-    grammar::{Parser, node, unescape_pattern},
+    grammar::{NO_EMPTY, Parser, node, unescape_pattern},
     lexer::{Comparison, Operand, Token},
 };
 use crate::{
@@ -30,6 +30,9 @@ struct Argument {
 impl Parser<'_> {
     /// A clause about a field, whose name is taken.
     pub(super) fn field(&mut self, name: &[u8], fields: TextFields) -> Result<Option<Node>, QueryError> {
+        if self.within_field && self.modern() {
+            return Err(self.lexer.error());
+        }
         let first = self.named(name)?;
         if self.modern()
             && let Some(comparison) = self.lexer.comparison()
@@ -59,10 +62,17 @@ impl Parser<'_> {
                 self.lexer.next();
                 self.tags(name).map(Some)
             }
-            (Token::Field(_) | Token::End, _) => Err(self.lexer.error()),
+            (Token::End, _) => Err(self.lexer.error()),
             _ => {
-                let mask = names.iter().try_fold(0, |mask, name| self.text_bit(name).map(|bit| mask | bit))?;
-                self.unary(fields & mask)
+                let mask = names.iter().try_fold(0, |mask, name| match self.text_bit(name) {
+                    // Dialect 1 lets any field stand before brackets; no words are found there.
+                    Err(_) if !self.modern() => Ok(mask),
+                    bit => bit.map(|bit| mask | bit),
+                })?;
+                let outer = std::mem::replace(&mut self.within_field, true);
+                let part = self.unary(fields & mask);
+                self.within_field = outer;
+                part
             }
         }
     }
@@ -281,9 +291,7 @@ impl Parser<'_> {
                 return Err(self.lexer.error());
             }
             if !index_empty {
-                return Err(QueryError::new(
-                    "Use `INDEXEMPTY` in field creation in order to index and query for empty strings",
-                ));
+                return Err(QueryError::new(NO_EMPTY));
             }
         }
         Ok(match (leading, trailing) {

@@ -7,7 +7,7 @@ use super::{
     lexer::{Lexer, Operand, Token},
 };
 use crate::{
-    Query, QueryError,
+    FieldKind, Query, QueryError,
     ast::{Attributes, Kind, Node, TextFields, Word},
     limits,
     text::{Language, Tokens, fold, term},
@@ -19,6 +19,8 @@ pub(super) struct Parser<'a> {
     pub(super) options: ParseOptions<'a>,
     depth: usize,
     nodes: usize,
+    /// Whether what is read stands behind a field's name: no other field may be named there since dialect 2.
+    pub(super) within_field: bool,
 }
 
 /// A condition, or nothing where only stop words stood.
@@ -26,7 +28,7 @@ type Part = Result<Option<Node>, QueryError>;
 
 impl<'a> Parser<'a> {
     pub(super) fn new(query: &'a [u8], options: ParseOptions<'a>) -> Self {
-        Self { lexer: Lexer::new(query), options, depth: 0, nodes: 0 }
+        Self { lexer: Lexer::new(query, options.dialect >= 2), options, depth: 0, nodes: 0, within_field: false }
     }
 
     /// The whole query.
@@ -41,6 +43,8 @@ impl<'a> Parser<'a> {
         } else {
             None
         };
+        // Dialect 1 never minded braces behind a query.
+        while !self.modern() && self.lexer.take(b'}') {}
         match self.lexer.peek() {
             Token::End => Ok(Query { root, knn }),
             _ => Err(self.lexer.error()),
@@ -53,13 +57,20 @@ impl<'a> Parser<'a> {
     }
 
     fn expression(&mut self, fields: TextFields) -> Part {
-        self.depth += 1;
-        if self.depth > limits::DEPTH {
-            return Err(QueryError::new("Parser stack overflow. Try moving nested parentheses more to the left"));
-        }
+        self.deeper()?;
         let part = if self.modern() { self.union(fields) } else { self.old_intersection(fields) };
         self.depth -= 1;
         part
+    }
+
+    /// One level down; whoever calls comes up again.
+    fn deeper(&mut self) -> Result<(), QueryError> {
+        self.depth += 1;
+        // A bracket is two levels: the part that it is, and what stands inside.
+        if self.depth > 2 * limits::DEPTH {
+            return Err(QueryError::new("Parser stack overflow. Try moving nested parentheses more to the left"));
+        }
+        Ok(())
     }
 
     /// `a b | c d`: (a and b) or (c and d).
@@ -92,6 +103,7 @@ impl<'a> Parser<'a> {
 
     /// Dialect 1: `a b | "c" d` is ((a and b) or "c") and d.
     fn old_intersection(&mut self, fields: TextFields) -> Part {
+        let everything = *self.lexer.peek() == Token::Mark(b'*');
         let mut all = Vec::new();
         loop {
             let mut any = Vec::new();
@@ -102,6 +114,9 @@ impl<'a> Parser<'a> {
                 }
             }
             all.extend(one_or(any, Kind::Or));
+            if everything && *self.lexer.peek() != Token::End {
+                return Err(self.lexer.error());
+            }
             if self.at_end_of_part() {
                 return Ok(one_or(all, Kind::And));
             }
@@ -109,11 +124,22 @@ impl<'a> Parser<'a> {
     }
 
     fn at_end_of_part(&mut self) -> bool {
-        matches!(self.lexer.peek(), Token::End | Token::Arrow | Token::Mark(b')' | b'|'))
+        let modern = self.modern();
+        match self.lexer.peek() {
+            Token::End | Token::Arrow | Token::Mark(b')' | b'|') => true,
+            token => !modern && *token == Token::Mark(b'}'),
+        }
     }
 
     /// One part with the signs before it and the attributes behind it.
     pub(super) fn unary(&mut self, fields: TextFields) -> Part {
+        self.deeper()?;
+        let part = self.signed(fields);
+        self.depth -= 1;
+        part
+    }
+
+    fn signed(&mut self, fields: TextFields) -> Part {
         let mut signs = Vec::new();
         loop {
             if self.lexer.take(b'-') {
@@ -161,7 +187,6 @@ impl<'a> Parser<'a> {
             Token::Term(word) | Token::Number(word) if self.modern() => Ok(self.word(&word, fields)),
             Token::Term(word) | Token::Number(word) => Ok(self.old_words(&word, fields)),
             Token::Parameter(name) if self.modern() => Ok(self.word(self.options.parameter(&name)?, fields)),
-            Token::Parameter(name) => Ok(self.old_words(&name, fields)),
             Token::Prefix(operand) => self.pattern(operand, fields, Word::Prefix),
             Token::Suffix(operand) => self.pattern(operand, fields, Word::Suffix),
             Token::Infix(operand) => self.pattern(operand, fields, Word::Infix),
@@ -169,9 +194,9 @@ impl<'a> Parser<'a> {
                 let pattern = unescape_pattern(&self.operand(operand)?);
                 Ok(word_in(fields, Word::Wildcard(fold_bytes(&pattern))))
             }
-            Token::Mark(b'"') => self.phrase(fields),
+            Token::Mark(quote @ (b'"' | b'\'')) => self.phrase(quote, fields),
             Token::Mark(b'%') => self.fuzzy(fields),
-            Token::Mark(b'*') => Ok(Some(node(Kind::All))),
+            Token::Mark(b'*') if self.modern() || self.depth == 2 => Ok(Some(node(Kind::All))),
             Token::Mark(b'(') => {
                 let inner = self.expression(fields)?;
                 if self.lexer.take(b')') { Ok(inner) } else { Err(self.lexer.error()) }
@@ -224,8 +249,8 @@ impl<'a> Parser<'a> {
     }
 
     /// What stands between quotes: words beside each other, or a pattern.
-    fn phrase(&mut self, fields: TextFields) -> Part {
-        let Some(text) = self.lexer.quoted(b'"') else {
+    fn phrase(&mut self, quote: u8, fields: TextFields) -> Part {
+        let Some(text) = self.lexer.quoted(quote) else {
             while self.lexer.next() != Token::End {}
             return Err(self.lexer.error());
         };
@@ -233,7 +258,7 @@ impl<'a> Parser<'a> {
             return Ok(word_in(fields, Word::Wildcard(fold_bytes(&unescape_pattern(pattern)))));
         }
         if text.is_empty() {
-            return Ok(self.empty(fields));
+            return self.empty(fields);
         }
         let text = match text.strip_prefix(b"$") {
             Some(name) if self.modern() && self.options.parameter(name).is_ok() => self.options.parameter(name)?,
@@ -252,8 +277,13 @@ impl<'a> Parser<'a> {
     }
 
     /// `""`: documents with an empty text.
-    fn empty(&self, fields: TextFields) -> Option<Node> {
-        word_in(fields, exact(Cow::Borrowed(""), true))
+    fn empty(&self, fields: TextFields) -> Part {
+        let texts = self.options.schema.fields.iter().filter(|field| matches!(field.kind, FieldKind::Text { .. }));
+        let mut asked = texts.take(limits::TEXT_FIELDS).enumerate().filter(|(place, _)| fields >> place & 1 == 1);
+        if fields != TextFields::MAX && fields != 0 && !asked.any(|(_, field)| field.index_empty) {
+            return Err(QueryError::new(NO_EMPTY));
+        }
+        Ok(word_in(fields, exact(Cow::Borrowed(""), true)))
     }
 
     /// `%word%` to `%%%word%%%`, whose first mark is taken.
@@ -278,6 +308,9 @@ impl<'a> Parser<'a> {
         Ok(word_in(fields, Word::Fuzzy { text, distance }))
     }
 }
+
+/// What who asks for empty values is told where there are none.
+pub(super) const NO_EMPTY: &str = "Use `INDEXEMPTY` in field creation in order to index and query for empty strings";
 
 /// A condition without attributes.
 pub(super) fn node(kind: Kind) -> Node {

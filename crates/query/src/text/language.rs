@@ -22,7 +22,7 @@ macro_rules! languages {
         }
 
         const NAMES: &[(&str, Language)] =
-            &[$(($name, Language::$variant),)* ("english", Language::English), ("chinese", Language::Chinese)];
+            &[("english", Language::English), ("chinese", Language::Chinese), $(($name, Language::$variant),)*];
 
         impl Language {
             fn algorithm(self) -> Option<Algorithm> {

@@ -45,6 +45,10 @@ fn in_dialect_1_unions_bind_closer_than_parts_beside_each_other() {
     assert_eq!(old("hello world | \"goodbye\" moon"), and([or([hello_world.clone(), goodbye]), moon]));
     assert_eq!(old("-hello world"), not(hello_world));
     assert_eq!(old("@title:james brown"), and([word_in(1, exact("james")), word_in(1, exact("brown"))]));
+    assert_eq!(old("@body:(a1 @title:b1)"), and([word_in(2, exact("a1")), node(Kind::Nothing)]));
+    assert_eq!(old("@tag:(@n:[0 10])"), root("@n:[0 10]"));
+    assert_eq!(old("@tag:{foo}}}}}"), root("@tag:{foo}"));
+    assert_eq!(old("*"), node(Kind::All));
 }
 
 #[test]
@@ -63,7 +67,6 @@ fn fields_hold_for_the_next_part_only() {
     assert_eq!(root("@title:james brown"), and([word_in(1, exact("james")), word("brown")]));
     assert_eq!(root("@title|body:x1"), word_in(3, exact("x1")));
     assert_eq!(root("@body:(a1 b1)"), and([word_in(2, exact("a1")), word_in(2, exact("b1"))]));
-    assert_eq!(root("@body:(a1 @title:b1)"), and([word_in(2, exact("a1")), node(Kind::Nothing)]));
     assert_eq!(root("@body:-a1"), not(word_in(2, exact("a1"))));
     assert_eq!(root("@title:the cat"), word("cat"));
 }
@@ -78,6 +81,9 @@ fn quotes_make_phrases() {
     assert_eq!(root("@title:\"a-b c\\-d\""), phrase(1, &["b", "c-d"]));
     assert_eq!(root("\"one\""), word_in(TextFields::MAX, verbatim("one")));
     assert_eq!(root("\"\""), word_in(TextFields::MAX, verbatim("")));
+    assert_eq!(root("'Hello  World'"), phrase(TextFields::MAX, &["hello", "world"]));
+    assert_eq!(root("@body:''"), word_in(2, verbatim("")));
+    assert_eq!(root("don't"), and([word("don"), word("t")]));
 }
 
 #[test]

@@ -20,6 +20,8 @@ fn syntax_errors_name_their_place() {
         ("@title:", "Syntax error at offset 6 near title"),
         ("@body:@title:", "Syntax error at offset 6 near title"),
         ("@title.x:foo", "Syntax error at offset 7 near x"),
+        ("@title:(@n:[0 10])", "Syntax error at offset 8 near n"),
+        ("@tag:{foo}}", "Syntax error at offset 10 near foo"),
         ("hello |", "Syntax error at offset 6 near hello"),
         ("foo *", "Syntax error at offset 4 near foo"),
         ("%%%%foo%%%%", "Syntax error at offset 3 near "),
@@ -33,6 +35,9 @@ fn syntax_errors_name_their_place() {
     }
     let old = read_as(b"*=>[KNN 2 @v $vec]", 1).unwrap_err();
     assert_eq!(old.to_string(), "Syntax error at offset 1 near >[");
+    for query in ["(*)", "$p", "* foo"] {
+        assert!(read_as(query.as_bytes(), 1).unwrap_err().to_string().starts_with("Syntax error"), "{query}");
+    }
 }
 
 #[test]
@@ -49,6 +54,7 @@ fn fields_must_be_there_and_of_the_kind() {
         ("@n:[VECTOR_RANGE 1 $vec]", "Expected a VECTOR field at offset 0 near n"),
         ("*=>[KNN 3 @title $vec]", "Expected a VECTOR field at offset 10 near title"),
         ("ismissing(@title)", "'ismissing' requires defining the field 'title' with 'INDEXMISSING'"),
+        ("@title:''", "Use `INDEXEMPTY` in field creation in order to index and query for empty strings"),
         ("@tag:{\"\"}", "Use `INDEXEMPTY` in field creation in order to index and query for empty strings"),
     ] {
         assert_eq!(refusal(query), error, "{query}");

@@ -139,8 +139,10 @@ fn print(node: &Node, out: &mut String) {
         Kind::And(parts) => print_parts(parts, " ", out),
         Kind::Or(parts) => print_parts(parts, " | ", out),
         Kind::Not(part) => {
-            out.push('-');
+            // In brackets, or a number's sign would be read.
+            out.push_str("-(");
             print(part, out);
+            out.push(')');
         }
         Kind::Optional(part) => {
             out.push('~');

@@ -4,6 +4,7 @@
 //! check by itself is tested there.
 
 mod aof;
+mod backup;
 mod blocking;
 mod clients;
 mod compatibility;
