@@ -180,7 +180,7 @@ mod tests {
         let mut postings = Postings::default();
         for &doc in docs {
             let mut positions = Vec::new();
-            put_places(&mut positions, &[doc % 7, doc % 7 + doc % 3]);
+            put_places(&mut positions, [doc % 7, doc % 7 + doc % 3].into_iter());
             let entry = Entry { doc, frequency: doc % 3 + 1, fields: 1 << (doc % 2), positions: &positions };
             postings.insert(Shape::Text, &entry);
         }

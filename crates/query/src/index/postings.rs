@@ -162,14 +162,20 @@ impl Postings {
             if block.count == 0 || block.count as usize > BLOCK || block.positions_at as usize > block.data.len() {
                 return Err(format!("a block of {} entries", block.count));
             }
-            let entries = block.entries(shape);
-            for entry in &entries {
-                if last.is_some_and(|last| last >= entry.doc) || entry.frequency == 0 || entry.fields == 0 {
-                    return Err(format!("document {} after {last:?}", entry.doc));
+            let (mut at, mut positions_at, mut doc) = (0, block.positions_at as usize, block.first);
+            for i in 0..block.count {
+                let (distance, frequency, fields) = block.entry(shape, &mut at);
+                doc = doc.checked_add(distance).ok_or("a document beyond the last")?;
+                let sorted = last.is_none_or(|last| last < doc) && (i > 0 || doc == block.first);
+                if !sorted || frequency == 0 || fields == 0 {
+                    return Err(format!("document {doc} after {last:?}"));
                 }
-                last = Some(entry.doc);
+                if shape == Shape::Text {
+                    block.positions(&mut positions_at);
+                }
+                last = Some(doc);
             }
-            if last != Some(block.last) || Block::of(shape, &entries).data != block.data {
+            if last != Some(block.last) || (at, positions_at) != (block.positions_at as usize, block.data.len()) {
                 return Err(format!("the block at document {} is not what its entries are", block.first));
             }
             count += u32::from(block.count);
@@ -210,11 +216,12 @@ impl Block {
     }
 
     fn append(&mut self, shape: Shape, entry: &Entry<'_>) {
-        let mut head = Vec::with_capacity(8);
-        put_entry(&mut head, shape, self.last, entry);
-        let at = self.positions_at as usize;
-        self.data.splice(at..at, head.iter().copied());
-        self.positions_at += head.len() as u32;
+        let (at, end) = (self.positions_at as usize, self.data.len());
+        put_entry(&mut self.data, shape, self.last, entry);
+        let head = self.data.len() - end;
+        // Entries stand before all positions.
+        self.data[at..].rotate_right(head);
+        self.positions_at += head as u32;
         if shape == Shape::Text {
             varint::put(&mut self.data, entry.positions.len() as u64);
             self.data.extend_from_slice(entry.positions);
@@ -293,10 +300,10 @@ fn put_entry(out: &mut Vec<u8>, shape: Shape, before: DocId, entry: &Entry<'_>) 
 }
 
 /// Appends the places of one field.
-pub(crate) fn put_places(out: &mut Vec<u8>, places: &[u32]) {
+pub(crate) fn put_places(out: &mut Vec<u8>, places: impl ExactSizeIterator<Item = u32>) {
     varint::put(out, places.len() as u64);
     let mut before = 0;
-    for &place in places {
+    for place in places {
         varint::put(out, u64::from(place - before));
         before = place;
     }
@@ -374,9 +381,9 @@ mod tests {
     #[test]
     fn places_are_found_by_field() {
         let mut positions = Vec::new();
-        put_places(&mut positions, &[3, 7]);
-        put_places(&mut positions, &[1]);
-        put_places(&mut positions, &[0, 500, 501]);
+        put_places(&mut positions, [3, 7].into_iter());
+        put_places(&mut positions, [1].into_iter());
+        put_places(&mut positions, [0, 500, 501].into_iter());
         let fields = 1 << 2 | 1 << 5 | 1 << 127;
         let found = |field| {
             let mut out = Vec::new();
