@@ -173,11 +173,7 @@ fn load_terms<R: Read>(
         if postings.blocks().last().is_some_and(|block| block.last as usize >= docs) {
             return Err(corrupt("a term of no document"));
         }
-        let id = terms.restore(text, postings).map_err(corrupt)?;
-        let Some(term) = terms.term(id) else { continue };
-        for block in term.postings.blocks() {
-            block.entries(terms.shape()).iter().for_each(|entry| of_doc(entry.doc, id));
-        }
+        terms.restore(text, postings, &mut of_doc).map_err(corrupt)?;
     }
     Ok(())
 }

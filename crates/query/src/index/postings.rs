@@ -1,8 +1,9 @@
 //! The documents a term stands in, compressed: blocks of up to 128 entries, ordered by document.
 //!
-//! A block is one run of bytes: first its entries (distance to the document before, how often the term stands there and
-//! in which fields: mostly one byte together), then their positions, which only phrases read. Blocks know their first
-//! and last document, so that seeking decodes no more than one.
+//! A block is one run of bytes: first its entries (distance to the document before, and how often the term stands there
+//! and in which fields: mostly a byte each, which is a little more than could be and decodes without surprises), then
+//! their positions, which only phrases read. Blocks know their first and last document, so that seeking decodes no more
+//! than one.
 //!
 //! Documents keep their ids for life and ids are used again, so entries are added and removed anywhere: a block is
 //! decoded, changed and encoded again, in less than a microsecond. Adding behind the last is an append.
@@ -16,9 +17,8 @@ pub(crate) const BLOCK: usize = 128;
 /// Blocks that hold no more than this after a removal are joined with their neighbour, if both fit in a block.
 const SMALL: usize = BLOCK / 4;
 
-/// Low bits of an entry's first number: the term stands there once; in the first field only.
-const ONCE: u64 = 1;
-const FIRST: u64 = 2;
+/// Lowest bit of an entry's second number, above which is the frequency: the term stands in the first field only.
+const FIRST: u64 = 1;
 
 /// What an entry keeps besides the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,14 +162,20 @@ impl Postings {
             if block.count == 0 || block.count as usize > BLOCK || block.positions_at as usize > block.data.len() {
                 return Err(format!("a block of {} entries", block.count));
             }
-            let entries = block.entries(shape);
-            for entry in &entries {
-                if last.is_some_and(|last| last >= entry.doc) || entry.frequency == 0 || entry.fields == 0 {
-                    return Err(format!("document {} after {last:?}", entry.doc));
+            let (mut at, mut positions_at, mut doc) = (0, block.positions_at as usize, block.first);
+            for i in 0..block.count {
+                let (distance, frequency, fields) = block.entry(shape, &mut at);
+                doc = doc.checked_add(distance).ok_or("a document beyond the last")?;
+                let sorted = last.is_none_or(|last| last < doc) && (i > 0 || doc == block.first);
+                if !sorted || frequency == 0 || fields == 0 {
+                    return Err(format!("document {doc} after {last:?}"));
                 }
-                last = Some(entry.doc);
+                if shape == Shape::Text {
+                    block.positions(&mut positions_at);
+                }
+                last = Some(doc);
             }
-            if last != Some(block.last) || Block::of(shape, &entries).data != block.data {
+            if last != Some(block.last) || (at, positions_at) != (block.positions_at as usize, block.data.len()) {
                 return Err(format!("the block at document {} is not what its entries are", block.first));
             }
             count += u32::from(block.count);
@@ -210,11 +216,12 @@ impl Block {
     }
 
     fn append(&mut self, shape: Shape, entry: &Entry<'_>) {
-        let mut head = Vec::with_capacity(8);
-        put_entry(&mut head, shape, self.last, entry);
-        let at = self.positions_at as usize;
-        self.data.splice(at..at, head.iter().copied());
-        self.positions_at += head.len() as u32;
+        let (at, end) = (self.positions_at as usize, self.data.len());
+        put_entry(&mut self.data, shape, self.last, entry);
+        let head = self.data.len() - end;
+        // Entries stand before all positions.
+        self.data[at..].rotate_right(head);
+        self.positions_at += head as u32;
         if shape == Shape::Text {
             varint::put(&mut self.data, entry.positions.len() as u64);
             self.data.extend_from_slice(entry.positions);
@@ -242,13 +249,32 @@ impl Block {
     /// The entry at a place of the data: distance to the document before, frequency, fields.
     #[inline]
     pub(crate) fn entry(&self, shape: Shape, at: &mut usize) -> (u32, u32, u128) {
-        let number = varint::get(&self.data, at);
+        let distance = varint::get(&self.data, at) as u32;
         if shape == Shape::Ids {
-            return (number as u32, 1, 1);
+            return (distance, 1, 1);
         }
-        let frequency = if number & ONCE == 0 { varint::get(&self.data, at) as u32 } else { 1 };
+        let number = varint::get(&self.data, at);
         let fields = if number & FIRST == 0 { varint::get_wide(&self.data, at) } else { 1 };
-        ((number >> 2) as u32, frequency, fields)
+        (distance, (number >> 1) as u32, fields)
+    }
+
+    /// [`Self::entry`] without the fields, fast where both numbers are one byte.
+    #[inline]
+    pub(crate) fn distance_and_frequency(&self, shape: Shape, at: &mut usize) -> (u32, u32) {
+        match (shape, self.data.get(*at..*at + 2)) {
+            (Shape::Ids, Some(&[first, _])) if first < 0x80 => {
+                *at += 1;
+                (u32::from(first), 1)
+            }
+            (Shape::Text, Some(&[first, second])) if (first | second) < 0x80 && u64::from(second) & FIRST != 0 => {
+                *at += 2;
+                (u32::from(first), u32::from(second >> 1))
+            }
+            _ => {
+                let (distance, frequency, _) = self.entry(shape, at);
+                (distance, frequency)
+            }
+        }
     }
 
     /// The positions at a place of the data.
@@ -262,26 +288,22 @@ impl Block {
 }
 
 fn put_entry(out: &mut Vec<u8>, shape: Shape, before: DocId, entry: &Entry<'_>) {
-    let distance = u64::from(entry.doc - before);
+    varint::put(out, u64::from(entry.doc - before));
     if shape == Shape::Ids {
-        varint::put(out, distance);
         return;
     }
-    let (once, first) = (entry.frequency == 1, entry.fields == 1);
-    varint::put(out, distance << 2 | if first { FIRST } else { 0 } | if once { ONCE } else { 0 });
-    if !once {
-        varint::put(out, u64::from(entry.frequency));
-    }
+    let first = entry.fields == 1;
+    varint::put(out, u64::from(entry.frequency) << 1 | u64::from(first));
     if !first {
         varint::put_wide(out, entry.fields);
     }
 }
 
 /// Appends the places of one field.
-pub(crate) fn put_places(out: &mut Vec<u8>, places: &[u32]) {
+pub(crate) fn put_places(out: &mut Vec<u8>, places: impl ExactSizeIterator<Item = u32>) {
     varint::put(out, places.len() as u64);
     let mut before = 0;
-    for &place in places {
+    for place in places {
         varint::put(out, u64::from(place - before));
         before = place;
     }
@@ -359,9 +381,9 @@ mod tests {
     #[test]
     fn places_are_found_by_field() {
         let mut positions = Vec::new();
-        put_places(&mut positions, &[3, 7]);
-        put_places(&mut positions, &[1]);
-        put_places(&mut positions, &[0, 500, 501]);
+        put_places(&mut positions, [3, 7].into_iter());
+        put_places(&mut positions, [1].into_iter());
+        put_places(&mut positions, [0, 500, 501].into_iter());
         let fields = 1 << 2 | 1 << 5 | 1 << 127;
         let found = |field| {
             let mut out = Vec::new();

@@ -251,12 +251,17 @@ impl<'a> TermScore<'a> {
 
     /// [`Self::score`] of many documents.
     pub(super) fn scores(&self, docs: &[DocId], frequencies: &[u32], out: &mut [f64]) {
-        let all = docs.iter().zip(frequencies).zip(out);
+        let all = docs.iter().zip(frequencies).zip(&mut *out);
         match self.formula {
             Formula::Bm25Std { factor, base, slope } => {
-                for ((&doc, &frequency), out) in all {
+                // Lengths are scattered in memory; the rest is arithmetic on arrays, many at a time.
+                let lengths = self.documents.lengths();
+                for ((&doc, _), out) in all {
+                    *out = lengths.get(doc as usize).map_or(0.0, |length| f64::from(*length));
+                }
+                for (&frequency, out) in frequencies.iter().zip(out) {
                     let f = f64::from(frequency);
-                    *out = factor * f / (f + base + slope * f64::from(self.documents.length(doc)));
+                    *out = factor * f / (f + base + slope * *out);
                 }
             }
             _ => all.for_each(|((&doc, &frequency), out)| *out = self.score(doc, frequency)),

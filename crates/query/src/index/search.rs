@@ -290,6 +290,9 @@ fn count(docs: &mut dyn Docs, clock: &Clock<'_>) -> usize {
     total
 }
 
+/// Scores compared together.
+const CHUNK: usize = 32;
+
 fn by_score(docs: &mut dyn Docs, planner: &Planner<'_>, keep: usize) -> Hits {
     let options = planner.options;
     let (mut best, mut total, mut most) = (Best::new(keep), 0, 0.0_f64);
@@ -305,12 +308,17 @@ fn by_score(docs: &mut dyn Docs, planner: &Planner<'_>, keep: usize) -> Hits {
         let mut bound = f64::NEG_INFINITY;
         docs.batches(true, &mut |docs, sums| {
             total += docs.len();
-            for (&doc, &sum) in docs.iter().zip(sums) {
-                let score = planner.finish(doc, sum);
-                if score > bound {
-                    most = most.max(score);
-                    best.offer(ordered(score), doc, score);
-                    bound = best.worst().unwrap_or(bound);
+            for (docs, sums) in docs.chunks(CHUNK).zip(sums.chunks(CHUNK)) {
+                if planner.sums && sums.iter().all(|sum| *sum <= bound) {
+                    continue;
+                }
+                for (&doc, &sum) in docs.iter().zip(sums) {
+                    let score = planner.finish(doc, sum);
+                    if score > bound {
+                        most = most.max(score);
+                        best.offer(ordered(score), doc, score);
+                        bound = best.worst().unwrap_or(bound);
+                    }
                 }
             }
             planner.clock.ticks(docs.len())
