@@ -147,6 +147,8 @@ pub enum Group {
     Bitmap,
     Array,
     Json,
+    Feature,
+    SemanticCache,
     Module,
 }
 
@@ -172,6 +174,8 @@ impl Group {
             Self::Bitmap => "bitmap",
             Self::Array => "array",
             Self::Json => "json",
+            Self::Feature => "feature",
+            Self::SemanticCache => "semantic-cache",
             Self::Module => "module",
         }
     }

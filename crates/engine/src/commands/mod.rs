@@ -14,6 +14,7 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub(crate) mod describe;
+pub mod feature;
 pub mod functions;
 pub mod generic;
 pub mod geo;
@@ -32,6 +33,7 @@ pub mod monitor;
 pub mod pubsub;
 pub mod replication;
 pub mod scripting;
+pub mod semantic_cache;
 pub mod server;
 pub mod set;
 pub mod slowlog;
@@ -57,6 +59,7 @@ pub const TABLES: &[&[Command]] = &[
     config::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,
+    feature::COMMANDS,
     functions::COMMANDS,
     generic::COMMANDS,
     generic::dump::COMMANDS,
@@ -82,6 +85,7 @@ pub const TABLES: &[&[Command]] = &[
     pubsub::COMMANDS,
     replication::COMMANDS,
     scripting::COMMANDS,
+    semantic_cache::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,
     sort::COMMANDS,
