@@ -30,7 +30,7 @@ pub(super) fn incr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     if !is(argv.at(3), "AT") {
         return Err(CommandError::text("ERR AT and the time of the events must follow the entity"));
     }
-    if argv.len() % 2 == 0 {
+    if argv.len().is_multiple_of(2) {
         return Err(CommandError::Arity("feat.incr".into()));
     }
     let at_ms = time(argv.at(4), ctx.ks.now_ms)?;
