@@ -1,6 +1,5 @@
 //! Replaying the stream of the feature commands gives the same hashes after every turn, in commands that know no views;
 //! and what is stored goes through DUMP and comes back.
-#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod common;
 
