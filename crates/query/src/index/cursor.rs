@@ -127,22 +127,25 @@ impl<'a> Cursor<'a> {
         self.block == 0 && self.at == 0
     }
 
-    /// Moves what is left of a block, and stands in one of these fields, to arrays, and goes to the next block; how much
-    /// it was.
+    /// Moves what is left of a block, and stands in one of these fields, to arrays; how much it was, and the block. Then
+    /// goes to the next block that is not to be passed over.
     pub(crate) fn take_block(
         &mut self,
         fields: u128,
         docs: &mut [DocId; BLOCK],
         frequencies: &mut [u32; BLOCK],
-    ) -> usize {
+        pass: impl Fn(&Block) -> bool,
+    ) -> (usize, Option<&'a Block>) {
         let rest = self.docs[self.at..].iter().zip(&self.frequencies[self.at..]).zip(self.at..);
         let mut count = 0;
         for ((&doc, &frequency), at) in rest.take_while(|((doc, _), _)| **doc != END) {
             (docs[count], frequencies[count]) = (doc, frequency);
             count += usize::from(self.fields.get(at).is_none_or(|of| of & fields != 0));
         }
-        self.load(self.block + 1);
-        count
+        let taken = self.blocks.get(self.block);
+        let passed = self.blocks.iter().skip(self.block + 1).take_while(|block| pass(block)).count();
+        self.load(self.block + 1 + passed);
+        (count, taken)
     }
 
     fn load(&mut self, block: usize) {

@@ -10,6 +10,9 @@
 //!
 //! Invariants ([`Postings::check`]): documents ascend strictly, blocks are neither empty nor too long, counts are true.
 
+use std::cmp::Reverse;
+use std::sync::OnceLock;
+
 use crate::index::{DocId, varint};
 
 /// Entries of a block at most.
@@ -51,6 +54,36 @@ pub(crate) struct Block {
     /// Where entries end and positions begin.
     pub(crate) positions_at: u32,
     pub(crate) data: Vec<u8>,
+    /// What its best entries are, once a query has seen them.
+    pub(crate) best: OnceLock<Box<Impacts>>,
+}
+
+/// The entries of a block that may score best under any mean length: frequencies, and lengths of their documents. Every
+/// other entry has a lower frequency in a document that is no shorter.
+///
+/// It is told by whoever reads a block first and forgotten when the block changes. A document's length changes only when
+/// its texts do, and then all of its words are taken out and put in again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Impacts(Vec<(u32, u32)>);
+
+impl Impacts {
+    /// Of the entries with these frequencies and lengths.
+    pub(crate) fn of(entries: impl Iterator<Item = (u32, u32)>) -> Self {
+        let mut entries: Vec<(u32, u32)> = entries.collect();
+        entries.sort_unstable_by_key(|&(frequency, length)| (Reverse(frequency), length));
+        let mut shortest = u32::MAX;
+        entries.retain(|&(_, length)| {
+            let better = length < shortest;
+            shortest = shortest.min(length);
+            better
+        });
+        entries.shrink_to_fit();
+        Self(entries)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.0.iter().copied()
+    }
 }
 
 /// All documents of a term.
@@ -212,7 +245,7 @@ impl Block {
             }
         }
         data.shrink_to_fit();
-        Self { first, last, count: entries.len() as u16, positions_at, data }
+        Self { first, last, count: entries.len() as u16, positions_at, data, best: OnceLock::new() }
     }
 
     fn append(&mut self, shape: Shape, entry: &Entry<'_>) {
@@ -228,6 +261,7 @@ impl Block {
         }
         self.last = entry.doc;
         self.count += 1;
+        self.best = OnceLock::new();
     }
 
     /// Its entries.
@@ -371,11 +405,17 @@ mod tests {
             data in proptest::collection::vec(any::<u8>(), 0..60), count in any::<u16>(), positions_at in 0..70_u32,
             first in any::<u32>(), last in any::<u32>(),
         ) {
-            let block = Block { first, last, count, positions_at, data };
+            let block = Block { first, last, count, positions_at, data, best: OnceLock::new() };
             if let Ok(postings) = Postings::from_blocks(Shape::Text, vec![block]) {
                 prop_assert_eq!(postings.check(Shape::Text), Ok(()));
             }
         }
+    }
+
+    #[test]
+    fn the_best_entries_are_those_no_other_beats() {
+        let best = Impacts::of([(1, 9), (3, 20), (2, 20), (3, 25), (1, 10), (2, 12)].into_iter());
+        assert!(best.iter().eq([(3, 20), (2, 12), (1, 9)]));
     }
 
     #[test]

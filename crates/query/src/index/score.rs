@@ -249,6 +249,21 @@ impl<'a> TermScore<'a> {
         }
     }
 
+    /// Frequencies in documents, and their lengths.
+    pub(super) fn impacts(&self, docs: &[DocId], frequencies: &[u32]) -> impl Iterator<Item = (u32, u32)> {
+        docs.iter().zip(frequencies).map(|(doc, frequency)| (*frequency, self.documents.length(*doc)))
+    }
+
+    /// The best score of some frequencies in documents of some lengths.
+    pub(super) fn best(&self, impacts: impl Iterator<Item = (u32, u32)>) -> f64 {
+        let Formula::Bm25Std { factor, base, slope } = self.formula else { return f64::INFINITY };
+        let score = |(frequency, length): (u32, u32)| {
+            let f = f64::from(frequency);
+            factor * f / (f + base + slope * f64::from(length))
+        };
+        impacts.map(score).fold(0.0, f64::max)
+    }
+
     /// [`Self::score`] of many documents.
     pub(super) fn scores(&self, docs: &[DocId], frequencies: &[u32], out: &mut [f64]) {
         let all = docs.iter().zip(frequencies).zip(&mut *out);
