@@ -110,7 +110,6 @@ impl<'a> Highlighter<'a> {
         }
         for (first, end) in parts {
             let Some(last) = end.checked_sub(1).and_then(|last| tokens.get(last)) else { continue };
-            let start = if first == 0 { 0 } else { tokens[first].start };
             // What stands behind the query's words goes up to a separator: a last word that has none is left off.
             let stop = match end == tokens.len() {
                 true if last.end == text.len() && !last.found => last.start,
@@ -118,7 +117,7 @@ impl<'a> Highlighter<'a> {
                 false => last.end,
             };
             let before = out.len();
-            emphasize(text, &tokens[first..end], start, stop, marks, &mut out);
+            emphasize(text, &tokens[first..end], tokens[first].start, stop, marks, &mut out);
             for byte in &mut out[before..] {
                 if matches!(byte, b'\n' | b'\r') {
                     *byte = b' ';

@@ -170,9 +170,42 @@ fn a_search_that_is_told_to_stop_says_so() {
         asked += 1;
         asked < 3
     };
-    let hits = index.search(&word("same"), &SearchOptions::default(), &mut go_on).unwrap();
+    let options = SearchOptions { scorer: Scorer::TfIdf, ..SearchOptions::default() };
+    let hits = index.search(&word("same"), &options, &mut go_on).unwrap();
     assert!(hits.timed_out && hits.total < 5000 && hits.hits.len() == 10);
     assert!(asked <= 4);
+}
+
+#[test]
+fn the_best_of_a_common_word_are_those_of_all() {
+    let mut index = index(vec![text("t")]);
+    let mut random = 1_u64;
+    let mut below = |end: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % end
+    };
+    for round in 0..6_u64 {
+        // The mean length changes, and with it the order of long and short documents.
+        for i in 0..2000 {
+            let key = format!("k{}", below(3000));
+            if i % 7 == 0 {
+                index.remove(key.as_bytes());
+                continue;
+            }
+            let (common, other) = (below(6).pow(2) / 6, below(20 + round * 60));
+            put(&mut index, &key, &[(0, &("common ".repeat(common as usize) + &"other ".repeat(other as usize)))]);
+        }
+        for word in [word("common"), word("other")] {
+            let all = index.search(&word, &SearchOptions { limit: 9999, ..SearchOptions::default() }, &mut || true);
+            let all = all.unwrap();
+            for limit in [1, 10, 50] {
+                let best = index.search(&word, &SearchOptions { limit, ..SearchOptions::default() }, &mut || true);
+                let best = best.unwrap();
+                assert_eq!((best.total, &best.hits[..]), (all.total, &all.hits[..limit]));
+            }
+        }
+    }
+    index.check().unwrap();
 }
 
 #[test]

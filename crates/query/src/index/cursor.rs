@@ -3,6 +3,9 @@
 use crate::index::postings::{self, BLOCK, Block, Postings, Shape};
 use crate::index::{DocId, END};
 
+/// Documents looked at one by one when seeking, before what is left of a block is halved.
+const NEAR: usize = 8;
+
 /// A place in postings, at their first document when made.
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
@@ -13,7 +16,8 @@ pub(crate) struct Cursor<'a> {
     /// The block that is decoded.
     block: usize,
     at: usize,
-    docs: [DocId; BLOCK],
+    /// Its documents, and [`END`] behind them.
+    docs: [DocId; BLOCK + 1],
     frequencies: [u32; BLOCK],
     /// Filled only for those who ask for fields.
     fields: Vec<u128>,
@@ -30,7 +34,7 @@ impl<'a> Cursor<'a> {
             len: postings.len(),
             block: 0,
             at: 0,
-            docs: [END; BLOCK],
+            docs: [END; BLOCK + 1],
             frequencies: [1; BLOCK],
             fields: if fields { vec![1; BLOCK] } else { Vec::new() },
             positions: (0, 0),
@@ -53,7 +57,7 @@ impl<'a> Cursor<'a> {
     /// How often the term stands in it.
     #[inline]
     pub(crate) fn frequency(&self) -> u32 {
-        self.frequencies[self.at]
+        self.frequencies.get(self.at).copied().unwrap_or(1)
     }
 
     /// In which fields; any where nobody asked for them.
@@ -65,10 +69,10 @@ impl<'a> Cursor<'a> {
     /// To the next document.
     #[inline]
     pub(crate) fn advance(&mut self) -> DocId {
-        if self.at + 1 < BLOCK && self.docs[self.at + 1] != END {
-            self.at += 1;
-        } else if self.docs[self.at] != END {
-            self.load(self.block + 1);
+        match self.docs.get(self.at + 1) {
+            Some(&next) if next != END => self.at += 1,
+            _ if self.docs[self.at] != END => self.load(self.block + 1),
+            _ => {}
         }
         self.docs[self.at]
     }
@@ -92,9 +96,14 @@ impl<'a> Cursor<'a> {
             }
             None => return END,
         }
+        // Targets are mostly near; and behind the documents stands END, which is not before any target.
+        for _ in 0..NEAR {
+            if self.docs[self.at] >= target {
+                return self.docs[self.at];
+            }
+            self.at += 1;
+        }
         self.at += self.docs[self.at..].partition_point(|&doc| doc < target);
-        // A block whose last document is not before the target has a document there; behind the last block all is END.
-        self.at = self.at.min(BLOCK - 1);
         self.docs[self.at]
     }
 
@@ -118,22 +127,25 @@ impl<'a> Cursor<'a> {
         self.block == 0 && self.at == 0
     }
 
-    /// Moves what is left of a block, and stands in one of these fields, to arrays, and goes to the next block; how much
-    /// it was.
+    /// Moves what is left of a block, and stands in one of these fields, to arrays; how much it was, and the block. Then
+    /// goes to the next block that is not to be passed over.
     pub(crate) fn take_block(
         &mut self,
         fields: u128,
         docs: &mut [DocId; BLOCK],
         frequencies: &mut [u32; BLOCK],
-    ) -> usize {
+        pass: impl Fn(&Block) -> bool,
+    ) -> (usize, Option<&'a Block>) {
         let rest = self.docs[self.at..].iter().zip(&self.frequencies[self.at..]).zip(self.at..);
         let mut count = 0;
         for ((&doc, &frequency), at) in rest.take_while(|((doc, _), _)| **doc != END) {
             (docs[count], frequencies[count]) = (doc, frequency);
             count += usize::from(self.fields.get(at).is_none_or(|of| of & fields != 0));
         }
-        self.load(self.block + 1);
-        count
+        let taken = self.blocks.get(self.block);
+        let passed = self.blocks.iter().skip(self.block + 1).take_while(|block| pass(block)).count();
+        self.load(self.block + 1 + passed);
+        (count, taken)
     }
 
     fn load(&mut self, block: usize) {
@@ -146,10 +158,10 @@ impl<'a> Cursor<'a> {
         let count = (block.count as usize).min(BLOCK);
         let (mut at, mut doc) = (0, block.first);
         if self.fields.is_empty() {
-            for i in 0..count {
-                let (distance, frequency, _) = block.entry(self.shape, &mut at);
+            for (place, frequency_place) in self.docs.iter_mut().zip(&mut self.frequencies).take(count) {
+                let (distance, frequency) = block.distance_and_frequency(self.shape, &mut at);
                 doc = doc.wrapping_add(distance);
-                (self.docs[i], self.frequencies[i]) = (doc, frequency);
+                (*place, *frequency_place) = (doc, frequency);
             }
         } else {
             for i in 0..count {
@@ -158,9 +170,7 @@ impl<'a> Cursor<'a> {
                 (self.docs[i], self.frequencies[i], self.fields[i]) = (doc, frequency, fields);
             }
         }
-        if count < BLOCK {
-            self.docs[count..].fill(END);
-        }
+        self.docs[count..].fill(END);
     }
 }
 
@@ -173,7 +183,7 @@ mod tests {
         let mut postings = Postings::default();
         for &doc in docs {
             let mut positions = Vec::new();
-            put_places(&mut positions, &[doc % 7, doc % 7 + doc % 3]);
+            put_places(&mut positions, [doc % 7, doc % 7 + doc % 3].into_iter());
             let entry = Entry { doc, frequency: doc % 3 + 1, fields: 1 << (doc % 2), positions: &positions };
             postings.insert(Shape::Text, &entry);
         }

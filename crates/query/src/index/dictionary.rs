@@ -116,24 +116,32 @@ impl Dictionary {
         }
     }
 
-    /// Puts a whole term in that comes after all there are, under the next number.
+    /// Puts a whole term in that comes after all there are, under the next number; calls `of_doc` with each of its
+    /// documents and that number.
     /// # Errors
     /// A term without documents, or one that does not come after.
-    pub(crate) fn restore(&mut self, text: Arc<[u8]>, postings: Postings) -> Result<TermId, String> {
+    pub(crate) fn restore(
+        &mut self,
+        text: Arc<[u8]>,
+        postings: Postings,
+        of_doc: &mut impl FnMut(DocId, TermId),
+    ) -> Result<(), String> {
         let last = self.order.last_key_value().map(|(last, _)| last);
         if postings.is_empty() || last.is_some_and(|last| *last >= text) {
             return Err("a term without documents, or out of order".to_owned());
         }
-        let entries = postings.blocks().iter().flat_map(|block| block.entries(self.shape));
-        self.sizes.position_bytes += entries.map(|entry| entry.positions.len()).sum::<usize>();
+        let id = self.terms.len() as TermId;
+        for entry in postings.blocks().iter().flat_map(|block| block.entries(self.shape)) {
+            self.sizes.position_bytes += entry.positions.len();
+            of_doc(entry.doc, id);
+        }
         self.sizes.text_bytes += text.len();
         self.sizes.records += postings.len();
         self.sizes.blocks += postings.blocks().len();
         self.sizes.bytes += postings.memory_bytes();
-        let id = self.terms.len() as TermId;
         self.order.insert(Arc::clone(&text), id);
         self.terms.push(Term { text, postings });
-        Ok(id)
+        Ok(())
     }
 
     /// What is wrong.

@@ -76,6 +76,11 @@ impl Documents {
         self.lengths.get(id as usize).copied().unwrap_or(0)
     }
 
+    /// [`Self::length`] of all, by id.
+    pub(crate) fn lengths(&self) -> &[u32] {
+        &self.lengths
+    }
+
     /// A document's own score.
     #[inline]
     pub(crate) fn score(&self, id: DocId) -> f32 {

@@ -2,7 +2,7 @@
 //! arrives.
 
 use std::io::{self, BufReader, Read};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use quiver_vector::{Node, NodeVector};
 
@@ -167,17 +167,13 @@ fn load_terms<R: Read>(
         let blocks = source.many(|source| {
             let (first, last, count, positions_at) =
                 (source.small()?, source.small()?, source.small()?, source.small()?);
-            Ok(Block { first, last, count, positions_at, data: source.bytes()? })
+            Ok(Block { first, last, count, positions_at, data: source.bytes()?, best: OnceLock::new() })
         })?;
         let postings = Postings::from_blocks(terms.shape(), blocks).map_err(corrupt)?;
         if postings.blocks().last().is_some_and(|block| block.last as usize >= docs) {
             return Err(corrupt("a term of no document"));
         }
-        let id = terms.restore(text, postings).map_err(corrupt)?;
-        let Some(term) = terms.term(id) else { continue };
-        for block in term.postings.blocks() {
-            block.entries(terms.shape()).iter().for_each(|entry| of_doc(entry.doc, id));
-        }
+        terms.restore(text, postings, &mut of_doc).map_err(corrupt)?;
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub(super) struct Planner<'a> {
     pub(super) clock: &'a Clock<'a>,
     scoring: Option<Scoring<'a>>,
     /// Scores are sums.
-    sums: bool,
+    pub(super) sums: bool,
     ranges: RefCell<Vec<Range>>,
     /// Terms so far.
     terms: Cell<usize>,

@@ -1,13 +1,17 @@
 //! The documents a term stands in, compressed: blocks of up to 128 entries, ordered by document.
 //!
-//! A block is one run of bytes: first its entries (distance to the document before, how often the term stands there and
-//! in which fields: mostly one byte together), then their positions, which only phrases read. Blocks know their first
-//! and last document, so that seeking decodes no more than one.
+//! A block is one run of bytes: first its entries (distance to the document before, and how often the term stands there
+//! and in which fields: mostly a byte each, which is a little more than could be and decodes without surprises), then
+//! their positions, which only phrases read. Blocks know their first and last document, so that seeking decodes no more
+//! than one.
 //!
 //! Documents keep their ids for life and ids are used again, so entries are added and removed anywhere: a block is
 //! decoded, changed and encoded again, in less than a microsecond. Adding behind the last is an append.
 //!
 //! Invariants ([`Postings::check`]): documents ascend strictly, blocks are neither empty nor too long, counts are true.
+
+use std::cmp::Reverse;
+use std::sync::OnceLock;
 
 use crate::index::{DocId, varint};
 
@@ -16,9 +20,8 @@ pub(crate) const BLOCK: usize = 128;
 /// Blocks that hold no more than this after a removal are joined with their neighbour, if both fit in a block.
 const SMALL: usize = BLOCK / 4;
 
-/// Low bits of an entry's first number: the term stands there once; in the first field only.
-const ONCE: u64 = 1;
-const FIRST: u64 = 2;
+/// Lowest bit of an entry's second number, above which is the frequency: the term stands in the first field only.
+const FIRST: u64 = 1;
 
 /// What an entry keeps besides the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,36 @@ pub(crate) struct Block {
     /// Where entries end and positions begin.
     pub(crate) positions_at: u32,
     pub(crate) data: Vec<u8>,
+    /// What its best entries are, once a query has seen them.
+    pub(crate) best: OnceLock<Box<Impacts>>,
+}
+
+/// The entries of a block that may score best under any mean length: frequencies, and lengths of their documents. Every
+/// other entry has a lower frequency in a document that is no shorter.
+///
+/// It is told by whoever reads a block first and forgotten when the block changes. A document's length changes only when
+/// its texts do, and then all of its words are taken out and put in again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Impacts(Vec<(u32, u32)>);
+
+impl Impacts {
+    /// Of the entries with these frequencies and lengths.
+    pub(crate) fn of(entries: impl Iterator<Item = (u32, u32)>) -> Self {
+        let mut entries: Vec<(u32, u32)> = entries.collect();
+        entries.sort_unstable_by_key(|&(frequency, length)| (Reverse(frequency), length));
+        let mut shortest = u32::MAX;
+        entries.retain(|&(_, length)| {
+            let better = length < shortest;
+            shortest = shortest.min(length);
+            better
+        });
+        entries.shrink_to_fit();
+        Self(entries)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.0.iter().copied()
+    }
 }
 
 /// All documents of a term.
@@ -162,14 +195,20 @@ impl Postings {
             if block.count == 0 || block.count as usize > BLOCK || block.positions_at as usize > block.data.len() {
                 return Err(format!("a block of {} entries", block.count));
             }
-            let entries = block.entries(shape);
-            for entry in &entries {
-                if last.is_some_and(|last| last >= entry.doc) || entry.frequency == 0 || entry.fields == 0 {
-                    return Err(format!("document {} after {last:?}", entry.doc));
+            let (mut at, mut positions_at, mut doc) = (0, block.positions_at as usize, block.first);
+            for i in 0..block.count {
+                let (distance, frequency, fields) = block.entry(shape, &mut at);
+                doc = doc.checked_add(distance).ok_or("a document beyond the last")?;
+                let sorted = last.is_none_or(|last| last < doc) && (i > 0 || doc == block.first);
+                if !sorted || frequency == 0 || fields == 0 {
+                    return Err(format!("document {doc} after {last:?}"));
                 }
-                last = Some(entry.doc);
+                if shape == Shape::Text {
+                    block.positions(&mut positions_at);
+                }
+                last = Some(doc);
             }
-            if last != Some(block.last) || Block::of(shape, &entries).data != block.data {
+            if last != Some(block.last) || (at, positions_at) != (block.positions_at as usize, block.data.len()) {
                 return Err(format!("the block at document {} is not what its entries are", block.first));
             }
             count += u32::from(block.count);
@@ -206,21 +245,23 @@ impl Block {
             }
         }
         data.shrink_to_fit();
-        Self { first, last, count: entries.len() as u16, positions_at, data }
+        Self { first, last, count: entries.len() as u16, positions_at, data, best: OnceLock::new() }
     }
 
     fn append(&mut self, shape: Shape, entry: &Entry<'_>) {
-        let mut head = Vec::with_capacity(8);
-        put_entry(&mut head, shape, self.last, entry);
-        let at = self.positions_at as usize;
-        self.data.splice(at..at, head.iter().copied());
-        self.positions_at += head.len() as u32;
+        let (at, end) = (self.positions_at as usize, self.data.len());
+        put_entry(&mut self.data, shape, self.last, entry);
+        let head = self.data.len() - end;
+        // Entries stand before all positions.
+        self.data[at..].rotate_right(head);
+        self.positions_at += head as u32;
         if shape == Shape::Text {
             varint::put(&mut self.data, entry.positions.len() as u64);
             self.data.extend_from_slice(entry.positions);
         }
         self.last = entry.doc;
         self.count += 1;
+        self.best = OnceLock::new();
     }
 
     /// Its entries.
@@ -242,13 +283,32 @@ impl Block {
     /// The entry at a place of the data: distance to the document before, frequency, fields.
     #[inline]
     pub(crate) fn entry(&self, shape: Shape, at: &mut usize) -> (u32, u32, u128) {
-        let number = varint::get(&self.data, at);
+        let distance = varint::get(&self.data, at) as u32;
         if shape == Shape::Ids {
-            return (number as u32, 1, 1);
+            return (distance, 1, 1);
         }
-        let frequency = if number & ONCE == 0 { varint::get(&self.data, at) as u32 } else { 1 };
+        let number = varint::get(&self.data, at);
         let fields = if number & FIRST == 0 { varint::get_wide(&self.data, at) } else { 1 };
-        ((number >> 2) as u32, frequency, fields)
+        (distance, (number >> 1) as u32, fields)
+    }
+
+    /// [`Self::entry`] without the fields, fast where both numbers are one byte.
+    #[inline]
+    pub(crate) fn distance_and_frequency(&self, shape: Shape, at: &mut usize) -> (u32, u32) {
+        match (shape, self.data.get(*at..*at + 2)) {
+            (Shape::Ids, Some(&[first, _])) if first < 0x80 => {
+                *at += 1;
+                (u32::from(first), 1)
+            }
+            (Shape::Text, Some(&[first, second])) if (first | second) < 0x80 && u64::from(second) & FIRST != 0 => {
+                *at += 2;
+                (u32::from(first), u32::from(second >> 1))
+            }
+            _ => {
+                let (distance, frequency, _) = self.entry(shape, at);
+                (distance, frequency)
+            }
+        }
     }
 
     /// The positions at a place of the data.
@@ -262,26 +322,22 @@ impl Block {
 }
 
 fn put_entry(out: &mut Vec<u8>, shape: Shape, before: DocId, entry: &Entry<'_>) {
-    let distance = u64::from(entry.doc - before);
+    varint::put(out, u64::from(entry.doc - before));
     if shape == Shape::Ids {
-        varint::put(out, distance);
         return;
     }
-    let (once, first) = (entry.frequency == 1, entry.fields == 1);
-    varint::put(out, distance << 2 | if first { FIRST } else { 0 } | if once { ONCE } else { 0 });
-    if !once {
-        varint::put(out, u64::from(entry.frequency));
-    }
+    let first = entry.fields == 1;
+    varint::put(out, u64::from(entry.frequency) << 1 | u64::from(first));
     if !first {
         varint::put_wide(out, entry.fields);
     }
 }
 
 /// Appends the places of one field.
-pub(crate) fn put_places(out: &mut Vec<u8>, places: &[u32]) {
+pub(crate) fn put_places(out: &mut Vec<u8>, places: impl ExactSizeIterator<Item = u32>) {
     varint::put(out, places.len() as u64);
     let mut before = 0;
-    for &place in places {
+    for place in places {
         varint::put(out, u64::from(place - before));
         before = place;
     }
@@ -349,7 +405,7 @@ mod tests {
             data in proptest::collection::vec(any::<u8>(), 0..60), count in any::<u16>(), positions_at in 0..70_u32,
             first in any::<u32>(), last in any::<u32>(),
         ) {
-            let block = Block { first, last, count, positions_at, data };
+            let block = Block { first, last, count, positions_at, data, best: OnceLock::new() };
             if let Ok(postings) = Postings::from_blocks(Shape::Text, vec![block]) {
                 prop_assert_eq!(postings.check(Shape::Text), Ok(()));
             }
@@ -357,11 +413,17 @@ mod tests {
     }
 
     #[test]
+    fn the_best_entries_are_those_no_other_beats() {
+        let best = Impacts::of([(1, 9), (3, 20), (2, 20), (3, 25), (1, 10), (2, 12)].into_iter());
+        assert!(best.iter().eq([(3, 20), (2, 12), (1, 9)]));
+    }
+
+    #[test]
     fn places_are_found_by_field() {
         let mut positions = Vec::new();
-        put_places(&mut positions, &[3, 7]);
-        put_places(&mut positions, &[1]);
-        put_places(&mut positions, &[0, 500, 501]);
+        put_places(&mut positions, [3, 7].into_iter());
+        put_places(&mut positions, [1].into_iter());
+        put_places(&mut positions, [0, 500, 501].into_iter());
         let fields = 1 << 2 | 1 << 5 | 1 << 127;
         let found = |field| {
             let mut out = Vec::new();

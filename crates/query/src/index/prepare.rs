@@ -235,8 +235,7 @@ impl Words {
             for of_field in of_word.chunk_by(|a, b| a.1 == b.1) {
                 fields |= 1 << of_field[0].1;
                 if !no_offsets {
-                    let places: Vec<u32> = of_field.iter().map(|occurrence| occurrence.2).collect();
-                    postings::put_places(&mut positions, &places);
+                    postings::put_places(&mut positions, of_field.iter().map(|occurrence| occurrence.2));
                 }
             }
             let frequency = if no_frequencies { 1 } else { self.frequencies[number] };

@@ -247,14 +247,34 @@ impl<'a> TermScore<'a> {
         }
     }
 
+    /// Frequencies in documents, and their lengths.
+    pub(super) fn impacts(&self, docs: &[DocId], frequencies: &[u32]) -> impl Iterator<Item = (u32, u32)> {
+        docs.iter().zip(frequencies).map(|(doc, frequency)| (*frequency, self.documents.length(*doc)))
+    }
+
+    /// The best score of some frequencies in documents of some lengths.
+    pub(super) fn best(&self, impacts: impl Iterator<Item = (u32, u32)>) -> f64 {
+        let Formula::Bm25Std { factor, base, slope } = self.formula else { return f64::INFINITY };
+        let score = |(frequency, length): (u32, u32)| {
+            let f = f64::from(frequency);
+            factor * f / (f + base + slope * f64::from(length))
+        };
+        impacts.map(score).fold(0.0, f64::max)
+    }
+
     /// [`Self::score`] of many documents.
     pub(super) fn scores(&self, docs: &[DocId], frequencies: &[u32], out: &mut [f64]) {
-        let all = docs.iter().zip(frequencies).zip(out);
+        let all = docs.iter().zip(frequencies).zip(&mut *out);
         match self.formula {
             Formula::Bm25Std { factor, base, slope } => {
-                for ((&doc, &frequency), out) in all {
+                // Lengths are scattered in memory; the rest is arithmetic on arrays, many at a time.
+                let lengths = self.documents.lengths();
+                for ((&doc, _), out) in all {
+                    *out = lengths.get(doc as usize).map_or(0.0, |length| f64::from(*length));
+                }
+                for (&frequency, out) in frequencies.iter().zip(out) {
                     let f = f64::from(frequency);
-                    *out = factor * f / (f + base + slope * f64::from(self.documents.length(doc)));
+                    *out = factor * f / (f + base + slope * *out);
                 }
             }
             _ => all.for_each(|((&doc, &frequency), out)| *out = self.score(doc, frequency)),

@@ -1,5 +1,6 @@
 //! A query's answer: which documents match, in what order, and how far they are.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -290,6 +291,9 @@ fn count(docs: &mut dyn Docs, clock: &Clock<'_>) -> usize {
     total
 }
 
+/// Scores compared together.
+const CHUNK: usize = 32;
+
 fn by_score(docs: &mut dyn Docs, planner: &Planner<'_>, keep: usize) -> Hits {
     let options = planner.options;
     let (mut best, mut total, mut most) = (Best::new(keep), 0, 0.0_f64);
@@ -301,20 +305,33 @@ fn by_score(docs: &mut dyn Docs, planner: &Planner<'_>, keep: usize) -> Hits {
             docs.advance();
         }
     } else {
-        // Most documents are worse than the worst that is kept: one comparison each.
-        let mut bound = f64::NEG_INFINITY;
-        docs.batches(true, &mut |docs, sums| {
+        // Most documents are worse than the worst that is kept: one comparison each, or none where their number is known
+        // and scores are what terms say.
+        let bound = Cell::new(f64::NEG_INFINITY);
+        let mut take = |docs: &[DocId], sums: &[f64]| {
             total += docs.len();
-            for (&doc, &sum) in docs.iter().zip(sums) {
-                let score = planner.finish(doc, sum);
-                if score > bound {
-                    most = most.max(score);
-                    best.offer(ordered(score), doc, score);
-                    bound = best.worst().unwrap_or(bound);
+            for (docs, sums) in docs.chunks(CHUNK).zip(sums.chunks(CHUNK)) {
+                if planner.sums && sums.iter().all(|sum| *sum <= bound.get()) {
+                    continue;
+                }
+                for (&doc, &sum) in docs.iter().zip(sums) {
+                    let score = planner.finish(doc, sum);
+                    if score > bound.get() {
+                        most = most.max(score);
+                        best.offer(ordered(score), doc, score);
+                        bound.set(best.worst().unwrap_or(bound.get()));
+                    }
                 }
             }
             planner.clock.ticks(docs.len())
-        });
+        };
+        match docs.known().filter(|_| planner.sums) {
+            Some(known) => {
+                docs.better(&bound, &mut take);
+                total = known;
+            }
+            None => docs.batches(true, &mut take),
+        }
     }
     let mut hits = best.into_hits(total, options);
     if options.scorer == Scorer::Bm25StdNorm && most > 0.0 {

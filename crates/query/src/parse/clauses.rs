@@ -1,7 +1,7 @@
 //! What stands behind a field's name: words, tags in braces, ranges in brackets; and attributes of any part.
 
 use super::{
-    grammar::{Parser, node, unescape_pattern},
+    grammar::{NO_EMPTY, Parser, node, unescape_pattern},
     lexer::{Comparison, Operand, Token},
 };
 use crate::{
@@ -291,9 +291,7 @@ impl Parser<'_> {
                 return Err(self.lexer.error());
             }
             if !index_empty {
-                return Err(QueryError::new(
-                    "Use `INDEXEMPTY` in field creation in order to index and query for empty strings",
-                ));
+                return Err(QueryError::new(NO_EMPTY));
             }
         }
         Ok(match (leading, trailing) {

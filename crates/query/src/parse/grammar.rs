@@ -7,7 +7,7 @@ use super::{
     lexer::{Lexer, Operand, Token},
 };
 use crate::{
-    Query, QueryError,
+    FieldKind, Query, QueryError,
     ast::{Attributes, Kind, Node, TextFields, Word},
     limits,
     text::{Language, Tokens, fold, term},
@@ -28,7 +28,7 @@ type Part = Result<Option<Node>, QueryError>;
 
 impl<'a> Parser<'a> {
     pub(super) fn new(query: &'a [u8], options: ParseOptions<'a>) -> Self {
-        Self { lexer: Lexer::new(query), options, depth: 0, nodes: 0, within_field: false }
+        Self { lexer: Lexer::new(query, options.dialect >= 2), options, depth: 0, nodes: 0, within_field: false }
     }
 
     /// The whole query.
@@ -194,7 +194,7 @@ impl<'a> Parser<'a> {
                 let pattern = unescape_pattern(&self.operand(operand)?);
                 Ok(word_in(fields, Word::Wildcard(fold_bytes(&pattern))))
             }
-            Token::Mark(b'"') => self.phrase(fields),
+            Token::Mark(quote @ (b'"' | b'\'')) => self.phrase(quote, fields),
             Token::Mark(b'%') => self.fuzzy(fields),
             Token::Mark(b'*') if self.modern() || self.depth == 2 => Ok(Some(node(Kind::All))),
             Token::Mark(b'(') => {
@@ -249,8 +249,8 @@ impl<'a> Parser<'a> {
     }
 
     /// What stands between quotes: words beside each other, or a pattern.
-    fn phrase(&mut self, fields: TextFields) -> Part {
-        let Some(text) = self.lexer.quoted(b'"') else {
+    fn phrase(&mut self, quote: u8, fields: TextFields) -> Part {
+        let Some(text) = self.lexer.quoted(quote) else {
             while self.lexer.next() != Token::End {}
             return Err(self.lexer.error());
         };
@@ -258,7 +258,7 @@ impl<'a> Parser<'a> {
             return Ok(word_in(fields, Word::Wildcard(fold_bytes(&unescape_pattern(pattern)))));
         }
         if text.is_empty() {
-            return Ok(self.empty(fields));
+            return self.empty(fields);
         }
         let text = match text.strip_prefix(b"$") {
             Some(name) if self.modern() && self.options.parameter(name).is_ok() => self.options.parameter(name)?,
@@ -277,8 +277,13 @@ impl<'a> Parser<'a> {
     }
 
     /// `""`: documents with an empty text.
-    fn empty(&self, fields: TextFields) -> Option<Node> {
-        word_in(fields, exact(Cow::Borrowed(""), true))
+    fn empty(&self, fields: TextFields) -> Part {
+        let texts = self.options.schema.fields.iter().filter(|field| matches!(field.kind, FieldKind::Text { .. }));
+        let mut asked = texts.take(limits::TEXT_FIELDS).enumerate().filter(|(place, _)| fields >> place & 1 == 1);
+        if fields != TextFields::MAX && fields != 0 && !asked.any(|(_, field)| field.index_empty) {
+            return Err(QueryError::new(NO_EMPTY));
+        }
+        Ok(word_in(fields, exact(Cow::Borrowed(""), true)))
     }
 
     /// `%word%` to `%%%word%%%`, whose first mark is taken.
@@ -303,6 +308,9 @@ impl<'a> Parser<'a> {
         Ok(word_in(fields, Word::Fuzzy { text, distance }))
     }
 }
+
+/// What who asks for empty values is told where there are none.
+pub(super) const NO_EMPTY: &str = "Use `INDEXEMPTY` in field creation in order to index and query for empty strings";
 
 /// A condition without attributes.
 pub(super) fn node(kind: Kind) -> Node {

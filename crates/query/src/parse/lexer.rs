@@ -30,7 +30,7 @@ pub(super) enum Token {
     Parameter(Vec<u8>),
     /// `=>`
     Arrow,
-    /// One of `" ( ) { } [ ] : ; | - ~ * %`.
+    /// One of `" ' ( ) { } [ ] : ; | - ~ * %`.
     Mark(u8),
     /// The query's end.
     End,
@@ -64,11 +64,13 @@ pub(super) struct Lexer<'a> {
     offset: usize,
     /// The text of the last token that had one.
     near: (usize, usize),
+    /// Whether `'` quotes as `"` does: since dialect 2.
+    single_quotes: bool,
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(query: &'a [u8]) -> Self {
-        Self { query, at: 0, peeked: None, offset: 0, near: (0, 0) }
+    pub(super) fn new(query: &'a [u8], single_quotes: bool) -> Self {
+        Self { query, at: 0, peeked: None, offset: 0, near: (0, 0), single_quotes }
     }
 
     /// The token that comes next.
@@ -236,8 +238,19 @@ impl<'a> Lexer<'a> {
                 self.at = start + 1;
                 Some(Token::Mark(byte))
             }
+            b'\'' if self.single_quotes && self.opens_quote(start) => {
+                self.at = start + 1;
+                Some(Token::Mark(byte))
+            }
             _ => self.word(start),
         }
+    }
+
+    /// Whether the `'` here quotes; within a word (`don't`), or alone, it is punctuation.
+    fn opens_quote(&self, start: usize) -> bool {
+        let within = start.checked_sub(1).is_some_and(|before| is_character(self.query[before]));
+        let behind = Self { at: start + 1, peeked: None, ..*self };
+        !within && behind.find(|byte| byte == b'\'').is_some()
     }
 
     fn star(&mut self, start: usize) -> Token {
@@ -344,7 +357,7 @@ mod tests {
     use super::*;
 
     fn all(query: &str) -> Vec<Token> {
-        let mut lexer = Lexer::new(query.as_bytes());
+        let mut lexer = Lexer::new(query.as_bytes(), true);
         std::iter::from_fn(|| Some(lexer.next()).filter(|token| *token != Token::End)).collect()
     }
 
@@ -369,6 +382,7 @@ mod tests {
                 Token::Number(b"+inf".into())
             ]
         );
+        assert_eq!(all("don't 'it' o'"), [term("don"), term("t"), Token::Mark(b'\''), term("it"), term("o")]);
         assert_eq!(
             all("@a:$b => ["),
             [
@@ -407,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_tag_keeps_blanks_and_quoted_bars() {
-        let mut lexer = Lexer::new(br#" New York | "a|b" |w'x}*'|e\}\ } rest"#);
+        let mut lexer = Lexer::new(br#" New York | "a|b" |w'x}*'|e\}\ } rest"#, true);
         let mut tags = Vec::new();
         while let Some((tag, end)) = lexer.tag() {
             tags.push(String::from_utf8_lossy(tag).into_owned());
@@ -421,10 +435,10 @@ mod tests {
 
     #[test]
     fn an_error_names_the_last_text() {
-        let mut lexer = Lexer::new(b"@title:");
+        let mut lexer = Lexer::new(b"@title:", true);
         while lexer.next() != Token::End {}
         assert_eq!(lexer.error().to_string(), "Syntax error at offset 6 near title");
-        let mut lexer = Lexer::new(b"*=>[KNN");
+        let mut lexer = Lexer::new(b"*=>[KNN", true);
         lexer.next();
         lexer.next();
         assert_eq!(lexer.error().to_string(), "Syntax error at offset 1 near >[");

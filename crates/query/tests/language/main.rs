@@ -26,7 +26,7 @@ fn field(name: &str, kind: FieldKind) -> Field {
         unnormalized: false,
         no_index: false,
         index_missing: name == "tag",
-        index_empty: name == "empty",
+        index_empty: name == "empty" || name == "body",
     }
 }
 

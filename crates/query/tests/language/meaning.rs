@@ -81,6 +81,9 @@ fn quotes_make_phrases() {
     assert_eq!(root("@title:\"a-b c\\-d\""), phrase(1, &["b", "c-d"]));
     assert_eq!(root("\"one\""), word_in(TextFields::MAX, verbatim("one")));
     assert_eq!(root("\"\""), word_in(TextFields::MAX, verbatim("")));
+    assert_eq!(root("'Hello  World'"), phrase(TextFields::MAX, &["hello", "world"]));
+    assert_eq!(root("@body:''"), word_in(2, verbatim("")));
+    assert_eq!(root("don't"), and([word("don"), word("t")]));
 }
 
 #[test]

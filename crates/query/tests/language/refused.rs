@@ -54,6 +54,7 @@ fn fields_must_be_there_and_of_the_kind() {
         ("@n:[VECTOR_RANGE 1 $vec]", "Expected a VECTOR field at offset 0 near n"),
         ("*=>[KNN 3 @title $vec]", "Expected a VECTOR field at offset 10 near title"),
         ("ismissing(@title)", "'ismissing' requires defining the field 'title' with 'INDEXMISSING'"),
+        ("@title:''", "Use `INDEXEMPTY` in field creation in order to index and query for empty strings"),
         ("@tag:{\"\"}", "Use `INDEXEMPTY` in field creation in order to index and query for empty strings"),
     ] {
         assert_eq!(refusal(query), error, "{query}");

@@ -42,6 +42,7 @@ pub(in crate::index) struct And<'a> {
     doc: DocId,
     /// Memory for places.
     places: Vec<Vec<u32>>,
+    words: Vec<usize>,
 }
 
 impl<'a> And<'a> {
@@ -62,8 +63,8 @@ impl<'a> And<'a> {
             order[*place] = at;
         }
         let all = by_cost.into_iter().map(|(_, docs)| docs).collect();
-        let (doc, places) = (END, Vec::new());
-        let mut and = Self { all, order, checks, without, optional, proximity, weight, clock, doc, places };
+        let (doc, places, words) = (END, Vec::new(), Vec::new());
+        let mut and = Self { all, order, checks, without, optional, proximity, weight, clock, doc, places, words };
         and.settle();
         and
     }
@@ -101,11 +102,16 @@ impl<'a> And<'a> {
             return true;
         }
         // What has no places at all, such as a number, has no say in this; unless words in a row are asked for.
+        let mut words = std::mem::take(&mut self.words);
+        words.clear();
         let with_places = |at: &usize| self.proximity == Proximity::Row || self.all[*at].fields() != 0;
-        let words: Vec<usize> = self.order.iter().copied().filter(with_places).collect();
-        if words.len() < 2 && self.proximity != Proximity::Row {
-            return true;
-        }
+        words.extend(self.order.iter().copied().filter(with_places));
+        let near = words.len() < 2 && self.proximity != Proximity::Row || self.some_field_near(&words);
+        self.words = words;
+        near
+    }
+
+    fn some_field_near(&mut self, words: &[usize]) -> bool {
         let mut fields = words.iter().fold(u128::MAX, |fields, at| fields & self.all[*at].fields());
         self.places.resize_with(words.len(), Vec::new);
         while fields != 0 {

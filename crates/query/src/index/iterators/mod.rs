@@ -12,6 +12,8 @@ pub(super) use and::{And, Check, Proximity};
 pub(super) use or::{Or, Window};
 pub(super) use term::Term;
 
+use std::cell::Cell;
+
 use crate::index::bits::Bits;
 use crate::index::postings::BLOCK;
 use crate::index::score::Explanation;
@@ -73,6 +75,11 @@ pub(super) trait Docs {
                 return;
             }
         }
+    }
+
+    /// [`Self::batches`] with scores, of which those may be left out that score no more than `bound`, which rises.
+    fn better(&mut self, _bound: &Cell<f64>, take: &mut dyn FnMut(&[DocId], &[f64]) -> bool) {
+        self.batches(true, take);
     }
 
     /// How many documents there are from here on, where that is known.

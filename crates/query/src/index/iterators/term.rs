@@ -1,10 +1,15 @@
 //! The documents of one term.
 
+use std::cell::Cell;
+
 use crate::index::cursor::Cursor;
 use crate::index::iterators::{Docs, Window};
-use crate::index::postings::BLOCK;
+use crate::index::postings::{BLOCK, Block, Impacts};
 use crate::index::score::{Explanation, TermScore};
 use crate::index::{DocId, END};
+
+/// Entries of a block whose best are worth knowing.
+const FULL: usize = BLOCK / 2;
 
 /// The documents of a term that has it in one of some fields.
 #[derive(Debug)]
@@ -77,11 +82,29 @@ impl Docs for Term<'_> {
     fn batches(&mut self, scored: bool, take: &mut dyn FnMut(&[DocId], &[f64]) -> bool) {
         let (mut docs, mut frequencies, mut scores) = ([END; BLOCK], [0; BLOCK], [0.0; BLOCK]);
         while self.cursor.doc() != END {
-            let count = self.cursor.take_block(self.fields, &mut docs, &mut frequencies);
+            let (count, _) = self.cursor.take_block(self.fields, &mut docs, &mut frequencies, |_| false);
             if scored {
                 self.score.scores(&docs[..count], &frequencies[..count], &mut scores);
             }
             if !take(&docs[..count], &scores[..count]) {
+                return;
+            }
+        }
+    }
+
+    fn better(&mut self, bound: &Cell<f64>, take: &mut dyn FnMut(&[DocId], &[f64]) -> bool) {
+        let (mut docs, mut frequencies, mut scores) = ([END; BLOCK], [0; BLOCK], [0.0; BLOCK]);
+        let term = self.score;
+        let pass = |block: &Block| block.best.get().is_some_and(|best| term.best(best.iter()) <= bound.get());
+        while self.cursor.doc() != END {
+            let (count, block) = self.cursor.take_block(self.fields, &mut docs, &mut frequencies, pass);
+            let (docs, frequencies) = (&docs[..count], &frequencies[..count]);
+            term.scores(docs, frequencies, &mut scores);
+            // A block that may still grow, or is read from its middle on, tells nothing.
+            if let Some(block) = block.filter(|block| block.count as usize == count && count >= FULL) {
+                block.best.get_or_init(|| Box::new(Impacts::of(term.impacts(docs, frequencies))));
+            }
+            if !take(docs, &scores[..count]) {
                 return;
             }
         }
