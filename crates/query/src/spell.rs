@@ -1,7 +1,8 @@
 //! Corrections of misspelt words: FT.SPELLCHECK.
 //!
 //! A word is misspelt when no document has it; what it may mean are words of the index and of included dictionaries that are
-//! few edits away, without those of excluded ones. An included dictionary may have the word itself.
+//! few edits away, without those of excluded ones. An included dictionary may have the word itself; a word of an excluded one
+//! is nothing to correct.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,6 +54,7 @@ pub fn spellcheck(query: &Query, vocabulary: &dyn Vocabulary, options: &SpellOpt
         if let Word::Exact { text, .. } = word
             && text.chars().count() >= WORD_MIN
             && vocabulary.documents_with(text) == 0
+            && !options.exclude.iter().any(|dictionary| dictionary.contains(text))
         {
             misspelt.push(text.clone());
         }

@@ -8,6 +8,8 @@ use crate::index::DocId;
 use crate::index::documents::Documents;
 
 const K1: f64 = 1.2;
+/// The older formula has it in single precision, which shows in the last digits of its scores.
+const K1_SINGLE: f64 = 1.2_f32 as f64;
 /// How much length counts, in BM25STD and in BM25.
 const B_STD: f64 = 0.75;
 const B: f64 = 0.5;
@@ -142,7 +144,7 @@ impl<'a> Scoring<'a> {
                 let (factor, base) = (weight * okapi * (K1 + 1.0), K1 * (1.0 - B_STD));
                 (Formula::Bm25Std { factor, base, slope }, okapi)
             }
-            Scorer::Bm25 => (Formula::Bm25 { factor: weight * bits, base: K1 * (1.0 - B + B * average) }, bits),
+            Scorer::Bm25 => (Formula::Bm25 { factor: weight * bits, base: K1_SINGLE * (1.0 - B + B * average) }, bits),
             Scorer::TfIdf | Scorer::TfIdfDocNorm => (Formula::Frequency(weight * bits), bits),
             Scorer::DisMax => (Formula::Frequency(weight), 1.0),
             Scorer::DocScore | Scorer::Hamming => (Formula::Nothing, 0.0),
@@ -153,7 +155,7 @@ impl<'a> Scoring<'a> {
     /// What a match scores that is no term: a number, a point, any document.
     pub(super) fn other(&self, weight: f64) -> f64 {
         match self.scorer {
-            Scorer::Bm25 => weight / (1.0 + K1 * (1.0 - B + B * self.documents.average_length())),
+            Scorer::Bm25 => weight / (1.0 + K1_SINGLE * (1.0 - B + B * self.documents.average_length())),
             Scorer::TfIdf | Scorer::TfIdfDocNorm | Scorer::DisMax => weight,
             _ => 0.0,
         }

@@ -68,11 +68,13 @@ impl Parser<'_> {
                     // Dialect 1 lets any field stand before brackets; no words are found there.
                     Err(_) if !self.modern() => Ok(mask),
                     bit => bit.map(|bit| mask | bit),
-                })?;
+                });
                 let outer = std::mem::replace(&mut self.within_field, true);
-                let part = self.unary(fields & mask);
+                let part = self.unary(fields & mask.as_ref().map_or(0, |mask| *mask));
                 self.within_field = outer;
-                part
+                // What cannot be read is told before what fields cannot have.
+                let part = part?;
+                mask.map(|_| part)
             }
         }
     }

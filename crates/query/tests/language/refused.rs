@@ -21,6 +21,7 @@ fn syntax_errors_name_their_place() {
         ("@body:@title:", "Syntax error at offset 6 near title"),
         ("@title.x:foo", "Syntax error at offset 7 near x"),
         ("@title:(@n:[0 10])", "Syntax error at offset 8 near n"),
+        ("@tag:(@n:[0 10])", "Syntax error at offset 6 near n"),
         ("@tag:{foo}}", "Syntax error at offset 10 near foo"),
         ("hello |", "Syntax error at offset 6 near hello"),
         ("foo *", "Syntax error at offset 4 near foo"),

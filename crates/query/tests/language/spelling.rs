@@ -50,5 +50,6 @@ fn dictionaries_add_words_and_take_them_away() {
     let (include, exclude) = (set(&["helm", "help"]), set(&["hello"]));
     let options = SpellOptions { distance: 2, include: vec![&include], exclude: vec![&exclude] };
     assert_eq!(corrections("held", &options), [correction("held", &[(1.0 / 3.0, "help"), (0.0, "helm")])]);
+    assert_eq!(corrections("hallo hello", &SpellOptions { exclude: vec![&set(&["hallo"])], ..options.clone() }), []);
     assert_eq!(corrections("helm", &options), [correction("helm", &[(1.0 / 3.0, "help"), (0.0, "helm")])]);
 }

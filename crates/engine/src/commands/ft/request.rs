@@ -4,7 +4,7 @@ use quiver_query::ast::{End, Kind, Node, TextFields};
 use quiver_query::highlight::{Marks, Summary};
 use quiver_query::index::Scorer;
 use quiver_query::text::{Language, StopWords};
-use quiver_query::{ParseOptions, Query, Schema};
+use quiver_query::{ParseOptions, Query, QueryError, Schema};
 
 use crate::commands::args::is;
 use crate::context::Ctx;
@@ -33,6 +33,19 @@ impl Excerpts {
     /// Whether anything is to be done.
     pub(super) fn any(&self) -> bool {
         self.highlight.is_some() || self.summarize.is_some()
+    }
+
+    /// Whether the index keeps what they need.
+    pub(super) fn check(&self, schema: &Schema) -> Result<(), QueryError> {
+        if self.any() && schema.no_offsets {
+            return Err(QueryError::new(
+                "Cannot use highlight/summarize because NOOFSETS was specified at index level",
+            ));
+        }
+        if self.any() && schema.no_highlight {
+            return Err(QueryError::new("Cannot use HIGHLIGHT because NOHL was specified at index level"));
+        }
+        Ok(())
     }
 }
 

@@ -163,6 +163,7 @@ pub(super) fn run(
     let definition = index.definition();
     let reading = &request.reading;
     let query = reading.parse(query, &definition.schema)?;
+    request.excerpts.check(&definition.schema)?;
     index.note_dialect(reading.dialect);
     let deadline = Deadline::in_ms(ctx, reading.timeout_ms);
     let wanted = Wanted {
