@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use quiver_query::Value;
 use quiver_query::aggregate::{Arguments, Plan, Planner, Row, Run};
+use quiver_query::index::Index;
 use quiver_resp::{Argv, Encoder, Protocol};
 
 use super::ask::{Answer, Deadline, Found, ask};
@@ -85,19 +86,19 @@ pub(super) fn rows(
             || distances.iter().any(|known| known == name)
     };
     let (asked, plan) = read(ctx, words, &known)?;
-    let deadline = Deadline::in_ms(ctx, asked.reading.timeout_ms);
     let pipeline = Pipeline::new(Arc::new(plan), asked.loaded, asked.load_all, None);
     let wanted = Wanted {
         limit: ctx.engine.config.search_max_aggregate_results(),
         scores: asked.add_scores,
-        ..Wanted::all(&asked.reading, deadline)
+        ..Wanted::all(&asked.reading)
     };
     let dialect = asked.reading.dialect;
     index.note_dialect(dialect);
     let mut read =
         |definition: &Definition, found: &Found, source: &Source<'_>| pipeline.row(definition, found, source, dialect);
-    let (answer, rows) =
-        ask(ctx, index, deadline, &mut |ctx, content| question(ctx, index, content, &query, &wanted), Some(&mut read))?;
+    let mut asked_of =
+        |ctx: &Ctx<'_>, content: &Index, deadline: Deadline| question(ctx, index, content, &query, &wanted, deadline);
+    let (answer, rows) = ask(ctx, index, asked.reading.timeout_ms, &mut asked_of, Some(&mut read))?;
     if answer.timed_out && ctx.engine.config.get("search-on-timeout") == "fail" {
         return Err(CommandError::text(TIMED_OUT));
     }

@@ -71,6 +71,9 @@ impl Deadline {
     }
 }
 
+/// What an index is asked.
+pub(super) type Question<'q> = &'q mut dyn FnMut(&Ctx<'_>, &Index, Deadline) -> Result<Answer, CommandError>;
+
 /// What is read of each document.
 pub(super) type Read<'r, T> = &'r mut dyn FnMut(&Definition, &Found, &Source<'_>) -> T;
 
@@ -78,12 +81,12 @@ pub(super) type Read<'r, T> = &'r mut dyn FnMut(&Definition, &Found, &Source<'_>
 pub(super) fn ask<T>(
     ctx: &mut Ctx<'_>,
     index: &SearchIndex,
-    deadline: Deadline,
-    question: &mut dyn FnMut(&Ctx<'_>, &Index) -> Result<Answer, CommandError>,
+    timeout_ms: i64,
+    question: Question<'_>,
     read: Option<Read<'_, T>>,
 ) -> Result<(Answer, Vec<T>), CommandError> {
     index.running.fetch_add(1, Relaxed);
-    let answer = ask_until_it_stands(ctx, index, deadline, question, read);
+    let answer = ask_until_it_stands(ctx, index, timeout_ms, question, read);
     index.running.fetch_sub(1, Relaxed);
     answer
 }
@@ -91,13 +94,13 @@ pub(super) fn ask<T>(
 fn ask_until_it_stands<T>(
     ctx: &mut Ctx<'_>,
     index: &SearchIndex,
-    deadline: Deadline,
-    question: &mut dyn FnMut(&Ctx<'_>, &Index) -> Result<Answer, CommandError>,
+    timeout_ms: i64,
+    question: Question<'_>,
     mut read: Option<Read<'_, T>>,
 ) -> Result<(Answer, Vec<T>), CommandError> {
     let mut tries = 0;
     loop {
-        let (mut answer, changes) = ask_once(ctx, index, question)?;
+        let (mut answer, changes, deadline) = ask_once(ctx, index, timeout_ms, question)?;
         let Some(read) = read.as_deref_mut() else { return Ok((answer, Vec::new())) };
         let (definition, before) = (index.definition(), answer.found.len());
         let (mut values, mut looked, mut lost) = (Vec::with_capacity(before), 0, 0);
@@ -129,16 +132,19 @@ fn ask_until_it_stands<T>(
     }
 }
 
-/// One answer of the index when everything before is in it, with the count of changes it knows of.
+/// One answer of the index when everything before is in it, with the count of changes it knows of, and when the time is
+/// over: bringing the index up to date is not the question's time.
 fn ask_once(
     ctx: &mut Ctx<'_>,
     index: &SearchIndex,
-    question: &mut dyn FnMut(&Ctx<'_>, &Index) -> Result<Answer, CommandError>,
-) -> Result<(Answer, u64), CommandError> {
+    timeout_ms: i64,
+    question: Question<'_>,
+) -> Result<(Answer, u64, Deadline), CommandError> {
     loop {
         let mark = ctx.engine.bring_up_to_date(index, &ctx.ks);
         if let Some(content) = index.content_at(mark) {
-            return question(ctx, &content).map(|answer| (answer, mark.changes));
+            let deadline = Deadline::in_ms(ctx, timeout_ms);
+            return question(ctx, &content, deadline).map(|answer| (answer, mark.changes, deadline));
         }
     }
 }

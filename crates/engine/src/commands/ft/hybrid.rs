@@ -96,18 +96,18 @@ pub(super) fn run(ctx: &mut Ctx<'_>, index: &SearchIndex, all: &[&[u8]]) -> Resu
     }
     let (text, vector, metric) = request.queries(&reading, &definition.schema)?;
     index.note_dialect(reading.dialect);
-    let deadline = Deadline::in_ms(ctx, reading.timeout_ms);
     let window = request.fusion.window();
-    let wanted = Wanted { limit: window, scores: true, sort: Sort::Score, ..Wanted::all(&reading, deadline) };
-    let mut asked = |ctx: &Ctx<'_>, content: &Index| {
-        let by_text = question(ctx, index, content, &text, &wanted)?;
-        let by_vector = question(ctx, index, content, &vector, &Wanted { scores: false, sort: nearest(), ..wanted })?;
+    let wanted = Wanted { limit: window, scores: true, sort: Sort::Score, ..Wanted::all(&reading) };
+    let mut asked = |ctx: &Ctx<'_>, content: &Index, deadline: Deadline| {
+        let by_text = question(ctx, index, content, &text, &wanted, deadline)?;
+        let by_vector =
+            question(ctx, index, content, &vector, &Wanted { scores: false, sort: nearest(), ..wanted }, deadline)?;
         Ok(request.combine(by_text, by_vector, metric))
     };
     let mut read = |definition: &Definition, found: &Found, source: &Source<'_>| {
         pipeline.row(definition, found, source, reading.dialect)
     };
-    let (answer, rows) = ask(ctx, index, deadline, &mut asked, Some(&mut read))?;
+    let (answer, rows) = ask(ctx, index, reading.timeout_ms, &mut asked, Some(&mut read))?;
     if answer.timed_out && ctx.engine.config.get("search-on-timeout") == "fail" {
         return Err(CommandError::text(TIMED_OUT));
     }

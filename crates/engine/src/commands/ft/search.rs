@@ -29,7 +29,6 @@ pub(super) const TIMED_OUT: &str = "Timeout limit was reached";
 #[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub(super) reading: &'a Reading,
-    pub(super) deadline: Deadline,
     pub(super) offset: usize,
     pub(super) limit: usize,
     pub(super) sort: Sort<'a>,
@@ -39,8 +38,8 @@ pub(super) struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     /// Everything that matches, in whatever order.
-    pub(super) fn all(reading: &'a Reading, deadline: Deadline) -> Self {
-        Self { reading, deadline, offset: 0, limit: usize::MAX, sort: Sort::Id, scores: false, explain: false }
+    pub(super) fn all(reading: &'a Reading) -> Self {
+        Self { reading, offset: 0, limit: usize::MAX, sort: Sort::Id, scores: false, explain: false }
     }
 }
 
@@ -51,6 +50,7 @@ pub(super) fn question(
     content: &Index,
     query: &Query,
     wanted: &Wanted<'_>,
+    deadline: Deadline,
 ) -> Result<Answer, CommandError> {
     let synonyms = index.synonyms();
     let others = |word: &str| synonyms_of(&synonyms, word);
@@ -71,7 +71,7 @@ pub(super) fn question(
         payload: reading.payload.as_deref(),
         synonyms: &others,
     };
-    let hits = content.search(query, &options, &mut || wanted.deadline.goes_on(ctx))?;
+    let hits = content.search(query, &options, &mut || deadline.goes_on(ctx))?;
     let mut found = Vec::with_capacity(hits.hits.len());
     for hit in hits.hits {
         let explanation = if wanted.explain { content.explain_score(query, &options, hit.doc)? } else { None };
@@ -165,13 +165,12 @@ pub(super) fn run(
     let query = reading.parse(query, &definition.schema)?;
     request.excerpts.check(&definition.schema)?;
     index.note_dialect(reading.dialect);
-    let deadline = Deadline::in_ms(ctx, reading.timeout_ms);
     let wanted = Wanted {
         offset: request.offset,
         limit: request.count,
         scores: request.with_scores || request.explain_score,
         explain: request.explain_score,
-        ..Wanted::all(reading, deadline)
+        ..Wanted::all(reading)
     };
     let (synonyms, analyzer) = (index.synonyms(), Languages::new(StopWords::of(&definition.schema)));
     let language = reading.language.map_or(definition.schema.language.as_str(), |language| language.name());
@@ -186,9 +185,11 @@ pub(super) fn run(
         Err(name) => sorted_by_reading(ctx, index, &query, wanted, request, name, &mut content)?,
         Ok(sort) => {
             let wanted = Wanted { sort, ..wanted };
-            let mut asked = |ctx: &Ctx<'_>, content: &Index| question(ctx, index, content, &query, &wanted);
+            let mut asked = |ctx: &Ctx<'_>, content: &Index, deadline: Deadline| {
+                question(ctx, index, content, &query, &wanted, deadline)
+            };
             // What is not read is looked at all the same: a document whose time is over is not found.
-            let (answer, contents) = ask(ctx, index, deadline, &mut asked, Some(&mut content))?;
+            let (answer, contents) = ask(ctx, index, reading.timeout_ms, &mut asked, Some(&mut content))?;
             Page { total: answer.total, timed_out: answer.timed_out, found: answer.found, contents }
         }
     };
@@ -260,12 +261,12 @@ fn sorted_by_reading(
             first.push((value, found, content));
         }
     };
-    let mut asked = |ctx: &Ctx<'_>, content: &Index| {
+    let mut asked = |ctx: &Ctx<'_>, content: &Index, deadline: Deadline| {
         // It is asked anew, and so is everything read anew.
         first.borrow_mut().rows.clear();
-        question(ctx, index, content, query, &wanted)
+        question(ctx, index, content, query, &wanted, deadline)
     };
-    let (answer, _) = ask(ctx, index, wanted.deadline, &mut asked, Some(&mut read))?;
+    let (answer, _) = ask(ctx, index, wanted.reading.timeout_ms, &mut asked, Some(&mut read))?;
     let mut first = first.into_inner();
     first.settle();
     let (found, contents) =
