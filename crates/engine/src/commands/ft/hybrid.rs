@@ -172,7 +172,7 @@ impl<'w> Request<'w> {
                 let (mut k, mut ef) = (K, None);
                 while let Some(word) = given.next() {
                     match word.to_ascii_uppercase().as_slice() {
-                        b"K" => k = given.number("K", 1)? as usize,
+                        b"K" => k = (given.number("K", 1)? as usize).min(quiver_query::limits::RESULTS),
                         b"EF_RUNTIME" => ef = Some(given.number("EF_RUNTIME", 1)? as usize),
                         b"SHARD_K_RATIO" => drop(given.float("SHARD_K_RATIO")?),
                         b"YIELD_SCORE_AS" => self.vector_score_as = Some(given.value("YIELD_SCORE_AS")?),
