@@ -2,6 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the failure")]
 
+mod bounds;
+mod changes;
+mod commands;
+mod finding;
+mod flights;
+mod indexes;
+mod node;
+mod refusals;
 mod search;
 mod serving;
 mod support;
