@@ -18,10 +18,15 @@ const TOOLS: &[&str] = &[
     "grpcio-reflection",
     "grpcio-tools",
     "maturin>=1.9,<2",
+    "mypy",
     "numpy",
+    "pandas",
+    "polars",
     "pyarrow",
+    "pyright",
     "pytest",
     "redis",
+    "redisvl",
     "tqdm",
 ];
 const ABSENT: &str = "no Python 3.9 or newer found: install one (Debian and Ubuntu: `apt install python3 python3-venv`; \
@@ -87,7 +92,8 @@ impl Venv {
             .env_remove("CONDA_PREFIX")) // maturin refuses two environments at once
     }
 
-    fn program(&self, name: &str) -> PathBuf {
+    /// One of its programs.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
         let folder = if cfg!(windows) { "Scripts" } else { "bin" };
         self.folder.join(folder).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }
