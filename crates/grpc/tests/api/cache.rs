@@ -1,4 +1,4 @@
-//! SemanticCacheService through a real channel, over the engine.
+//! SemanticCacheService through a real channel, over a real instance.
 
 use quiver_grpc::client::SemanticCacheServiceClient;
 use quiver_grpc::f32_vector;
@@ -8,10 +8,10 @@ use tonic::Code;
 use tonic::transport::Channel;
 use tonic_types::StatusExt as _;
 
-use crate::engine::serve_engine;
+use crate::node::Real;
 
 async fn client() -> SemanticCacheServiceClient<Channel> {
-    SemanticCacheServiceClient::new(serve_engine().await.1)
+    SemanticCacheServiceClient::new(Real::start().await.channel)
 }
 
 fn entry(prompt: &str, vector: &[f32], scope: &'static str) -> StoreRequest {

@@ -1,4 +1,4 @@
-//! FeatureService through a real channel, over the engine.
+//! FeatureService through a real channel, over a real instance.
 
 use quiver_grpc::client::FeatureServiceClient;
 use quiver_grpc::pb::feature_values::Values;
@@ -7,7 +7,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::engine::{OverEngine, serve_engine};
+use crate::node::Real;
 
 fn feature(name: &str, kind: FeatureType, dim: u32, ttl_seconds: u64) -> Feature {
     Feature { name: name.into(), r#type: kind.into(), dim, ttl_seconds, ..Feature::default() }
@@ -29,11 +29,11 @@ fn rides() -> FeatureView {
     }
 }
 
-async fn with_rides() -> (OverEngine, FeatureServiceClient<Channel>) {
-    let (engine, channel) = serve_engine().await;
-    let mut client = FeatureServiceClient::new(channel);
+async fn with_rides() -> (Real, FeatureServiceClient<Channel>) {
+    let real = Real::start().await;
+    let mut client = FeatureServiceClient::new(real.channel.clone());
     client.register_view(RegisterViewRequest { view: Some(rides()), replace: false }).await.unwrap();
-    (engine, client)
+    (real, client)
 }
 
 fn column(feature: &str, values: Values, null_rows: &[u32]) -> FeatureValues {
@@ -56,10 +56,10 @@ fn violated(status: &Status) -> Vec<String> {
 
 #[tokio::test]
 async fn views_are_registered_described_listed_and_dropped() {
-    let (engine, mut client) = with_rides().await;
+    let (real, mut client) = with_rides().await;
     let view = client.get_view(GetViewRequest { view: "rides".into() }).await.unwrap().into_inner().view;
     assert_eq!(view, Some(rides()));
-    assert!(engine.run("HGET feat:views rides").contains("PREFIX driver: FEATURES rating f64 trips i64 TTL 60"));
+    assert!(format!("{:?}", real.run("HGET feat:views rides").await.unwrap()).contains("PREFIX driver: FEATURES rating f64 trips i64 TTL 60"));
     let again = RegisterViewRequest { view: Some(rides()), replace: false };
     assert_eq!(client.register_view(again.clone()).await.unwrap_err().code(), Code::AlreadyExists);
     client.register_view(RegisterViewRequest { replace: true, ..again }).await.unwrap();
@@ -75,7 +75,7 @@ async fn views_are_registered_described_listed_and_dropped() {
 
 #[tokio::test]
 async fn columns_are_stored_and_read_with_statuses_and_times() {
-    let (engine, mut client) = with_rides().await;
+    let (real, mut client) = with_rides().await;
     let packed: Vec<u8> = [1.0_f32, 2.0, 3.0, 4.0].iter().flat_map(|x| x.to_le_bytes()).collect();
     let columns = vec![
         column("rating", Values::Doubles(DoubleValues { values: vec![4.5, 1e-7] }), &[]),
@@ -85,7 +85,7 @@ async fn columns_are_stored_and_read_with_statuses_and_times() {
     ];
     let stored = client.put_features(batch(&[1000, 2000], columns)).await.unwrap().into_inner().stored;
     assert_eq!(stored, [4, 4]);
-    assert!(engine.run("HGETALL driver:1").contains("4.5"));
+    assert!(format!("{:?}", real.run("HGETALL driver:1").await.unwrap()).contains("4.5"));
     let late = client.put_features(batch(&[1500], vec![column("trips", integers(&[13, 13]), &[])])).await.unwrap();
     assert_eq!(late.into_inner().stored, [1, 0]);
     let views = vec![ViewSelection { view: "rides".into(), features: vec![] }];
@@ -108,7 +108,7 @@ async fn columns_are_stored_and_read_with_statuses_and_times() {
 
 #[tokio::test]
 async fn faults_are_named_and_nothing_is_stored() {
-    let (engine, mut client) = with_rides().await;
+    let (real, mut client) = with_rides().await;
     for (request, fields) in [
         (PutFeaturesRequest::default(), vec!["entities", "columns"]),
         (batch(&[1, 2, 3], vec![column("trips", integers(&[1, 2]), &[])]), vec!["event_times_ms"]),
@@ -133,10 +133,10 @@ async fn faults_are_named_and_nothing_is_stored() {
     }
     let none = PutFeaturesRequest { view: "none".into(), ..batch(&[], vec![column("trips", integers(&[1, 2]), &[])]) };
     assert_eq!(client.put_features(none).await.unwrap_err().code(), Code::NotFound);
-    engine.run("SET driver:2 x");
+    real.run("SET driver:2 x").await.unwrap();
     let status = client.put_features(batch(&[], vec![column("trips", integers(&[1, 2]), &[])])).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
-    assert_eq!(engine.run("EXISTS driver:1"), ":0\r\n");
+    assert_eq!(real.run("EXISTS driver:1").await.unwrap(), Some(reply::Value::Integer(0)));
     let mut bad = rides();
     bad.features[3].dim = 0;
     bad.features[0].r#type = 0;

@@ -6,7 +6,6 @@ mod bounds;
 mod cache;
 mod changes;
 mod commands;
-mod engine;
 mod features;
 mod finding;
 mod flights;
