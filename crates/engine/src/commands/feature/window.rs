@@ -174,6 +174,6 @@ mod tests {
     fn words_that_are_no_tiles_are_passed_over() {
         let sum = window("sum(60,10)");
         assert_eq!(sum.tell(b"x 1 1:1 1:1:nan 2:0:5 3:1:7 2:1:9 3:1:1 :: ", 59_000), Some(7.0));
-        assert_eq!(sum.add(b"junk", i64::MIN, 1.0).is_empty(), false);
+        assert!(!sum.add(b"junk", i64::MIN, 1.0).is_empty());
     }
 }
