@@ -152,13 +152,19 @@ impl Index {
     /// Every word of the texts, with its stem and its sound, ascending.
     fn words_of(&self, language: &str, texts: &[(u16, &[Vec<u8>])]) -> Texts {
         let (mut words, mut out) = (Words::default(), Texts::default());
-        for (place, values) in texts {
+        let mut texts = texts.to_vec();
+        texts.sort_by_key(|(place, _)| *place);
+        // Places go on from one field to the next, as if one stood behind the other: `slop` counts across fields.
+        let mut position = 0;
+        for (place, values) in &texts {
             let (Some(ordinal), Some(field)) = (self.ordinal(*place), self.schema.fields.get(*place as usize)) else {
                 continue;
             };
             let FieldKind::Text { weight, no_stem, phonetic, .. } = &field.kind else { continue };
-            let mut position = 0;
-            for value in *values {
+            for (nth, value) in values.iter().enumerate() {
+                if nth > 0 {
+                    position += VALUE_GAP;
+                }
                 if value.is_empty() && field.index_empty {
                     words.add(b"", ordinal, position, *weight);
                 }
@@ -177,7 +183,6 @@ impl Index {
                     position += 1;
                     out.length = out.length.saturating_add(1);
                 });
-                position += VALUE_GAP;
             }
         }
         out.words = words.finish(self.schema.no_offsets, self.schema.no_frequencies);

@@ -70,18 +70,20 @@ fn stem(word: &str) -> &str {
 impl Doc {
     pub(crate) fn of(document: &Document) -> Self {
         let mut doc = Self { score: f64::from(document.score), missing: (0..7).collect(), ..Self::default() };
+        let mut behind_title = 0;
         for (field, value) in &document.fields {
             doc.missing.remove(field);
             match (field, value) {
                 (&(TITLE | BODY), FieldValue::Texts(texts)) => {
                     let mut place = 0;
-                    for text in texts {
+                    for (nth, text) in texts.iter().enumerate() {
+                        place += if nth > 0 { 100 } else { 0 };
                         Simple.words("", text, &mut |word| {
                             doc.words[*field as usize].push((word.to_owned(), place));
                             place += 1;
                         });
-                        place += 100;
                     }
+                    behind_title = if *field == TITLE { place } else { behind_title };
                 }
                 (&TAGS, FieldValue::Texts(texts)) => {
                     for tag in texts.iter().flat_map(|text| text.split(|byte| *byte == b',')) {
@@ -102,6 +104,8 @@ impl Doc {
                 _ => panic!("{field} {value:?}"),
             }
         }
+        // The body stands behind the title.
+        doc.words[BODY as usize].iter_mut().for_each(|(_, place)| *place += behind_title);
         doc
     }
 
@@ -237,7 +241,7 @@ impl Scan<'_> {
             (slop, in_order) => Some((slop.unwrap_or(u32::MAX), in_order)),
         } {
             let words: Vec<&Match> = found.iter().filter(|found| !found.fields().is_empty()).collect();
-            if words.len() > 1 && !(0..2).any(|field| near(&words, field, slop, in_order)) {
+            if words.len() > 1 && !near(&words, slop, in_order) {
                 return None;
             }
         }
@@ -332,17 +336,17 @@ fn in_a_row(words: &[Match], field: usize) -> bool {
 }
 
 /// Tries every choice of one place for each word.
-fn near(words: &[&Match], field: usize, slop: u32, in_order: bool) -> bool {
-    fn go(words: &[&Match], field: usize, chosen: &mut Vec<u32>, fits: &dyn Fn(&[u32]) -> bool) -> bool {
+fn near(words: &[&Match], slop: u32, in_order: bool) -> bool {
+    fn go(words: &[&Match], chosen: &mut Vec<u32>, fits: &dyn Fn(&[u32]) -> bool) -> bool {
         let Some((first, rest)) = words.split_first() else { return fits(chosen) };
-        first.places[field].iter().any(|place| {
+        first.places.iter().flatten().any(|place| {
             chosen.push(*place);
-            let found = go(rest, field, chosen, fits);
+            let found = go(rest, chosen, fits);
             chosen.pop();
             found
         })
     }
-    go(words, field, &mut Vec::new(), &|places| {
+    go(words, &mut Vec::new(), &|places| {
         let (least, most) = (places.iter().min().unwrap(), places.iter().max().unwrap());
         let between = i64::from(most - least) - (places.len() as i64 - 1);
         between <= i64::from(slop) && (!in_order || places.windows(2).all(|pair| pair[0] < pair[1]))

@@ -96,7 +96,7 @@ impl<'a> And<'a> {
             && self.near()
     }
 
-    /// Whether the words stand to each other as they must, in one of the fields.
+    /// Whether the words stand to each other as they must: in a row in one of the fields, or so near in all of them.
     fn near(&mut self) -> bool {
         if self.proximity == Proximity::Any {
             return true;
@@ -112,8 +112,18 @@ impl<'a> And<'a> {
     }
 
     fn some_field_near(&mut self, words: &[usize]) -> bool {
-        let mut fields = words.iter().fold(u128::MAX, |fields, at| fields & self.all[*at].fields());
         self.places.resize_with(words.len(), Vec::new);
+        if let Proximity::Within(slop, in_order) = self.proximity {
+            for (at, places) in words.iter().zip(&mut self.places) {
+                places.clear();
+                let fields = self.all[*at].fields();
+                for field in (0..u128::BITS).filter(|field| fields >> field & 1 == 1) {
+                    self.all[*at].places(field, places);
+                }
+            }
+            return proximity::within(&self.places, slop, in_order);
+        }
+        let mut fields = words.iter().fold(u128::MAX, |fields, at| fields & self.all[*at].fields());
         while fields != 0 {
             let field = fields.trailing_zeros();
             fields &= fields - 1;
@@ -121,11 +131,7 @@ impl<'a> And<'a> {
                 places.clear();
                 self.all[*at].places(field, places);
             }
-            let near = match self.proximity {
-                Proximity::Within(slop, in_order) => proximity::within(&self.places, slop, in_order),
-                Proximity::Row | Proximity::Any => proximity::in_a_row(&self.places),
-            };
-            if near {
+            if proximity::in_a_row(&self.places) {
                 return true;
             }
         }
