@@ -220,7 +220,7 @@ impl Drop for Loan<'_> {
 
 impl Keyspace<'_> {
     /// Whether a key is lent.
-    fn is_lent(&self, name: &[u8]) -> bool {
+    pub(crate) fn is_lent(&self, name: &[u8]) -> bool {
         let key = KeyHasher.key(name);
         // In whatever database: some commands name another than the selected one.
         self.locked() & key.shard_set() != 0 && self.shard(key.shard).lent.iter().any(|(_, lent)| **lent == *name)

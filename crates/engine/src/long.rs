@@ -31,6 +31,9 @@ const BYTES_PER_ELEMENT: usize = 1024;
 /// Elements that take as long as the product of two [`BYTES_PER_ELEMENT`].
 const PRODUCT_UNIT: usize = BYTES_PER_ELEMENT * BYTES_PER_ELEMENT / 32;
 
+/// Values a row is taken for.
+const VALUES_PER_ROW: usize = 20;
+
 /// For commands that give a part of a collection they alone can tell the size of: the share of it they are taken for.
 const UNKNOWN_SHARE: usize = 16;
 
@@ -57,6 +60,8 @@ pub enum Cost {
     Search,
     /// With the searches of a vector set that a change has to wait for.
     Change,
+    /// With the words, each of which may be a row of many values.
+    Rows,
     /// With the keyspace or the disk.
     Keyspace,
 }
@@ -142,6 +147,7 @@ const COSTS: &[(Cost, &[&str])] = &[
     (Cost::Count, &["hscan", "lmovem", "lmpop", "scan", "sscan", "xautoclaim", "zmpop", "zscan"]),
     (Cost::Search, &["vmsim", "vrecommend", "vsim"]),
     (Cost::Change, &["vadd", "vexpire", "vexpireat", "vpersist", "vpexpire", "vpexpireat", "vrem", "vsetattr"]),
+    (Cost::Rows, &["feat.get"]),
     (
         Cost::Keyspace,
         &[
@@ -156,6 +162,8 @@ const COSTS: &[(Cost, &[&str])] = &[
             "keys",
             "migrate",
             "save",
+            "sc.drop",
+            "sc.invalidate",
             "shutdown",
         ],
     ),
@@ -185,6 +193,7 @@ fn words_are_long(session: &Session, entry: &Entry, argv: Argv<'_>) -> bool {
     }
     match entry.cost {
         Cost::Keyspace => true,
+        Cost::Rows => argv.len() > LONG_ELEMENTS / VALUES_PER_ROW,
         Cost::Number => argv.get(2).is_some_and(is_many),
         Cost::Count => number_behind(argv, b"count").is_some_and(is_many),
         _ if entry.command.locks == Locks::Transaction => {
@@ -198,7 +207,7 @@ fn words_are_long(session: &Session, entry: &Entry, argv: Argv<'_>) -> bool {
 #[inline]
 pub(crate) fn is_long_by_keys(ks: &Keyspace<'_>, entry: &Entry, argv: Argv<'_>) -> bool {
     match entry.cost {
-        Cost::Words | Cost::Number | Cost::Count | Cost::Keyspace => false,
+        Cost::Words | Cost::Number | Cost::Count | Cost::Rows | Cost::Keyspace => false,
         Cost::Change => set_at(ks, argv).is_some_and(|set| set.try_write_for(PATIENCE).is_none()),
         Cost::Search if set_at(ks, argv).is_some_and(|set| set.try_read_for(PATIENCE).is_none()) => true,
         cost => elements(ks, entry, argv, cost) > LONG_ELEMENTS,

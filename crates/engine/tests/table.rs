@@ -12,6 +12,22 @@ use serde_json::{Map, Value, json};
 
 /// Commands that Redis does not have.
 const OWN: &[&str] = &[
+    "feat.get",
+    "feat.incr",
+    "feat.mput",
+    "feat.put",
+    "feat.view",
+    "feat.view create",
+    "feat.view drop",
+    "feat.view help",
+    "feat.view info",
+    "feat.view list",
+    "sc.config",
+    "sc.drop",
+    "sc.get",
+    "sc.invalidate",
+    "sc.set",
+    "sc.stats",
     "vexpire",
     "vexpireat",
     "vexpiretime",
@@ -27,7 +43,7 @@ const OWN: &[&str] = &[
 
 /// Arguments that commands of Redis have here only.
 const OWN_ARGS: &[(&str, &str)] =
-    &[("vsim", "recall"), ("vsim", "withinfo"), ("vsim", "groupby"), ("vsim", "withfields")];
+    &[("vsim", "recall"), ("vsim", "withinfo"), ("vsim", "groupby"), ("vsim", "withfields"), ("vsim", "withfeatures")];
 
 type Facts = BTreeMap<String, Map<String, Value>>;
 

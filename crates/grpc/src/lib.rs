@@ -11,9 +11,11 @@
 //! Not here: TLS, and which address to listen on (the server's part); the vector index itself.
 #![forbid(unsafe_code)]
 
+mod cache;
 mod check;
 mod convert;
 mod executor;
+mod features;
 mod gateway;
 mod generated;
 mod incoming;
@@ -30,7 +32,9 @@ pub use status::ERROR_DOMAIN;
 
 /// Clients of the services over a `tonic` channel.
 pub mod client {
+    pub use crate::generated::pb::feature_service_client::FeatureServiceClient;
     pub use crate::generated::pb::search_service_client::SearchServiceClient;
+    pub use crate::generated::pb::semantic_cache_service_client::SemanticCacheServiceClient;
     pub use crate::generated::pb::vector_service_client::VectorServiceClient;
 }
 

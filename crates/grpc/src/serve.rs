@@ -18,10 +18,14 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::util::MapResponseLayer;
 
+use crate::cache::Caches;
 use crate::executor::Executor;
+use crate::features::Features;
 use crate::gateway::Gateway;
 use crate::incoming::accept;
+use crate::pb::feature_service_server::FeatureServiceServer;
 use crate::pb::search_service_server::SearchServiceServer;
+use crate::pb::semantic_cache_service_server::SemanticCacheServiceServer;
 use crate::pb::vector_service_server::VectorServiceServer;
 use crate::search::Searches;
 use crate::vectors::Vectors;
@@ -92,8 +96,8 @@ pub async fn serve(
     serve_with(listener, executor, ServeLimits::default(), shutdown).await
 }
 
-/// Serves the gRPC API on `listener` until `shutdown` completes: VectorService, SearchService, grpc.health.v1 and
-/// reflection v1 and v1alpha.
+/// Serves the gRPC API on `listener` until `shutdown` completes: VectorService, SearchService, FeatureService,
+/// SemanticCacheService, grpc.health.v1 and reflection v1 and v1alpha.
 ///
 /// After the signal health says NOT_SERVING, no connection is accepted, and open calls have
 /// [`ServeLimits::shutdown_grace`] to end. Must run within a tokio runtime with time and I/O; connections are tasks of
@@ -114,10 +118,14 @@ pub async fn serve_with(
     let message_max = limits.message_bytes_max;
     let vectors = VectorServiceServer::new(Vectors::new(gateway.clone())).max_decoding_message_size(message_max);
     let searches = SearchServiceServer::new(Searches::new(gateway.clone())).max_decoding_message_size(message_max);
+    let features = FeatureServiceServer::new(Features::new(gateway.clone())).max_decoding_message_size(message_max);
+    let caches = SemanticCacheServiceServer::new(Caches::new(gateway.clone())).max_decoding_message_size(message_max);
     let router = builder(&limits)
         .layer(MapResponseLayer::new(rename_out_of_range))
         .add_service(vectors.max_encoding_message_size(message_max))
         .add_service(searches.max_encoding_message_size(message_max))
+        .add_service(features.max_encoding_message_size(message_max))
+        .add_service(caches.max_encoding_message_size(message_max))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
@@ -184,7 +192,9 @@ async fn probe<E: Executor>(gateway: &Gateway<E>, health: &HealthReporter) {
 async fn report(health: &HealthReporter, ready: bool) {
     let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
     let whole_server = "";
-    let names = [whole_server, "quiver.v1.VectorService", "quiver.v1.SearchService"];
+    let services = ["FeatureService", "SearchService", "SemanticCacheService", "VectorService"];
+    let names = services.map(|service| format!("quiver.v1.{service}"));
+    health.set_service_status(whole_server, status).await;
     for name in names {
         health.set_service_status(name, status).await;
     }

@@ -3,7 +3,8 @@
 //! | failure | code | details |
 //! |---|---|---|
 //! | malformed field, dimension, filter | INVALID_ARGUMENT | BadRequest |
-//! | no such collection or element | NOT_FOUND | ResourceInfo |
+//! | no such collection, element, view or cache | NOT_FOUND | ResourceInfo |
+//! | a view that is there already | ALREADY_EXISTS | |
 //! | wrong type, read-only replica, contradicting index options | FAILED_PRECONDITION | |
 //! | out of memory, overloaded | RESOURCE_EXHAUSTED | RetryInfo |
 //! | loading, link down, busy script | UNAVAILABLE | RetryInfo |
@@ -99,6 +100,23 @@ pub(crate) fn not_found(site: &Site<'_>) -> Status {
     Status::with_error_details(Code::NotFound, message, details)
 }
 
+/// `status` with what it is about: the kind of thing and its name where that does not exist, the request's field where
+/// the request is at fault.
+pub(crate) fn about(status: Status, kind: &str, name: &str, field: Option<&str>) -> Status {
+    let (code, text) = (status.code(), status.message());
+    let mut details = status.get_error_details();
+    match (code, field) {
+        (Code::NotFound, _) => {
+            details.set_resource_info(kind, clip(name), "", text);
+        }
+        (Code::InvalidArgument, Some(field)) => {
+            details.set_bad_request(vec![FieldViolation::new(field, text)]);
+        }
+        _ => return status,
+    }
+    Status::with_error_details(code, text, details)
+}
+
 /// The status of a reply that the server never gives: a defect, not the caller's doing.
 pub(crate) fn unexpected_reply(what: &str) -> Status {
     Status::internal(format!("unexpected reply: {what}"))
@@ -138,8 +156,10 @@ fn code_of_error(reason: &str, text: &str) -> Code {
 
 /// `ERR` says only that something is wrong; the text says what. By far most are the request's fault.
 fn code_of_plain_error(text: &str) -> Code {
-    if text.starts_with("ERR element not found") {
+    if ["ERR element not found", "ERR no such view", "ERR no such key"].iter().any(|words| text.starts_with(words)) {
         Code::NotFound
+    } else if text.starts_with("ERR view ") && text.ends_with(" already exists") {
+        Code::AlreadyExists
     } else if is_index_mismatch(text.as_bytes()) {
         Code::FailedPrecondition
     } else if text.starts_with("ERR AUTH ") {

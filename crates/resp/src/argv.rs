@@ -64,6 +64,12 @@ impl<'a> Argv<'a> {
         Self { buf: self.buf, spans: self.spans.get(first..).unwrap_or(&[]) }
     }
 
+    /// The first `count` words; all if there are fewer.
+    #[must_use]
+    pub fn take(&self, count: usize) -> Self {
+        Self { buf: self.buf, spans: self.spans.get(..count).unwrap_or(self.spans) }
+    }
+
     /// The words in order.
     #[must_use]
     pub fn iter(&self) -> ArgvIter<'a> {

@@ -12,7 +12,13 @@ use anyhow::{Context, Result, ensure};
 use prost::Message as _;
 
 /// The schema files that are compiled, below `proto/`.
-const SCHEMAS: [&str; 3] = ["quiver/v1/types.proto", "quiver/v1/vectors.proto", "quiver/v1/search.proto"];
+const SCHEMAS: [&str; 5] = [
+    "quiver/v1/types.proto",
+    "quiver/v1/vectors.proto",
+    "quiver/v1/search.proto",
+    "quiver/v1/features.proto",
+    "quiver/v1/cache.proto",
+];
 /// The files that result, below `crates/grpc/src/generated/`.
 const GENERATED: [&str; 2] = ["quiver.v1.rs", "descriptor.bin"];
 

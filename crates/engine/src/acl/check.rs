@@ -8,7 +8,7 @@ use std::cell::OnceCell;
 use quiver_resp::Argv;
 
 use crate::acl::User;
-use crate::acl::log::{Context, Denial};
+use crate::acl::log::{Context, Denial, Reason};
 use crate::acl::rules::Rules;
 use crate::acl::selector::{Rights, Selector};
 use crate::command::{Flags, KeyFlags};
@@ -17,7 +17,7 @@ use crate::commands::describe::shown_name;
 use crate::engine::Engine;
 use crate::error::{CommandError, quote_within};
 use crate::registry::Entry;
-use crate::session::Session;
+use crate::session::{Role, Session};
 
 /// What a selector did not allow. Ordered by how far the check came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,6 +153,19 @@ fn channels_of(entry: &Entry, argv: Argv<'_>) -> (std::ops::Range<usize>, bool) 
     }
 }
 
+impl Selector {
+    /// Whether a command may use keys in this way that are not among its words.
+    fn opens<'k>(
+        &self,
+        entry: &Entry,
+        argv: Argv<'_>,
+        mut keys: impl Iterator<Item = &'k [u8]>,
+        flags: KeyFlags,
+    ) -> bool {
+        self.allows_command(entry, argv) && (self.all_keys || keys.all(|key| self.allows_key(key, flags)))
+    }
+}
+
 impl User {
     /// Whether a command lets this user read every key, as SORT's patterns do.
     pub fn reads_every_key(&self, entry: &Entry, argv: Argv<'_>) -> bool {
@@ -167,6 +180,38 @@ impl User {
 }
 
 impl Engine {
+    /// Checks keys that a command of a restricted user has made of its words, and writes down what is refused. What
+    /// comes from a primary is not checked.
+    ///
+    /// # Errors
+    /// The user may not use one of them in this way.
+    pub fn check_made_keys(
+        &self,
+        session: &Session,
+        entry: &'static Entry,
+        argv: Argv<'_>,
+        keys: &[impl AsRef<[u8]>],
+        flags: KeyFlags,
+        now_ms: i64,
+    ) -> Result<(), CommandError> {
+        let user = &session.user;
+        if session.role == Role::Primary || user.is_unrestricted() {
+            return Ok(());
+        }
+        let opens = |keys: &[&[u8]]| {
+            user.rules().selectors.iter().any(|selector| selector.opens(entry, argv, keys.iter().copied(), flags))
+        };
+        let all: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
+        if opens(&all) {
+            return Ok(());
+        }
+        // Where no key is to blame alone, it is one of them.
+        let object = all.iter().find(|key| !opens(&[**key])).or(all.first()).copied().unwrap_or_default();
+        let denial = Denial { reason: Reason::Key, context: Context::of(session), object, username: user.name() };
+        self.log_denial(session, entry, &denial, now_ms);
+        Err(CommandError::text("NOPERM No permissions to access a key"))
+    }
+
     /// Checks a request of a restricted user, and writes down what is refused.
     ///
     /// # Errors

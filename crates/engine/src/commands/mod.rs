@@ -14,6 +14,7 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub(crate) mod describe;
+pub mod feature;
 pub mod ft;
 pub mod functions;
 pub mod generic;
@@ -33,6 +34,7 @@ pub mod monitor;
 pub mod pubsub;
 pub mod replication;
 pub mod scripting;
+pub mod semantic_cache;
 pub mod server;
 pub mod set;
 pub mod slowlog;
@@ -58,6 +60,7 @@ pub const TABLES: &[&[Command]] = &[
     config::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,
+    feature::COMMANDS,
     ft::COMMANDS,
     ft::QUERIES,
     functions::COMMANDS,
@@ -85,6 +88,7 @@ pub const TABLES: &[&[Command]] = &[
     pubsub::COMMANDS,
     replication::COMMANDS,
     scripting::COMMANDS,
+    semantic_cache::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,
     sort::COMMANDS,

@@ -14,6 +14,7 @@
 //! be empty only while a command works on it. Not here: the rule that an empty hash's key goes, and who takes expired
 //! fields out when.
 
+mod many;
 pub(super) mod old_encodings;
 mod random;
 mod rdb;
@@ -24,6 +25,7 @@ mod volatile;
 
 use std::convert::Infallible;
 
+pub use many::FieldSet;
 use quiver_rdb::{Reader, Writer};
 use quiver_structures::listpack::{self, Item, ListPack};
 use quiver_structures::table::Stored;

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the failure")]
 
+mod cache;
+mod engine;
+mod features;
 mod search;
 mod serving;
 mod support;

@@ -73,6 +73,9 @@ fn replicas_go_on_with_a_primary_that_was_restarted_from_its_last_snapshot() {
 
     let primary = start_again(&primary, folders[0].path(), &[]);
     let (mut on_primary, mut on_replica) = (connect(&primary), connect(&replica));
+    // The replica may not have noticed yet that the link was cut.
+    let syncs = |on_primary: &mut Connection| number(on_primary, "sync_partial_ok") + number(on_primary, "sync_full");
+    eventually("the synchronisation", || syncs(&mut on_primary) > 0);
     eventually("the link", || info(&mut on_replica, "master_link_status") == "up");
     assert_eq!(info(&mut on_primary, "master_replid2"), id);
     assert_eq!(number(&mut on_primary, "sync_partial_ok"), 1);

@@ -22,6 +22,7 @@ pub(crate) use expire::{Condition, left_ms, seconds};
 pub(crate) use fields::expiry_ms;
 use random::hrandfield;
 use scan::hscan;
+pub(crate) use write::limits;
 use write::{hdel, hincrby, hincrbyfloat, hmset, hset, hsetnx};
 
 /// The table entries.

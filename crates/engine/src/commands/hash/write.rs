@@ -134,7 +134,7 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 /// What may be a listpack, from the configuration.
 #[inline]
-pub(super) fn limits(ctx: &Ctx<'_>) -> Limits {
+pub(crate) fn limits(ctx: &Ctx<'_>) -> Limits {
     let config = &ctx.engine.config;
     Limits { entries: config.hash_max_listpack_entries(), value_bytes: config.hash_max_listpack_value() }
 }

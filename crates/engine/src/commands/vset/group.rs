@@ -57,7 +57,12 @@ fn groups(
     let wanted = options.effort.count;
     let mut count = wanted.saturating_mul(size).saturating_mul(STEP).min(set.len());
     loop {
-        let wider = Options { effort: Effort { count, ..options.effort }, filter: options.filter.clone(), ..*options };
+        let wider = Options {
+            effort: Effort { count, ..options.effort },
+            filter: options.filter.clone(),
+            fields: None,
+            ..*options
+        };
         let outcome = find(set, query, &wider, search)?;
         let groups = gather(set, &search.found, field, wanted, size);
         let complete = groups.len() == wanted && groups.iter().all(|group| group.members.len() == size);

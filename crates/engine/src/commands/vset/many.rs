@@ -42,7 +42,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Finds the elements most similar to each of several vectors or elements.",
         complexity: "O(Q*log N) where Q is the number of queries and N the number of elements",
         arity: -5,
-        args: &with_options::<3, 16>([Arg::key("key"), Arg::integer("numqueries"), QUERY.multiple()]),
+        args: &with_options::<3, 17>([Arg::key("key"), Arg::integer("numqueries"), QUERY.multiple()]),
         run: vmsim,
         ..SEARCHES
     },
@@ -51,7 +51,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Finds the elements most similar to some elements and dissimilar to others.",
         complexity: "O(log N) where N is the number of elements",
         arity: -5,
-        args: &with_options::<3, 16>([
+        args: &with_options::<3, 17>([
             Arg::key("key"),
             Arg::block("positive", &[Arg::integer("numpositive"), Arg::string("element").multiple()]).after("POSITIVE"),
             Arg::block("negative", &[Arg::integer("numnegative"), Arg::string("element").multiple()])
@@ -112,8 +112,8 @@ fn vrecommend(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     }
     let (negative, next) = listed(&set, argv, next, "NEGATIVE", as_of)?;
     let mut options = Options::parse(argv, next, as_of)?;
-    if options.fields.is_some() {
-        return Err(CommandError::text("ERR WITHFIELDS goes with VSIM without GROUPBY only"));
+    if let Some(fields) = &options.fields {
+        return Err(fields.out_of_place());
     }
     let wanted = set.towards(&positive, &negative);
     let given = positive.len() + negative.len();

@@ -27,8 +27,11 @@ use crate::keyspace::Key;
 use crate::object::SharedVectorSet;
 use add::vadd;
 use names::{vrandmember, vrange};
+pub(super) use options::no_filter;
 use options::with_options;
 use search::vsim;
+pub(super) use search::with_warm;
+pub(super) use vector::{dim_mismatch, parse_vector, refused};
 
 /// The table entries.
 pub const COMMANDS: &[Command] = &[
@@ -209,7 +212,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -4,
         flags: Flags::READONLY.with(Flags::MODULE),
         keys: &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE))],
-        args: &with_options::<3, 16>([
+        args: &with_options::<3, 17>([
             Arg::key("key"),
             Arg::one_of("format", &[Arg::word("ele", "ELE"), Arg::word("fp32", "FP32"), Arg::word("values", "VALUES")]),
             Arg::string("vector_or_element"),

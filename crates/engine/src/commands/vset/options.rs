@@ -35,7 +35,7 @@ const OPTIONS: [Arg; 9] = [
 ];
 
 /// Quiver's own.
-const OWN_OPTIONS: [Arg; 4] = [
+const OWN_OPTIONS: [Arg; 5] = [
     Arg::double("recall").after("RECALL").optional(),
     Arg::word("withinfo", "WITHINFO").optional(),
     Arg::block("groupby", &[Arg::string("field"), Arg::integer("groupcount").after("GROUPCOUNT").optional()])
@@ -43,6 +43,9 @@ const OWN_OPTIONS: [Arg; 4] = [
         .optional(),
     Arg::block("withfields", &[Arg::string("prefix"), Arg::integer("numfields"), Arg::string("field").multiple()])
         .after("WITHFIELDS")
+        .optional(),
+    Arg::block("withfeatures", &[Arg::string("view"), Arg::integer("numfeatures"), Arg::string("feature").multiple()])
+        .after("WITHFEATURES")
         .optional(),
 ];
 
@@ -73,7 +76,7 @@ pub(super) struct Options<'a> {
     pub(super) epsilon: Option<f64>,
     /// Attribute to group by, and elements of a group.
     pub(super) group: Option<(&'a [u8], usize)>,
-    /// Fields of a hash for each result.
+    /// Fields of a hash, or features of a view, for each result.
     pub(super) fields: Option<Fields<'a>>,
     pub(super) scores: bool,
     pub(super) attributes: bool,
@@ -107,10 +110,11 @@ impl<'a> Options<'a> {
     /// Takes one option; the number of its words.
     fn option(&mut self, argv: Argv<'a>, at: usize) -> Result<usize, CommandError> {
         let (word, value) = (argv.at(at), argv.get(at + 1));
-        if is(word, "WITHFIELDS") {
-            let fields = Fields::parse(argv, at + 1)?;
+        if is(word, "WITHFIELDS") || is(word, "WITHFEATURES") {
+            let fields = Fields::parse(argv, at)?;
+            let words = fields.words();
             self.fields = Some(fields);
-            return Ok(1 + fields.words());
+            return Ok(words);
         }
         if is(word, "WITHSCORES") {
             self.scores = true;
@@ -167,7 +171,7 @@ impl<'a> Options<'a> {
 }
 
 /// The error of an expression: where it cannot be understood.
-fn no_filter(text: &[u8], error: SyntaxError) -> CommandError {
+pub(in crate::commands) fn no_filter(text: &[u8], error: SyntaxError) -> CommandError {
     let near = quote_within(&text[error.at.min(text.len())..], NEAR_BYTES);
     CommandError::owned(format!("ERR syntax error in FILTER expression near: {near}"))
 }

@@ -2,7 +2,8 @@
 //!
 //! Quiver's own options: `RECALL target` finds out the effort that reaches a recall; `WITHINFO` answers an array of the
 //! results and a map that says how they were found, and whether they are exact; `GROUPBY field` answers the nearest of
-//! each value of an attribute; `WITHFIELDS` reads fields of a hash for every result (`fields.rs`).
+//! each value of an attribute; `WITHFIELDS` and `WITHFEATURES` read fields of a hash, or features of a view, for every
+//! result (`fields.rs`).
 //!
 //! The handler takes a handle to the set, gives the shard back and then searches, so no other key waits for it; the
 //! reply is written straight from the index's slots. Memory of the search belongs to the thread and stays warm.
@@ -26,9 +27,9 @@ use crate::types::vset::{Outcome, Query, Search, VectorSet, similarity};
 
 /// Memory of one thread's searches.
 #[derive(Default)]
-pub(super) struct Warm {
-    pub(super) search: Search,
-    pub(super) vector: Vec<f32>,
+pub(in crate::commands) struct Warm {
+    pub(in crate::commands) search: Search,
+    pub(in crate::commands) vector: Vec<f32>,
 }
 
 thread_local! {
@@ -36,7 +37,7 @@ thread_local! {
 }
 
 /// Lends the memory of this thread's searches.
-pub(super) fn with_warm<T>(work: impl FnOnce(&mut Warm) -> T) -> T {
+pub(in crate::commands) fn with_warm<T>(work: impl FnOnce(&mut Warm) -> T) -> T {
     WARM.with_borrow_mut(work)
 }
 
@@ -95,8 +96,8 @@ pub(super) fn answer(
     options: &Options<'_>,
     search: &mut Search,
 ) -> CommandResult {
-    if options.fields.is_some() {
-        return Err(CommandError::text("ERR WITHFIELDS goes with VSIM without GROUPBY only"));
+    if let Some(fields) = &options.fields {
+        return Err(fields.out_of_place());
     }
     if options.group.is_some() {
         return write_groups(ctx, set, query, options, search);
@@ -164,7 +165,7 @@ pub(super) fn write_results(ctx: &mut Ctx<'_>, set: &VectorSet, found: &[Neighbo
                 attributes => ctx.reply.bulk(attributes),
             }
         }
-        if let Some(fields) = options.fields {
+        if let Some(fields) = &options.fields {
             fields.write(ctx, set.name(neighbor.slot));
         }
     }

@@ -12,7 +12,7 @@ pub(super) const INVALID_VECTOR: CommandError = CommandError::text("ERR invalid 
 const NOT_FINITE: CommandError = CommandError::text("ERR a component of the vector is not a finite 32-bit float");
 
 /// Reads the vector that begins at `argv[at]` into `out`; the index of the word behind it.
-pub(super) fn parse_vector(argv: Argv<'_>, at: usize, out: &mut Vec<f32>) -> Result<usize, CommandError> {
+pub(in crate::commands) fn parse_vector(argv: Argv<'_>, at: usize, out: &mut Vec<f32>) -> Result<usize, CommandError> {
     out.clear();
     let (Some(form), Some(first)) = (argv.get(at), argv.get(at + 1)) else { return Err(INVALID_VECTOR) };
     let next = if is(form, "FP32") {
@@ -39,7 +39,7 @@ pub(super) fn parse_vector(argv: Argv<'_>, at: usize, out: &mut Vec<f32>) -> Res
 }
 
 /// A vector of another length than the set's.
-pub(super) fn dim_mismatch(got: usize, set: &VectorSet) -> CommandError {
+pub(in crate::commands) fn dim_mismatch(got: usize, set: &VectorSet) -> CommandError {
     CommandError::owned(format!("ERR Vector dimension mismatch - got {got} but set has {}", set.dim()))
 }
 
@@ -51,6 +51,6 @@ pub(super) fn input_mismatch(got: usize, want: usize) -> CommandError {
 }
 
 /// What the index has against an argument.
-pub(super) fn refused(error: Error) -> CommandError {
+pub(in crate::commands) fn refused(error: Error) -> CommandError {
     CommandError::owned(format!("ERR {error}"))
 }

@@ -1,0 +1,162 @@
+//! FeatureService through a real channel, over the engine.
+
+use quiver_grpc::client::FeatureServiceClient;
+use quiver_grpc::pb::feature_values::Values;
+use quiver_grpc::pb::*;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::engine::{OverEngine, serve_engine};
+
+fn feature(name: &str, kind: FeatureType, dim: u32, ttl_seconds: u64) -> Feature {
+    Feature { name: name.into(), r#type: kind.into(), dim, ttl_seconds, ..Feature::default() }
+}
+
+fn rides() -> FeatureView {
+    FeatureView {
+        name: "rides".into(),
+        key_prefix: "driver:".into(),
+        ttl_seconds: 0,
+        max_age_seconds: 0,
+        features: vec![
+            feature("rating", FeatureType::F64, 0, 0),
+            feature("trips", FeatureType::I64, 0, 60),
+            feature("car", FeatureType::String, 0, 0),
+            feature("home", FeatureType::Vector, 2, 0),
+            Feature { window_seconds: 60, tile_seconds: 10, ..feature("spent", FeatureType::Sum, 0, 0) },
+        ],
+    }
+}
+
+async fn with_rides() -> (OverEngine, FeatureServiceClient<Channel>) {
+    let (engine, channel) = serve_engine().await;
+    let mut client = FeatureServiceClient::new(channel);
+    client.register_view(RegisterViewRequest { view: Some(rides()), replace: false }).await.unwrap();
+    (engine, client)
+}
+
+fn column(feature: &str, values: Values, null_rows: &[u32]) -> FeatureValues {
+    FeatureValues { feature: feature.into(), values: Some(values), null_rows: null_rows.to_vec() }
+}
+
+fn integers(values: &[i64]) -> Values {
+    Values::Integers(IntegerValues { values: values.to_vec() })
+}
+
+fn batch(times: &[i64], columns: Vec<FeatureValues>) -> PutFeaturesRequest {
+    let entities = vec!["1".into(), "2".into()];
+    PutFeaturesRequest { view: "rides".into(), entities, event_times_ms: times.to_vec(), columns }
+}
+
+fn violated(status: &Status) -> Vec<String> {
+    let violations = status.get_details_bad_request().unwrap().field_violations;
+    violations.into_iter().map(|violation| violation.field).collect()
+}
+
+#[tokio::test]
+async fn views_are_registered_described_listed_and_dropped() {
+    let (engine, mut client) = with_rides().await;
+    let view = client.get_view(GetViewRequest { view: "rides".into() }).await.unwrap().into_inner().view;
+    assert_eq!(view, Some(rides()));
+    assert!(engine.run("HGET feat:views rides").contains("PREFIX driver: FEATURES rating f64 trips i64 TTL 60"));
+    let again = RegisterViewRequest { view: Some(rides()), replace: false };
+    assert_eq!(client.register_view(again.clone()).await.unwrap_err().code(), Code::AlreadyExists);
+    client.register_view(RegisterViewRequest { replace: true, ..again }).await.unwrap();
+    assert_eq!(client.list_views(ListViewsRequest {}).await.unwrap().into_inner().views, ["rides"]);
+    let drop = DropViewRequest { view: "rides".into() };
+    assert!(client.drop_view(drop.clone()).await.unwrap().into_inner().dropped);
+    assert!(!client.drop_view(drop).await.unwrap().into_inner().dropped);
+    let status = client.get_view(GetViewRequest { view: "rides".into() }).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+    let missing = status.get_details_resource_info().unwrap();
+    assert_eq!((missing.resource_type.as_str(), missing.resource_name.as_str()), ("view", "rides"));
+}
+
+#[tokio::test]
+async fn columns_are_stored_and_read_with_statuses_and_times() {
+    let (engine, mut client) = with_rides().await;
+    let packed: Vec<u8> = [1.0_f32, 2.0, 3.0, 4.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let columns = vec![
+        column("rating", Values::Doubles(DoubleValues { values: vec![4.5, 1e-7] }), &[]),
+        column("trips", integers(&[12, 0]), &[1]),
+        column("car", Values::Strings(BytesValues { values: vec!["vw".into(), "".into()] }), &[]),
+        column("home", Values::PackedVectors(packed.clone().into()), &[]),
+    ];
+    let stored = client.put_features(batch(&[1000, 2000], columns)).await.unwrap().into_inner().stored;
+    assert_eq!(stored, [4, 4]);
+    assert!(engine.run("HGETALL driver:1").contains("4.5"));
+    let late = client.put_features(batch(&[1500], vec![column("trips", integers(&[13, 13]), &[])])).await.unwrap();
+    assert_eq!(late.into_inner().stored, [1, 0]);
+    let views = vec![ViewSelection { view: "rides".into(), features: vec![] }];
+    let entities = vec!["1".into(), "2".into(), "3".into()];
+    let read = GetFeaturesRequest { entities, views, with_event_times: true };
+    let views = client.get_features(read).await.unwrap().into_inner().views;
+    let [rating, trips, car, home, spent] = &views[0].columns[..] else { panic!("{views:?}") };
+    let longs = |bytes: &[u8]| bytes.as_chunks::<8>().0.iter().map(|x| i64::from_le_bytes(*x)).collect::<Vec<_>>();
+    assert_eq!(rating.packed[..16], [4.5_f64.to_le_bytes(), 1e-7_f64.to_le_bytes()].concat());
+    assert!(f64::from_le_bytes(rating.packed[16..].try_into().unwrap()).is_nan());
+    assert_eq!((longs(&trips.packed), &trips.statuses[..]), (vec![13, 0, 0], [1_u8, 2, 3].as_slice()));
+    assert_eq!(longs(&trips.event_times_ms), [1500, 2000, 0]);
+    assert_eq!(
+        (car.strings.len(), &car.strings[0][..], &car.statuses[..]),
+        (3, b"vw".as_slice(), [1_u8, 1, 3].as_slice())
+    );
+    assert_eq!(home.packed[..16], packed);
+    assert_eq!(spent.statuses[..], [3, 3, 3]);
+}
+
+#[tokio::test]
+async fn faults_are_named_and_nothing_is_stored() {
+    let (engine, mut client) = with_rides().await;
+    for (request, fields) in [
+        (PutFeaturesRequest::default(), vec!["entities", "columns"]),
+        (batch(&[1, 2, 3], vec![column("trips", integers(&[1, 2]), &[])]), vec!["event_times_ms"]),
+        (batch(&[1], vec![column("trips", integers(&[1]), &[])]), vec!["columns[0].integers"]),
+        (batch(&[1], vec![FeatureValues::default()]), vec!["columns[0].values"]),
+        (
+            batch(&[1], vec![column("home", Values::PackedVectors(vec![0; 9].into()), &[])]),
+            vec!["columns[0].packed_vectors"],
+        ),
+        (batch(&[1], vec![column("home", Values::PackedVectors(vec![0; 8].into()), &[])]), vec!["columns"]),
+        (
+            batch(&[1], vec![column("trips", Values::Doubles(DoubleValues { values: vec![0.5; 2] }), &[])]),
+            vec!["columns"],
+        ),
+        (batch(&[1], vec![column("speed", integers(&[1, 2]), &[])]), vec!["features"]),
+    ] {
+        let status = client.put_features(request).await.unwrap_err();
+        assert_eq!(
+            (status.code(), violated(&status)),
+            (Code::InvalidArgument, fields.into_iter().map(str::to_owned).collect())
+        );
+    }
+    let none = PutFeaturesRequest { view: "none".into(), ..batch(&[], vec![column("trips", integers(&[1, 2]), &[])]) };
+    assert_eq!(client.put_features(none).await.unwrap_err().code(), Code::NotFound);
+    engine.run("SET driver:2 x");
+    let status = client.put_features(batch(&[], vec![column("trips", integers(&[1, 2]), &[])])).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert_eq!(engine.run("EXISTS driver:1"), ":0\r\n");
+    let mut bad = rides();
+    bad.features[3].dim = 0;
+    bad.features[0].r#type = 0;
+    let status = client.register_view(RegisterViewRequest { view: Some(bad), replace: true }).await.unwrap_err();
+    assert_eq!(violated(&status), ["view.features[0].type", "view.features[3].dim"]);
+    let status = client.get_features(GetFeaturesRequest::default()).await.unwrap_err();
+    assert_eq!(violated(&status), ["entities", "views"]);
+}
+
+#[tokio::test]
+async fn a_stream_of_batches_goes_on_behind_a_refused_one() {
+    let (_, mut client) = with_rides().await;
+    let batches = [
+        batch(&[10], vec![column("trips", integers(&[1, 2]), &[])]),
+        batch(&[10], vec![column("speed", integers(&[1, 2]), &[])]),
+        batch(&[5, 15], vec![column("trips", integers(&[3, 4]), &[])]),
+    ];
+    let stream = tokio_stream::iter(batches.map(|batch| PushFeaturesRequest { batch: Some(batch) }));
+    let summary = client.push_features(stream).await.unwrap().into_inner();
+    assert_eq!((summary.rows, summary.stored, summary.stale, summary.rejected), (4, 3, 1, 2));
+    assert_eq!((summary.errors.len(), summary.errors[0].batch), (1, 1));
+    assert_eq!(summary.errors[0].status.as_ref().unwrap().code, i32::from(Code::InvalidArgument));
+}
