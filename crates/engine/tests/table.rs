@@ -15,6 +15,7 @@ const OWN: &[&str] = &[
     "vexpire",
     "vexpireat",
     "vexpiretime",
+    "vmadd",
     "vmsim",
     "vpersist",
     "vpexpire",
