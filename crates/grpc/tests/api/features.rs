@@ -59,7 +59,10 @@ async fn views_are_registered_described_listed_and_dropped() {
     let (real, mut client) = with_rides().await;
     let view = client.get_view(GetViewRequest { view: "rides".into() }).await.unwrap().into_inner().view;
     assert_eq!(view, Some(rides()));
-    assert!(format!("{:?}", real.run("HGET feat:views rides").await.unwrap()).contains("PREFIX driver: FEATURES rating f64 trips i64 TTL 60"));
+    assert!(
+        format!("{:?}", real.run("HGET feat:views rides").await.unwrap())
+            .contains("PREFIX driver: FEATURES rating f64 trips i64 TTL 60")
+    );
     let again = RegisterViewRequest { view: Some(rides()), replace: false };
     assert_eq!(client.register_view(again.clone()).await.unwrap_err().code(), Code::AlreadyExists);
     client.register_view(RegisterViewRequest { replace: true, ..again }).await.unwrap();
