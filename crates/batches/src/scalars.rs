@@ -28,18 +28,18 @@ pub(crate) fn reader(column: &dyn Array) -> Option<Reader<'_>> {
             let values = column.as_boolean();
             Box::new(|row| Value::from(values.value(row)))
         }
-        DataType::Int8 => number::<Int8Type>(column, |v| Value::from(v)),
-        DataType::Int16 => number::<Int16Type>(column, |v| Value::from(v)),
-        DataType::Int32 => number::<Int32Type>(column, |v| Value::from(v)),
-        DataType::Int64 => number::<Int64Type>(column, |v| Value::from(v)),
-        DataType::UInt8 => number::<UInt8Type>(column, |v| Value::from(v)),
-        DataType::UInt16 => number::<UInt16Type>(column, |v| Value::from(v)),
-        DataType::UInt32 => number::<UInt32Type>(column, |v| Value::from(v)),
-        DataType::UInt64 => number::<UInt64Type>(column, |v| Value::from(v)),
+        DataType::Int8 => number::<Int8Type>(column, Value::from),
+        DataType::Int16 => number::<Int16Type>(column, Value::from),
+        DataType::Int32 => number::<Int32Type>(column, Value::from),
+        DataType::Int64 => number::<Int64Type>(column, Value::from),
+        DataType::UInt8 => number::<UInt8Type>(column, Value::from),
+        DataType::UInt16 => number::<UInt16Type>(column, Value::from),
+        DataType::UInt32 => number::<UInt32Type>(column, Value::from),
+        DataType::UInt64 => number::<UInt64Type>(column, Value::from),
         // What is not finite has no JSON and reads as null.
         DataType::Float16 => number::<Float16Type>(column, |v| Value::from(v.to_f64())),
         DataType::Float32 => number::<Float32Type>(column, |v| Value::from(shortest(v))),
-        DataType::Float64 => number::<Float64Type>(column, |v| Value::from(v)),
+        DataType::Float64 => number::<Float64Type>(column, Value::from),
         DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => {
             let read = time_ms(column)?;
             Box::new(move |row| Value::from(read(row)))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::node::{Real, fields};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Float32Type, Int32Type};
-use arrow_array::{Array as _, ArrayRef, DictionaryArray, FixedSizeListArray, Int64Array, RecordBatch, StringArray};
+use arrow_array::{ArrayRef, DictionaryArray, FixedSizeListArray, Int64Array, RecordBatch, StringArray};
 use arrow_ipc::writer::StreamWriter;
 use quiver_batches::Decoder;
 use quiver_grpc::flight_pb::flight_descriptor::DescriptorType;
