@@ -28,7 +28,7 @@ pub(crate) fn search(port: u16, set: &Texts, expected: &Answers, report: &mut Re
 }
 
 async fn count(channel: Channel, set: &Texts, report: &Report) -> Result<()> {
-    let request = CountRequest { collection: KEY.to_owned() };
+    let request = CountRequest { collection: KEY.to_owned(), ..CountRequest::default() };
     let count = VectorServiceClient::new(channel).count(request).await?.into_inner().count;
     ensure!(count == set.base.len() as u64, "VectorService.Count answered {count}");
     report.fact("VectorService.Count", &format!("{count} elements, those written over RESP"));

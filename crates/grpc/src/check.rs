@@ -4,7 +4,7 @@ use tonic::Status;
 use tonic_types::FieldViolation;
 
 use crate::convert;
-use crate::pb::{Element, IndexOptions, Quantization, SearchRequest, search_request::Query};
+use crate::pb::{Element, IndexOptions, Quantization};
 use crate::status::{VIOLATIONS_MAX, of_violations};
 
 /// Most elements that one request writes or deletes. They run as one transaction, so this also bounds how long the
@@ -18,8 +18,18 @@ pub const LIMIT_MAX: u32 = 10_000;
 pub const LIMIT_DEFAULT: u32 = 10;
 /// Widest search.
 pub const EF_MAX: u32 = 1_000_000;
-/// Most searches in a batch.
+/// Most searches in a batch, and most queries that measure recall.
 pub const SEARCHES_MAX: usize = 1_024;
+/// Most liked, and most disliked elements of a recommendation; most fields of hashes with a search.
+pub const RECOMMEND_MAX: usize = 1_024;
+/// Most rows of a chunk of Arrow batches.
+pub const ARROW_ROWS_MAX: usize = 65_536;
+/// Most elements in a page of a scan.
+pub const PAGE_MAX: u32 = 1_024;
+/// Most dimensions.
+pub const DIM_MAX: u32 = 65_536;
+/// Links per element, least and most, as VADD has them.
+const M: std::ops::RangeInclusive<u32> = 4..=4_096;
 
 /// What is wrong with a request, so far.
 #[derive(Debug, Default)]
@@ -60,7 +70,7 @@ impl Violations {
     /// Ids, attributes and dimensions; the vectors' bytes are checked when they are converted.
     pub(crate) fn elements(&mut self, elements: &[Element]) {
         self.count("elements", elements.len(), WRITE_ELEMENTS_MAX);
-        let mut dims = elements.iter().filter_map(|element| Some(element.vector.as_ref()?.dim));
+        let mut dims = elements.iter().filter_map(|element| Some(convert::dim_of(element.vector.as_ref()?)));
         let dim = dims.next().unwrap_or_default();
         for (index, element) in elements.iter().take(WRITE_ELEMENTS_MAX).enumerate() {
             if element.id.is_empty() {
@@ -68,8 +78,8 @@ impl Violations {
             }
             match &element.vector {
                 None => self.add(format!("elements[{index}].vector"), "is required"),
-                Some(vector) if vector.dim != dim => {
-                    let text = format!("dim {} differs from dim {dim} of elements[0]", vector.dim);
+                Some(vector) if convert::dim_of(vector) != dim => {
+                    let text = format!("dim {} differs from dim {dim} of elements[0]", convert::dim_of(vector));
                     self.add(format!("elements[{index}].vector.dim"), text);
                 }
                 Some(_) => {}
@@ -80,28 +90,32 @@ impl Violations {
         }
     }
 
-    pub(crate) fn index(&mut self, index: Option<&IndexOptions>) {
-        if index.is_some_and(|index| Quantization::try_from(index.quantization).is_err()) {
-            self.add("index.quantization", "is not a known quantization");
+    pub(crate) fn index(&mut self, path: &str, index: Option<&IndexOptions>) {
+        let Some(index) = index else { return };
+        if Quantization::try_from(index.quantization).is_err() {
+            self.add(format!("{path}.quantization"), "is not a known quantization");
+        }
+        if index.m != 0 && !M.contains(&index.m) {
+            self.add(format!("{path}.m"), format!("must be {} to {}, or 0", M.start(), M.end()));
+        }
+        if index.ef_construction > EF_MAX {
+            self.add(format!("{path}.ef_construction"), format!("must be at most {EF_MAX}"));
+        }
+        if index.reduce_dim > DIM_MAX {
+            self.add(format!("{path}.reduce_dim"), format!("must be at most {DIM_MAX}"));
         }
     }
 
-    /// All but the vector's bytes, which are checked when they are converted. `path` leads to the search.
-    pub(crate) fn search(&mut self, path: &str, search: &SearchRequest) {
-        self.collection(path, &search.collection);
-        match &search.query {
-            None => self.add(format!("{path}query"), "vector or id is required"),
-            Some(Query::Id(id)) if id.is_empty() => self.add(format!("{path}id"), "must not be empty"),
-            Some(_) => {}
+    /// A number within bounds, 0 standing for a default.
+    pub(crate) fn at_most(&mut self, field: &str, found: u64, max: u64) {
+        if found > max {
+            self.add(field, format!("must be at most {max}"));
         }
-        if search.limit > LIMIT_MAX {
-            self.add(format!("{path}limit"), format!("must be at most {LIMIT_MAX}"));
-        }
-        if search.ef > EF_MAX {
-            self.add(format!("{path}ef"), format!("must be at most {EF_MAX}"));
-        }
-        if search.min_score.is_some_and(f32::is_nan) {
-            self.add(format!("{path}min_score"), "must be a number");
+    }
+
+    pub(crate) fn not_empty(&mut self, field: &str, text: &[u8]) {
+        if text.is_empty() {
+            self.add(field, "must not be empty");
         }
     }
 }

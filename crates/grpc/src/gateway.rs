@@ -8,8 +8,11 @@ use std::time::Duration;
 use quiver_resp::{OwnedArgv, ReplyDecoder, Value};
 use tonic::Status;
 
-use crate::executor::{Auth, Executor};
+use crate::executor::{Auth, ExecuteError, Executor, Pace, Session};
 use crate::status::{self, Site};
+
+/// Commands up to which a batch is quick. A search or a small write takes some hundred microseconds.
+const QUICK_COMMANDS: usize = 4;
 
 /// The executor with its deadline.
 #[derive(Clone, Debug)]
@@ -59,26 +62,42 @@ impl<E: Executor> Gateway<E> {
     ///
     /// # Errors
     /// The first command that was refused, when queued or when run.
-    pub(crate) async fn run_atomic(&self, auth: &Auth, mut commands: Vec<OwnedArgv>) -> Result<Vec<Value>, Failure> {
+    pub(crate) async fn run_atomic(&self, auth: &Auth, commands: Vec<OwnedArgv>) -> Result<Vec<Value>, Failure> {
         if commands.len() <= 1 {
             return self.run(auth, commands).await;
         }
         let count = commands.len();
-        commands.insert(0, OwnedArgv::from_slices(&["MULTI"]));
-        commands.push(OwnedArgv::from_slices(&["EXEC"]));
-        let mut replies = self.replies(auth, commands).await.map_err(Failure::Batch)?;
-        let executed = replies.pop().expect("one reply for each command, so one for EXEC");
-        let mut queued = replies.into_iter();
-        if let Some(Value::Error(text)) = queued.next() {
-            return Err(Failure::Batch(status::of_error_reply(&text, &Site::default())));
-        }
-        // What was refused while queueing says more than the EXECABORT it leads to.
-        first_error(queued.collect())?;
-        match executed {
-            Value::Array(results) if results.len() == count => first_error(results),
-            Value::Error(text) => Err(Failure::Batch(status::of_error_reply(&text, &Site::default()))),
-            _ => Err(Failure::Batch(status::unexpected_reply("of EXEC"))),
-        }
+        let replies = self.replies(auth, transaction(commands)).await.map_err(Failure::Batch)?;
+        let results = of_transaction(replies, count)?;
+        results.ok_or_else(|| Failure::Batch(status::unexpected_reply("of EXEC")))
+    }
+
+    /// Runs `commands` as a pipeline and returns one reply for each, errors among them.
+    pub(crate) async fn replies(&self, auth: &Auth, commands: Vec<OwnedArgv>) -> Result<Vec<Value>, Status> {
+        let pace = pace_of(&commands);
+        let count = commands.len();
+        in_time(self.request_timeout, count, self.executor.execute(auth, commands, pace)).await
+    }
+
+    /// As [`Self::run`], for commands that look at whole collections.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(crate) async fn run_slow(&self, auth: &Auth, commands: Vec<OwnedArgv>) -> Result<Vec<Value>, Failure> {
+        let count = commands.len();
+        let run = self.executor.execute(auth, commands, Pace::Slow);
+        first_error(in_time(self.request_timeout, count, run).await.map_err(Failure::Batch)?)
+    }
+
+    /// A session that stays open over several trips.
+    pub(crate) async fn session(&self, auth: &Auth) -> Result<OpenSession<E>, Status> {
+        let session = self.executor.open(auth).await.map_err(|error| status::of_execute_error(&error))?;
+        Ok(OpenSession { session, request_timeout: self.request_timeout })
+    }
+
+    /// Where the stream of effects is by now, for whoever wants to read what was just written.
+    pub(crate) fn token(&self) -> String {
+        self.executor.token()
     }
 
     /// Whether the server takes commands; one that asks for credentials does.
@@ -88,19 +107,77 @@ impl<E: Executor> Gateway<E> {
             Err(failure) => failure.into_status(|_| Site::default()).code() != tonic::Code::Unavailable,
         }
     }
+}
 
-    async fn replies(&self, auth: &Auth, commands: Vec<OwnedArgv>) -> Result<Vec<Value>, Status> {
+/// A session and the deadline of its trips.
+#[derive(Debug)]
+pub(crate) struct OpenSession<E: Executor> {
+    session: E::Session,
+    request_timeout: Duration,
+}
+
+impl<E: Executor> OpenSession<E> {
+    /// Runs `commands` as a pipeline and returns one reply for each, errors among them.
+    pub(crate) async fn replies(&mut self, commands: Vec<OwnedArgv>, pace: Pace) -> Result<Vec<Value>, Status> {
         let count = commands.len();
-        let bytes = tokio::time::timeout(self.request_timeout, self.executor.execute(auth, commands))
-            .await
-            .map_err(|_| Status::deadline_exceeded("the server did not answer in time; a write may have been applied"))?
-            .map_err(|error| status::of_execute_error(&error))?;
-        decode_replies(&bytes, count)
+        in_time(self.request_timeout, count, self.session.run(commands, pace)).await
+    }
+
+    /// As [`Gateway::run`].
+    pub(crate) async fn run(&mut self, commands: Vec<OwnedArgv>) -> Result<Vec<Value>, Failure> {
+        let pace = pace_of(&commands);
+        first_error(self.replies(commands, pace).await.map_err(Failure::Batch)?)
+    }
+
+    /// As [`Gateway::run_atomic`]; `None` when a watched key has changed and nothing was done.
+    pub(crate) async fn run_atomic(&mut self, commands: Vec<OwnedArgv>) -> Result<Option<Vec<Value>>, Failure> {
+        let (count, pace) = (commands.len(), pace_of(&commands));
+        let replies = self.replies(transaction(commands), pace).await.map_err(Failure::Batch)?;
+        of_transaction(replies, count)
+    }
+}
+
+fn pace_of(commands: &[OwnedArgv]) -> Pace {
+    if commands.len() <= QUICK_COMMANDS { Pace::Quick } else { Pace::Slow }
+}
+
+async fn in_time(
+    request_timeout: Duration,
+    count: usize,
+    run: impl Future<Output = Result<Vec<u8>, ExecuteError>>,
+) -> Result<Vec<Value>, Status> {
+    let bytes = tokio::time::timeout(request_timeout, run)
+        .await
+        .map_err(|_| Status::deadline_exceeded("the server did not answer in time; a write may have been applied"))?
+        .map_err(|error| status::of_execute_error(&error))?;
+    decode_replies(&bytes, count)
+}
+
+fn transaction(mut commands: Vec<OwnedArgv>) -> Vec<OwnedArgv> {
+    commands.insert(0, OwnedArgv::from_slices(&["MULTI"]));
+    commands.push(OwnedArgv::from_slices(&["EXEC"]));
+    commands
+}
+
+/// The replies of the commands within a transaction; `None` when a watched key had changed.
+fn of_transaction(mut replies: Vec<Value>, count: usize) -> Result<Option<Vec<Value>>, Failure> {
+    let executed = replies.pop().expect("one reply for each command, so one for EXEC");
+    let mut queued = replies.into_iter();
+    if let Some(Value::Error(text)) = queued.next() {
+        return Err(Failure::Batch(status::of_error_reply(&text, &Site::default())));
+    }
+    // What was refused while queueing says more than the EXECABORT it leads to.
+    first_error(queued.collect())?;
+    match executed {
+        Value::Array(results) if results.len() == count => first_error(results).map(Some),
+        Value::Error(text) => Err(Failure::Batch(status::of_error_reply(&text, &Site::default()))),
+        null if null.is_null() => Ok(None),
+        _ => Err(Failure::Batch(status::unexpected_reply("of EXEC"))),
     }
 }
 
 /// Exactly `count` replies from `bytes`.
-fn decode_replies(mut bytes: &[u8], count: usize) -> Result<Vec<Value>, Status> {
+pub(crate) fn decode_replies(mut bytes: &[u8], count: usize) -> Result<Vec<Value>, Status> {
     let mut decoder = ReplyDecoder::default();
     let mut replies = Vec::with_capacity(count);
     for _ in 0..count {

@@ -17,13 +17,12 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 /// Pause after a failed accept: descriptors come back as connections end, not sooner for being asked.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts until `connections` is closed, at most `connections_max` of them open at a time.
+/// Accepts until `connections` is closed, each connection with a slot that it keeps while it is open.
 pub(crate) async fn accept(
     listener: TcpListener,
-    connections_max: usize,
+    slots: &Arc<Semaphore>,
     connections: mpsc::Sender<io::Result<Connection>>,
 ) {
-    let slots = Arc::new(Semaphore::new(connections_max));
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -33,8 +32,8 @@ pub(crate) async fn accept(
                 continue;
             }
         };
-        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-            tracing::warn!(connections_max, "closed a gRPC connection beyond the limit");
+        let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
+            tracing::warn!("closed a gRPC connection beyond the limit");
             continue;
         };
         if let Err(error) = stream.set_nodelay(true) {

@@ -6,6 +6,8 @@
 //! | no such collection, element, view or cache | NOT_FOUND | ResourceInfo |
 //! | a view that is there already | ALREADY_EXISTS | |
 //! | wrong type, read-only replica, contradicting index options | FAILED_PRECONDITION | |
+//! | the key of a new index exists | ALREADY_EXISTS | |
+//! | others changed what was to be changed, again and again | ABORTED | RetryInfo |
 //! | out of memory, overloaded | RESOURCE_EXHAUSTED | RetryInfo |
 //! | loading, link down, busy script | UNAVAILABLE | RetryInfo |
 //! | no or wrong credentials / no permission | UNAUTHENTICATED / PERMISSION_DENIED | |
@@ -21,7 +23,7 @@ use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _, pb};
 
-use crate::executor::{ExecuteError, MalformedAuth};
+use crate::executor::{ExecuteError, MalformedAuth, TokenError};
 
 /// The domain of every ErrorInfo.
 pub const ERROR_DOMAIN: &str = "quiver";
@@ -130,9 +132,50 @@ pub(crate) fn to_message(status: &Status) -> pb::Status {
     }
 }
 
-/// tonic calls a message beyond the size limit OUT_OF_RANGE; gRPC's own word is RESOURCE_EXHAUSTED.
+/// The code that belongs to a message that could not be received.
+///
+/// tonic calls one beyond the size limit OUT_OF_RANGE, where gRPC's own word is RESOURCE_EXHAUSTED, and one that is no
+/// protobuf INTERNAL, as if it were not the sender's doing.
+pub(crate) fn code_of_transport(code: Code, message: &str) -> Code {
+    let of_the_sender =
+        ["failed to decode Protobuf message", "protocol error", "Unexpected EOF", "Error decompressing"];
+    match code {
+        Code::OutOfRange => Code::ResourceExhausted,
+        Code::Internal if of_the_sender.iter().any(|start| message.starts_with(start)) => Code::InvalidArgument,
+        code => code,
+    }
+}
+
+/// The status of a message that could not be received.
 pub(crate) fn of_transport(status: Status) -> Status {
-    if status.code() == Code::OutOfRange { Status::resource_exhausted(status.message()) } else { status }
+    let code = code_of_transport(status.code(), status.message());
+    if code == status.code() { status } else { Status::new(code, status.message()) }
+}
+
+/// The status of work that others made void again and again.
+pub(crate) fn contended(message: &str) -> Status {
+    Status::with_error_details(Code::Aborted, message, ErrorDetails::with_retry_info(Some(RETRY_DELAY)))
+}
+
+/// The status of what a limit of this server does not admit now.
+pub(crate) fn overloaded(message: &str) -> Status {
+    Status::with_error_details(Code::ResourceExhausted, message, ErrorDetails::with_retry_info(Some(RETRY_DELAY)))
+}
+
+/// Whether a status says that a key holds another type.
+pub(crate) fn is_wrong_type(status: &Status) -> bool {
+    status.code() == Code::FailedPrecondition
+        && status.get_details_error_info().is_some_and(|info| info.reason == "WRONGTYPE")
+}
+
+impl From<TokenError> for Status {
+    fn from(error: TokenError) -> Self {
+        let code = match error {
+            TokenError::Malformed => Code::InvalidArgument,
+            TokenError::Foreign => Code::FailedPrecondition,
+        };
+        Self::new(code, error.to_string())
+    }
 }
 
 impl From<MalformedAuth> for Status {
@@ -150,6 +193,8 @@ fn code_of_error(reason: &str, text: &str) -> Code {
         "NOAUTH" | "WRONGPASS" => Code::Unauthenticated,
         "NOPERM" => Code::PermissionDenied,
         "EXECABORT" => Code::Aborted,
+        "BUSYKEY" => Code::AlreadyExists,
+        "NOSCRIPT" | "UNBLOCKED" | "INPROG" => Code::FailedPrecondition,
         _ => Code::Unknown,
     }
 }
@@ -166,6 +211,8 @@ fn code_of_plain_error(text: &str) -> Code {
         Code::Unauthenticated
     } else if text.starts_with("ERR unknown command") {
         Code::Unimplemented
+    } else if text.starts_with("ERR Background save already in progress") {
+        Code::FailedPrecondition
     } else if text.starts_with("ERR max number of clients") {
         Code::ResourceExhausted
     } else {
@@ -182,6 +229,7 @@ pub(crate) fn is_index_mismatch(text: &[u8]) -> bool {
 fn field_of_error(text: &str) -> Option<&'static str> {
     let fields = [
         ("FILTER", "filter"),
+        ("RECALL", "recall"),
         ("dimension", "vector"),
         ("invalid vector", "vector"),
         ("invalid COUNT", "limit"),

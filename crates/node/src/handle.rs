@@ -7,12 +7,14 @@ use quiver_resp::{OwnedArgv, Protocol};
 
 use crate::clock::now_ms;
 use crate::log::Log;
+use crate::stream::Stream;
 
 /// Opens sessions on the engine.
 #[derive(Clone)]
 pub struct Handle {
     engine: Arc<Engine>,
     log: Arc<Log>,
+    stream: Arc<Stream>,
 }
 
 /// A session without a socket.
@@ -24,8 +26,36 @@ pub struct HandleSession {
 }
 
 impl Handle {
-    pub(crate) fn new(engine: Arc<Engine>, log: Arc<Log>) -> Self {
-        Self { engine, log }
+    pub(crate) fn new(engine: Arc<Engine>, log: Arc<Log>, stream: Arc<Stream>) -> Self {
+        Self { engine, log, stream }
+    }
+
+    /// The stream's id and how far it is: what was answered before stands before it.
+    pub fn position(&self) -> (String, u64) {
+        let facts = self.stream.facts();
+        (facts.history.id, facts.offset)
+    }
+
+    /// Waits until this instance has the stream `id` up to `offset`; `false` if it follows another history, which has
+    /// not or may not have that.
+    pub async fn reached(&self, id: &str, offset: u64) -> bool {
+        // From before the first look, so that no growth is missed.
+        let mut growth = self.stream.growth();
+        loop {
+            let facts = self.stream.facts();
+            if facts.history.before.as_ref().is_some_and(|(before, end)| before == id && offset <= *end) {
+                return true;
+            }
+            if facts.history.id != id {
+                return false;
+            }
+            if facts.offset >= offset {
+                return true;
+            }
+            if growth.changed().await.is_err() {
+                return false;
+            }
+        }
     }
 
     /// A session, for one thread at a time. It answers in RESP3. `None` when `maxclients` is reached.

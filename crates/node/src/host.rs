@@ -310,7 +310,8 @@ impl Host for NodeHost {
 
     fn apply_config(&self, engine: &Engine, names: &[&'static str]) -> Result<(), (&'static str, &'static str)> {
         let named = |wanted: &[&str]| names.iter().find(|name| wanted.contains(name));
-        if let (Some(name), Some(rebind)) = (named(&["bind", "grpc-port", "port"]), self.listeners.0.get()) {
+        let of_listeners = |name: &&&str| matches!(**name, "bind" | "port") || name.starts_with("grpc-");
+        if let (Some(name), Some(rebind)) = (names.iter().find(of_listeners), self.listeners.0.get()) {
             rebind().map_err(|reason| (*name, if *name == "bind" { NOT_BOUND } else { reason }))?;
         }
         if let Some(name) = named(&["oom-score-adj", "oom-score-adj-values"]) {

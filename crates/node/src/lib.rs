@@ -174,7 +174,7 @@ impl Node {
 
     /// A way to run commands from inside the process.
     pub fn handle(&self) -> Handle {
-        Handle::new(Arc::clone(&self.engine), Arc::clone(&self.host.log))
+        Handle::new(Arc::clone(&self.engine), Arc::clone(&self.host.log), Arc::clone(&self.host.stream))
     }
 
     /// What opens the listeners anew when CONFIG SET changes where to listen.

@@ -158,6 +158,11 @@ impl Stream {
         self.state.lock().end()
     }
 
+    /// Tells of growth and of other histories.
+    pub(crate) fn growth(&self) -> watch::Receiver<u64> {
+        self.grew.subscribe()
+    }
+
     pub(crate) fn facts(&self) -> Facts {
         let state = self.state.lock();
         let backlog = state.backlog().map(|b| (b.capacity(), b.start(), b.len()));
@@ -260,7 +265,7 @@ impl Reader {
 
     /// Tells of growth.
     pub(crate) fn growth(&self) -> watch::Receiver<u64> {
-        self.stream.grew.subscribe()
+        self.stream.growth()
     }
 }
 

@@ -1,42 +1,22 @@
 //! The gRPC API on its own port, its commands run by the node like everybody else's.
+//!
+//! It is served by as many threads as there are I/O threads, all accepting from one socket. CONFIG SET of any `grpc-`
+//! parameter serves anew with the values of that moment, certificates read again; what was served before ends in peace.
 
 use std::net::{IpAddr, TcpListener as StdTcpListener};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use quiver_grpc::{Auth, ExecuteError, Executor};
-use quiver_node::{Handle, Node};
-use quiver_resp::OwnedArgv;
+use quiver_engine::config::Config;
+use quiver_grpc::{NodeExecutor, ServeLimits, Shared, Tls};
+use quiver_node::Node;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-/// Runs each request's commands in a session of its own.
-#[derive(Clone)]
-struct NodeExecutor(Handle);
-
-impl Executor for NodeExecutor {
-    async fn execute(&self, auth: &Auth, commands: Vec<OwnedArgv>) -> Result<Vec<u8>, ExecuteError> {
-        let mut session = self.0.session("grpc").ok_or(ExecuteError::Overloaded)?;
-        let mut out = Vec::new();
-        if let Some(login) = auth.to_command() {
-            session.execute(&login, &mut out);
-            if out.first() == Some(&b'-') {
-                return Err(ExecuteError::Refused(String::from_utf8_lossy(&out[1..]).trim_end().to_owned()));
-            }
-            out.clear();
-        }
-        // No await in here: a request whose deadline passes is dropped before or after its commands, never between.
-        for command in &commands {
-            session.execute(command, &mut out);
-        }
-        if !session.settled().await {
-            let reason = "the append only file could not be written; what was done may be lost";
-            return Err(ExecuteError::Unavailable(reason.to_owned()));
-        }
-        Ok(out)
-    }
-}
+/// Threads that run slow commands for each that serves connections.
+const SLOW_THREADS: usize = 2;
 
 fn is_loopback(host: &str) -> bool {
     host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
@@ -45,83 +25,101 @@ fn is_loopback(host: &str) -> bool {
 /// The gRPC API: nowhere at first, then where `bind` and `grpc-port` say.
 pub(crate) struct Service {
     node: Node,
-    /// Where it is served, and what ends that. `None` before [`Service::start`].
-    open: Mutex<Option<Open>>,
+    threads: usize,
+    /// What is served, if anything. `None` before [`Service::start`].
+    open: Mutex<Option<Option<Open>>>,
 }
 
-#[derive(Default)]
 struct Open {
+    wanted: Wanted,
+    listener: StdTcpListener,
+    /// Dropping them ends the threads.
+    _stop: Vec<oneshot::Sender<()>>,
+}
+
+/// What the configuration says.
+#[derive(Clone, PartialEq)]
+struct Wanted {
     address: String,
-    stop: Option<oneshot::Sender<()>>,
+    limits: ServeLimits,
+    tls: Option<Tls>,
 }
 
 impl Service {
-    pub(crate) fn new(node: &Node) -> Self {
-        Self { node: node.clone(), open: Mutex::default() }
+    /// To be served by this many threads.
+    pub(crate) fn new(node: &Node, threads: usize) -> Self {
+        Self { node: node.clone(), threads, open: Mutex::default() }
     }
 
     /// Serves from now on.
     ///
     /// # Errors
-    /// The port could not be bound.
+    /// As [`Service::listen`].
     pub(crate) fn start(&self) -> Result<()> {
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(Open::default());
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(None);
         self.listen()
     }
 
-    /// Serves where the configuration says by now, and nowhere else.
+    /// Serves as the configuration says by now, and nothing else.
     ///
     /// # Errors
-    /// The port could not be bound; what was served before goes on.
+    /// The port could not be bound, or the certificate not be used; what was served before goes on.
     pub(crate) fn listen(&self) -> Result<()> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(open) = open.as_mut() else { return Ok(()) };
-        let address = self.address()?;
-        if address != open.address {
-            let stop = if address.is_empty() { None } else { Some(self.serve(&address)?) };
-            // Dropping the old one's sender ends it.
-            *open = Open { address, stop };
-        }
-        debug_assert_eq!(open.stop.is_none(), open.address.is_empty());
+        let Some(wanted) = self.wanted()? else {
+            *open = None;
+            return Ok(());
+        };
+        let listener = match open.as_ref() {
+            Some(before) if before.wanted == wanted => return Ok(()),
+            Some(before) if before.wanted.address == wanted.address => before.listener.try_clone()?,
+            _ => bind(&wanted.address)?,
+        };
+        let shared = Shared::new(wanted.limits, wanted.tls.as_ref()).context("grpc-tls-cert-file")?;
+        let stop = (0..self.threads).map(|_| self.serve(&listener, shared.clone())).collect::<Result<_>>()?;
+        info!("gRPC on {}{}", wanted.address, if wanted.tls.is_some() { " with TLS" } else { "" });
+        *open = Some(Open { wanted, listener, _stop: stop });
         Ok(())
     }
 
-    /// Where to serve; empty for nowhere.
-    fn address(&self) -> Result<String> {
+    /// How to serve; `None` for not at all.
+    fn wanted(&self) -> Result<Option<Wanted>> {
         let config = &self.node.engine().config;
         let port: u16 = config.get("grpc-port").parse().context("grpc-port")?;
         if port == 0 {
-            return Ok(String::new());
+            return Ok(None);
         }
-        let first = config
-            .get("bind")
-            .split_ascii_whitespace()
-            .next()
-            .unwrap_or("127.0.0.1")
-            .replace("::*", "::")
-            .replace('*', "0.0.0.0");
+        let tls = tls(config)?;
+        Ok(Some(Wanted { address: self.address(port), limits: limits(config)?, tls }))
+    }
+
+    fn address(&self, port: u16) -> String {
+        let config = &self.node.engine().config;
+        let bind = config.get("bind");
+        let first = bind.split_ascii_whitespace().next().unwrap_or("127.0.0.1");
+        let first = first.replace("::*", "::").replace('*', "0.0.0.0");
         let mut host = first.trim_start_matches('-').to_owned();
         // Protected mode of the RESP port looks at each peer; here it closes the port to other machines.
         if config.protected_mode() && self.node.engine().users.default_user().rules().nopass && !is_loopback(&host) {
             warn!("protected mode: without a password gRPC listens on 127.0.0.1 only");
             "127.0.0.1".clone_into(&mut host);
         }
-        Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }
 
     /// Serves on a thread of its own until the sender is dropped.
-    fn serve(&self, address: &str) -> Result<oneshot::Sender<()>> {
-        let listener = StdTcpListener::bind(address).with_context(|| format!("listening on {address} (grpc-port)"))?;
-        listener.set_nonblocking(true)?;
-        info!("gRPC on {address}");
-        let executor = NodeExecutor(self.node.handle());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    fn serve(&self, listener: &StdTcpListener, shared: Shared) -> Result<oneshot::Sender<()>> {
+        let listener = listener.try_clone()?;
+        let executor = NodeExecutor::new(self.node.handle());
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(SLOW_THREADS).build()?;
         let (stop, stopped) = oneshot::channel();
         std::thread::Builder::new().name("quiver-grpc".to_owned()).spawn(move || {
             let served = runtime.block_on(async {
                 let listener = TcpListener::from_std(listener)?;
                 let ended = async { drop(stopped.await) };
-                quiver_grpc::serve(listener, executor, ended).await.map_err(anyhow::Error::from)
+                quiver_grpc::serve_shared(listener, executor, &shared, ended).await.map_err(anyhow::Error::from)
             });
             if let Err(error) = served {
                 error!("the gRPC service ended: {error:#}");
@@ -129,4 +127,44 @@ impl Service {
         })?;
         Ok(stop)
     }
+}
+
+fn bind(address: &str) -> Result<StdTcpListener> {
+    let listener = StdTcpListener::bind(address).with_context(|| format!("listening on {address} (grpc-port)"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn limits(config: &Config) -> Result<ServeLimits> {
+    let number = |name: &'static str| config.get(name).parse::<u64>().context(name);
+    let size = |name| Ok::<_, anyhow::Error>(usize::try_from(number(name)?)?);
+    Ok(ServeLimits {
+        connections_max: size("grpc-max-connections")?,
+        message_bytes_max: size("grpc-max-message-size")?,
+        streams_max: u32::try_from(number("grpc-max-streams")?)?,
+        calls_max: size("grpc-max-calls")?,
+        message_memory_max: size("grpc-max-message-memory")?,
+        concurrency_max: size("grpc-max-concurrency")?,
+        request_timeout: Duration::from_millis(number("grpc-request-timeout")?),
+        ..ServeLimits::default()
+    })
+}
+
+/// The certificates of the configuration; `None` without `grpc-tls-cert-file`.
+fn tls(config: &Config) -> Result<Option<Tls>> {
+    let read = |name: &'static str| {
+        let path = config.get(name);
+        std::fs::read(&path).with_context(|| format!("{name} {path}"))
+    };
+    if config.get("grpc-tls-cert-file").is_empty() {
+        return Ok(None);
+    }
+    let ask = config.get("grpc-tls-auth-clients");
+    let asks = ask != "no" && !config.get("grpc-tls-ca-cert-file").is_empty();
+    Ok(Some(Tls {
+        certificate: read("grpc-tls-cert-file")?,
+        key: read("grpc-tls-key-file")?,
+        client_ca: if asks { Some(read("grpc-tls-ca-cert-file")?) } else { None },
+        client_auth_optional: ask == "optional",
+    }))
 }

@@ -81,7 +81,7 @@ fn run(arguments: &[String]) -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         node.mark_loading();
-        let grpc = Arc::new(grpc::Service::new(&node));
+        let grpc = Arc::new(grpc::Service::new(&node, io_threads(config)));
         listen::start(&node, io, Arc::clone(&grpc)).await?;
         info!("Server initialized");
         let loading = node.clone();

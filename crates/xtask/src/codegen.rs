@@ -12,15 +12,20 @@ use anyhow::{Context, Result, ensure};
 use prost::Message as _;
 
 /// The schema files that are compiled, below `proto/`.
-const SCHEMAS: [&str; 5] = [
+const SCHEMAS: &[&str] = &[
+    "arrow/flight/protocol/Flight.proto",
+    "grpc/health/v1/health.proto",
+    "quiver/v1/admin.proto",
+    "quiver/v1/cache.proto",
+    "quiver/v1/commands.proto",
+    "quiver/v1/features.proto",
+    "quiver/v1/index.proto",
+    "quiver/v1/search.proto",
     "quiver/v1/types.proto",
     "quiver/v1/vectors.proto",
-    "quiver/v1/search.proto",
-    "quiver/v1/features.proto",
-    "quiver/v1/cache.proto",
 ];
 /// The files that result, below `crates/grpc/src/generated/`.
-const GENERATED: [&str; 2] = ["quiver.v1.rs", "descriptor.bin"];
+const GENERATED: [&str; 4] = ["arrow.flight.protocol.rs", "grpc.health.v1.rs", "quiver.v1.rs", "descriptor.bin"];
 
 /// Writes the generated gRPC code, or with `check` compares it with what is committed.
 ///
@@ -48,7 +53,10 @@ pub(crate) fn codegen(check: bool) -> Result<()> {
 /// Compiles the schemas found in `protos` and leaves the generated files in `out`.
 fn generate(protos: &Path, out: &Path) -> Result<()> {
     let mut compiler = protox::Compiler::new([protos])?;
-    compiler.include_imports(true).include_source_info(true).open_files(SCHEMAS.map(|name| protos.join(name)))?;
+    compiler
+        .include_imports(true)
+        .include_source_info(true)
+        .open_files(SCHEMAS.iter().map(|name| protos.join(name)))?;
     let mut descriptors = compiler.file_descriptor_set();
     tonic_prost_build::configure()
         .out_dir(out)

@@ -12,7 +12,18 @@ use crate::project::{Project, capture, run};
 pub(crate) const PACKAGE: &str = "quiverdb-python";
 
 const OLDEST: (u32, u32) = (3, 9);
-const TOOLS: &[&str] = &["maturin>=1.9,<2", "numpy", "pytest", "redis", "tqdm"];
+const TOOLS: &[&str] = &[
+    "grpcio",
+    "grpcio-health-checking",
+    "grpcio-reflection",
+    "grpcio-tools",
+    "maturin>=1.9,<2",
+    "numpy",
+    "pyarrow",
+    "pytest",
+    "redis",
+    "tqdm",
+];
 const ABSENT: &str = "no Python 3.9 or newer found: install one (Debian and Ubuntu: `apt install python3 python3-venv`; \
                       Fedora: `dnf install python3`; macOS: `brew install python`) or name it in the variable PYTHON";
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use quiver_engine::{Engine, Session, Worker};
-use quiver_grpc::{Auth, ExecuteError, Executor, ServeLimits, serve_with};
+use quiver_grpc::{Auth, ExecuteError, Executor, Pace, ServeLimits, TokenError, serve_with};
 use quiver_resp::{OwnedArgv, Protocol};
 use tokio::net::TcpListener;
 use tonic::transport::{Channel, Endpoint};
@@ -36,7 +36,23 @@ impl OverEngine {
 }
 
 impl Executor for OverEngine {
-    async fn execute(&self, _: &Auth, commands: Vec<OwnedArgv>) -> Result<Vec<u8>, ExecuteError> {
+    type Session = Self;
+
+    async fn open(&self, _: &Auth) -> Result<Self, ExecuteError> {
+        Ok(self.clone())
+    }
+
+    fn token(&self) -> String {
+        String::new()
+    }
+
+    async fn reached(&self, _: &str) -> Result<(), TokenError> {
+        Err(TokenError::Foreign)
+    }
+}
+
+impl quiver_grpc::Session for OverEngine {
+    async fn run(&mut self, commands: Vec<OwnedArgv>, _: Pace) -> Result<Vec<u8>, ExecuteError> {
         Ok(self.run_all(&commands))
     }
 }

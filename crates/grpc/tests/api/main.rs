@@ -2,9 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the failure")]
 
+mod bounds;
 mod cache;
+mod changes;
+mod commands;
 mod engine;
 mod features;
+mod finding;
+mod flights;
+mod indexes;
+mod node;
+mod refusals;
 mod search;
 mod serving;
 mod support;

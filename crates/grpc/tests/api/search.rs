@@ -44,6 +44,7 @@ async fn hits_come_best_first_with_similarity_and_attributes() {
         id: id.into(),
         score,
         attributes: attributes.map(Into::into),
+        ..Hit::default()
     };
     let expected = [hit("alien", 1.0, Some(r#"{"year":1979}"#)), hit("brazil", 0.5, None), hit("clue", 0.0, None)];
     assert_eq!(hits, expected);

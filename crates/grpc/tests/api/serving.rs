@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::support::{Model, Server, element};
 use quiver_grpc::ServeLimits;
+use quiver_grpc::health_pb::HealthCheckRequest;
+use quiver_grpc::health_pb::health_check_response::ServingStatus;
+use quiver_grpc::health_pb::health_client::HealthClient;
 use quiver_grpc::pb::*;
 use tokio_stream::StreamExt as _;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request};
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
@@ -19,7 +19,7 @@ use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse
 use tonic_types::StatusExt as _;
 
 fn count() -> CountRequest {
-    CountRequest { collection: "films".into() }
+    CountRequest { collection: "films".into(), ..CountRequest::default() }
 }
 
 fn with_header(name: &'static str, value: &'static str) -> Request<CountRequest> {
@@ -62,7 +62,7 @@ async fn a_message_beyond_the_limit_is_resource_exhausted() {
     let large = vec![element("a", &[1.0; 5_000], None)];
     let request = UpsertRequest { collection: "films".into(), elements: large.clone(), index: None };
     assert_eq!(server.vectors().upsert(request).await.unwrap_err().code(), Code::ResourceExhausted);
-    let chunk = BulkUpsertRequest { collection: "films".into(), elements: large, index: None };
+    let chunk = BulkUpsertRequest { collection: "films".into(), elements: large, ..BulkUpsertRequest::default() };
     let status = server.vectors().bulk_upsert(tokio_stream::iter([chunk])).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert_eq!(server.vectors().count(count()).await.unwrap().into_inner().count, 0);

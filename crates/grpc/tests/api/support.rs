@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use quiver_grpc::client::{SearchServiceClient, VectorServiceClient};
 use quiver_grpc::pb::Element;
-use quiver_grpc::{Auth, ExecuteError, Executor, ServeError, ServeLimits, f32_vector, serve_with};
+use quiver_grpc::{
+    Auth, ExecuteError, Executor, Pace, ServeError, ServeLimits, Session, TokenError, f32_vector, serve_with,
+};
 use quiver_resp::{Encoder, OwnedArgv, Protocol};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -52,10 +54,13 @@ impl Model {
     }
 }
 
+/// A session of the model.
+pub(crate) struct ModelSession(Model);
+
 impl Executor for Model {
-    async fn execute(&self, auth: &Auth, commands: Vec<OwnedArgv>) -> Result<Vec<u8>, ExecuteError> {
-        let delay = self.with(|state| state.delay);
-        tokio::time::sleep(delay).await;
+    type Session = ModelSession;
+
+    async fn open(&self, auth: &Auth) -> Result<ModelSession, ExecuteError> {
         self.with(|state| {
             match (&state.password, auth) {
                 (Some(password), Auth::Password(given)) if given != password => {
@@ -65,8 +70,29 @@ impl Executor for Model {
                 (Some(_), _) => state.fault = None,
                 _ => {}
             }
-            Ok(state.run_all(&commands))
-        })
+            Ok(())
+        })?;
+        Ok(ModelSession(self.clone()))
+    }
+
+    fn token(&self) -> String {
+        "model:0".to_owned()
+    }
+
+    async fn reached(&self, token: &str) -> Result<(), TokenError> {
+        match token {
+            "model:0" => Ok(()),
+            "model:never" => std::future::pending().await,
+            _ => Err(TokenError::Foreign),
+        }
+    }
+}
+
+impl Session for ModelSession {
+    async fn run(&mut self, commands: Vec<OwnedArgv>, _pace: Pace) -> Result<Vec<u8>, ExecuteError> {
+        let delay = self.0.with(|state| state.delay);
+        tokio::time::sleep(delay).await;
+        Ok(self.0.with(|state| state.run_all(&commands)))
     }
 }
 
@@ -281,5 +307,10 @@ impl Server {
 
 /// An element for an upsert.
 pub(crate) fn element(id: &str, vector: &[f32], attributes: Option<&str>) -> Element {
-    Element { id: id.to_owned().into(), vector: Some(f32_vector(vector)), attributes: attributes.map(Into::into) }
+    Element {
+        id: id.to_owned().into(),
+        vector: Some(f32_vector(vector)),
+        attributes: attributes.map(Into::into),
+        expires_at_ms: None,
+    }
 }

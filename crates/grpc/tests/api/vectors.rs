@@ -17,6 +17,7 @@ fn get(ids: &[&str]) -> GetRequest {
         with_vectors: true,
         with_attributes: true,
         allow_missing: false,
+        with_expiry: false,
     }
 }
 
@@ -26,7 +27,7 @@ fn fields(status: &Status) -> Vec<String> {
 }
 
 async fn count(server: &Server) -> u64 {
-    let request = CountRequest { collection: "films".into() };
+    let request = CountRequest { collection: "films".into(), ..CountRequest::default() };
     server.vectors().count(request).await.unwrap().into_inner().count
 }
 
@@ -135,8 +136,8 @@ async fn a_missing_collection_or_element_is_not_found_unless_allowed() {
 async fn half_precision_in_is_single_precision_out() {
     let server = Server::start().await;
     let packed: Vec<u8> = [1.5_f32, -2.0].iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect();
-    let vector = Some(Vector { dtype: Dtype::F16.into(), dim: 2, packed: packed.into() });
-    let given = Element { id: "h".into(), vector, attributes: None };
+    let vector = Some(Vector { dtype: Dtype::F16.into(), dim: 2, packed: packed.into(), floats: vec![] });
+    let given = Element { id: "h".into(), vector, ..Element::default() };
     server.vectors().upsert(upsert(vec![given])).await.unwrap();
     let read = server.vectors().get(get(&["h"])).await.unwrap().into_inner();
     let vector = read.elements[0].vector.as_ref().unwrap();
@@ -147,7 +148,7 @@ async fn half_precision_in_is_single_precision_out() {
 #[tokio::test]
 async fn a_bulk_upsert_goes_on_after_a_refused_chunk_and_reports_it() {
     let server = Server::start().await;
-    let chunk = |elements| BulkUpsertRequest { collection: "films".into(), elements, index: None };
+    let chunk = |elements| BulkUpsertRequest { collection: "films".into(), elements, ..BulkUpsertRequest::default() };
     let chunks = vec![
         chunk(vec![element("a", &[1.0, 0.0], None), element("b", &[0.0, 1.0], None)]),
         chunk(vec![element("c", &[1.0], None), element("d", &[1.0], None), element("e", &[1.0], None)]),
@@ -165,8 +166,11 @@ async fn a_bulk_upsert_goes_on_after_a_refused_chunk_and_reports_it() {
 async fn a_bulk_upsert_ends_when_the_server_takes_no_writes() {
     let server = Server::start().await;
     server.model.with(|state| state.fault = Some("READONLY You can't write against a read only replica."));
-    let chunks =
-        vec![BulkUpsertRequest { collection: "films".into(), elements: vec![element("a", &[1.0], None)], index: None }];
+    let chunks = vec![BulkUpsertRequest {
+        collection: "films".into(),
+        elements: vec![element("a", &[1.0], None)],
+        ..BulkUpsertRequest::default()
+    }];
     let status = server.vectors().bulk_upsert(tokio_stream::iter(chunks)).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert_eq!(status.get_details_error_info().unwrap().reason, "READONLY");
@@ -176,7 +180,11 @@ async fn a_bulk_upsert_ends_when_the_server_takes_no_writes() {
 async fn errors_of_the_server_come_with_their_code_and_reason() {
     let server = Server::start().await;
     server.model.with(|state| state.strings.push(b"films".to_vec()));
-    let status = server.vectors().count(CountRequest { collection: "films".into() }).await.unwrap_err();
+    let status = server
+        .vectors()
+        .count(CountRequest { collection: "films".into(), ..CountRequest::default() })
+        .await
+        .unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert_eq!(status.get_details_error_info().unwrap().reason, "WRONGTYPE");
 

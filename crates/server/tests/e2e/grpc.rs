@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use quiver_grpc::client::{SearchServiceClient, VectorServiceClient};
 use quiver_grpc::f32_vector;
+use quiver_grpc::health_pb::HealthCheckRequest;
+use quiver_grpc::health_pb::health_check_response::ServingStatus;
+use quiver_grpc::health_pb::health_client::HealthClient;
 use quiver_grpc::pb::search_request::Query;
 use quiver_grpc::pb::*;
 use quiver_resp::Value;
@@ -15,9 +18,6 @@ use tokio_stream::StreamExt as _;
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
@@ -46,7 +46,8 @@ async fn serve_at(port: u16, args: &[&str]) -> (Server, Channel) {
 }
 
 fn element(id: &str, vector: &[f32], attributes: Option<&str>) -> Element {
-    Element { id: id.to_owned().into(), vector: Some(f32_vector(vector)), attributes: attributes.map(Into::into) }
+    let (id, vector) = (id.to_owned().into(), Some(f32_vector(vector)));
+    Element { id, vector, attributes: attributes.map(Into::into), ..Element::default() }
 }
 
 fn upsert(elements: Vec<Element>) -> UpsertRequest {
@@ -63,7 +64,7 @@ fn search(vector: &[f32], limit: u32) -> SearchRequest {
 }
 
 fn count() -> CountRequest {
-    CountRequest { collection: "films".into() }
+    CountRequest { collection: "films".into(), ..CountRequest::default() }
 }
 
 /// Ids and scores of VSIM.
@@ -112,7 +113,7 @@ async fn what_grpc_writes_resp_reads_and_the_other_way_round() {
         ids: ids.clone(),
         with_vectors: true,
         with_attributes: true,
-        allow_missing: false,
+        ..GetRequest::default()
     };
     let elements = vectors.get(get).await.expect("a get").into_inner().elements;
     assert_eq!(elements.len(), 2);
@@ -169,6 +170,68 @@ async fn a_replica_refuses_upserts_and_serves_searches() {
     assert_eq!(hits.into_inner().hits[0].id, &b"heat"[..]);
     let status = VectorServiceClient::new(channel).upsert(upsert(films)).await.expect_err("a write");
     assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
+}
+
+#[tokio::test]
+async fn a_replica_that_is_shown_a_token_answers_when_it_has_the_write() {
+    let (primary, primary_channel) = serve(&[]).await;
+    let port = primary.addr().port().to_string();
+    let (replica, channel) = serve(&["--replicaof", "127.0.0.1", &port]).await;
+    let mut on_replica = connect(&replica);
+    crate::support::eventually("the link", || run(&mut on_replica, "INFO replication").as_str().is_some_and(is_up));
+    let mut writing = VectorServiceClient::new(primary_channel);
+    let mut reading = VectorServiceClient::new(channel);
+    for number in 1..=50 {
+        let request = upsert(vec![element(&number.to_string(), &[1.0, 0.0], None)]);
+        let token = writing.upsert(request).await.expect("an upsert").into_inner().token;
+        let mut request = Request::new(count());
+        request.metadata_mut().insert("quiver-consistency-token", token.parse().expect("ASCII"));
+        assert_eq!(reading.count(request).await.expect("a count").into_inner().count, number);
+    }
+}
+
+fn is_up(info: &str) -> bool {
+    info.contains("master_link_status:up")
+}
+
+#[tokio::test]
+async fn limits_and_certificates_are_changed_while_the_server_runs() {
+    let (server, channel) = serve(&[]).await;
+    let mut connection = connect(&server);
+    let large = || upsert(vec![element("a", &[1.0; 10_000], None)]);
+    assert_eq!(run(&mut connection, "CONFIG SET grpc-max-message-size 20kb"), Value::Simple(b"OK".to_vec()));
+    let port = run(&mut connection, "CONFIG GET grpc-port").into_pairs().expect("a pair").remove(0).1;
+    let address = format!("127.0.0.1:{}", port.as_str().expect("a port"));
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+    let mut limited = false;
+    for _ in 0..200 {
+        let fresh = endpoint.connect().await.expect("the port stays open");
+        let refused = VectorServiceClient::new(fresh).upsert(large()).await.err();
+        limited = refused.is_some_and(|status| status.code() == Code::ResourceExhausted);
+        if limited {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(limited, "the new limit holds for new connections");
+    drop(channel);
+
+    let Value::Error(text) = run(&mut connection, "CONFIG SET grpc-tls-cert-file /nowhere") else { panic!("an error") };
+    assert!(text.starts_with(b"ERR CONFIG SET failed"), "{}", text.escape_ascii());
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../grpc/tests/tls");
+    let set = format!("CONFIG SET grpc-tls-key-file {folder}/server.key grpc-tls-cert-file {folder}/server.pem");
+    assert_eq!(run(&mut connection, &set), Value::Simple(b"OK".to_vec()));
+    let plain = async |endpoint: &Endpoint| match endpoint.connect().await {
+        Ok(channel) => VectorServiceClient::new(channel).count(count()).await.is_ok(),
+        Err(_) => false,
+    };
+    for _ in 0..500 {
+        if !plain(&endpoint).await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("calls without TLS are still answered");
 }
 
 #[tokio::test]

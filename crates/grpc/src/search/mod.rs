@@ -1,21 +1,28 @@
-//! SearchService: each search is one VSIM command.
+//! SearchService: each search is one VSIM or VRECOMMEND command (`command`), whose reply becomes hits (`answer`).
+//!
+//! A batch is one pipeline. What names an alias in it is found out when the pipeline fails with WRONGTYPE; its searches
+//! then run one by one, each where it belongs.
+
+mod answer;
+mod command;
+mod recall;
 
 use std::pin::Pin;
 
-use quiver_resp::{OwnedArgv, Value};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::check::{LIMIT_DEFAULT, SEARCHES_MAX, Violations};
-use crate::convert::fp32_blob;
+pub(crate) use answer::text;
+
+use crate::check::{SEARCHES_MAX, Violations};
 use crate::executor::{Auth, Executor};
 use crate::gateway::Gateway;
 use crate::pb::search_request::Query;
 use crate::pb::search_service_server::SearchService;
 use crate::pb::search_stream_response::Result as StreamResult;
 use crate::pb::{
-    Hit, SearchBatchRequest, SearchBatchResponse, SearchRequest, SearchResponse, SearchStreamRequest,
-    SearchStreamResponse,
+    MeasureRecallRequest, MeasureRecallResponse, SearchBatchRequest, SearchBatchResponse, SearchRequest,
+    SearchResponse, SearchStreamRequest, SearchStreamResponse,
 };
 use crate::status::{self, Site};
 
@@ -31,7 +38,7 @@ impl<E: Executor> Searches<E> {
     }
 
     /// Runs searches in one trip; `path` gives the place of each in the request.
-    async fn search_all(
+    pub(crate) async fn search_all(
         &self,
         auth: &Auth,
         searches: &[SearchRequest],
@@ -41,13 +48,47 @@ impl<E: Executor> Searches<E> {
         let mut commands = Vec::with_capacity(searches.len());
         for (index, search) in searches.iter().enumerate() {
             let path = path(index);
-            violations.search(&path, search);
-            commands.push(vsim(search, &path, &mut violations));
+            command::check(search, &path, &mut violations);
+            commands.push(command::of_search(search, &search.collection, &path, &mut violations));
         }
         violations.into_result()?;
-        let replies = self.gateway.run(auth, commands).await;
-        let replies = replies.map_err(|failure| failure.into_status(|index| site(&searches[index], path(index))))?;
-        replies.into_iter().zip(searches).map(|(reply, search)| hits(reply, search)).collect()
+        let outcome = self.gateway.run(auth, commands).await;
+        let outcome = outcome.map_err(|failure| failure.into_status(|index| site(&searches[index], path(index))));
+        match outcome {
+            Ok(replies) => {
+                let answers = replies.into_iter().zip(searches);
+                answers.map(|(reply, search)| answer::of_search(reply, search)).collect()
+            }
+            Err(status) if status::is_wrong_type(&status) => {
+                let mut responses = Vec::with_capacity(searches.len());
+                for (index, search) in searches.iter().enumerate() {
+                    responses.push(self.search_where_it_is(auth, search, path(index)).await?);
+                }
+                Ok(responses)
+            }
+            Err(status) => Err(status),
+        }
+    }
+
+    /// Runs a checked search whose collection may be an alias.
+    async fn search_where_it_is(
+        &self,
+        auth: &Auth,
+        search: &SearchRequest,
+        path: String,
+    ) -> Result<SearchResponse, Status> {
+        let path = path.as_str();
+        let response = self.gateway.at(auth, &search.collection, |place| async move {
+            if place.plan.is_some() {
+                return Ok(SearchResponse::default());
+            }
+            let command = command::of_search(search, &place.collection, path, &mut Violations::default());
+            let replies = self.gateway.run(auth, vec![command]).await;
+            let mut replies = replies.map_err(|failure| failure.into_status(|_| site(search, path.to_owned())))?;
+            let reply = replies.pop().ok_or_else(|| status::unexpected_reply("of VSIM"))?;
+            answer::of_search(reply, search)
+        });
+        response.await
     }
 
     async fn search_one(&self, auth: &Auth, search: SearchRequest) -> Result<SearchResponse, Status> {
@@ -107,43 +148,14 @@ impl<E: Executor> SearchService for Searches<E> {
         });
         Ok(Response::new(Box::pin(answers)))
     }
-}
 
-/// The command of a search. With a violation noted its arguments mean nothing.
-fn vsim(search: &SearchRequest, path: &str, violations: &mut Violations) -> OwnedArgv {
-    let mut argv = OwnedArgv::from_slices(&[b"VSIM", search.collection.as_bytes()]);
-    match &search.query {
-        Some(Query::Id(id)) => {
-            argv.push(b"ELE");
-            argv.push(id);
-        }
-        Some(Query::Vector(vector)) => match fp32_blob(vector) {
-            Ok(blob) => {
-                argv.push(b"FP32");
-                argv.push(&blob);
-            }
-            Err(error) => violations.add(format!("{path}vector"), error.to_string()),
-        },
-        None => {}
+    async fn measure_recall(
+        &self,
+        request: Request<MeasureRecallRequest>,
+    ) -> Result<Response<MeasureRecallResponse>, Status> {
+        let auth = Auth::from_metadata(request.metadata())?;
+        self.measure(&auth, request.get_ref()).await.map(Response::new)
     }
-    argv.push(b"WITHSCORES");
-    if search.with_attributes {
-        argv.push(b"WITHATTRIBS");
-    }
-    argv.push(b"COUNT");
-    argv.push(if search.limit == 0 { LIMIT_DEFAULT } else { search.limit }.to_string().as_bytes());
-    if search.ef > 0 {
-        argv.push(b"EF");
-        argv.push(search.ef.to_string().as_bytes());
-    }
-    if !search.filter.is_empty() {
-        argv.push(b"FILTER");
-        argv.push(search.filter.as_bytes());
-    }
-    if search.exact {
-        argv.push(b"TRUTH");
-    }
-    argv
 }
 
 fn site(search: &SearchRequest, path: String) -> Site<'_> {
@@ -152,32 +164,4 @@ fn site(search: &SearchRequest, path: String) -> Site<'_> {
         _ => None,
     };
     Site { collection: &search.collection, element, path }
-}
-
-/// The hits in a VSIM reply: a map of id to score, or to score and attributes.
-fn hits(reply: Value, search: &SearchRequest) -> Result<SearchResponse, Status> {
-    let pairs = reply.into_pairs().ok_or_else(|| status::unexpected_reply("of VSIM"))?;
-    let mut hits = Vec::with_capacity(pairs.len());
-    for (id, found) in pairs {
-        let hit = hit(id, &found).ok_or_else(|| status::unexpected_reply("in VSIM"))?;
-        if search.min_score.is_none_or(|min| hit.score >= min) {
-            hits.push(hit);
-        }
-    }
-    Ok(SearchResponse { hits })
-}
-
-fn hit(id: Value, found: &Value) -> Option<Hit> {
-    let (score, attributes) = match found.as_array() {
-        Some([score, attributes]) => (score, attributes.as_bytes()),
-        Some(_) => return None,
-        None => (found, None),
-    };
-    let Value::Bulk(id) = id else { return None };
-    Some(Hit { id: id.into(), score: score.as_f64()? as f32, attributes: attributes.map(text) })
-}
-
-/// Attributes as text. RESP may have stored any bytes; a protobuf string must be UTF-8.
-pub(crate) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
