@@ -591,6 +591,963 @@ pub mod admin_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A dense vector, packed or as a list of floats, not both. Components must be finite and within the range of single
+/// precision.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Vector {
+    /// Format of each component in `packed`. With `floats` F32 or unspecified.
+    #[prost(enumeration = "Dtype", tag = "1")]
+    pub dtype: i32,
+    /// Number of components, at least 1. `packed` must hold exactly dim * sizeof(dtype) bytes. With `floats` their number,
+    /// or 0 to have them counted.
+    #[prost(uint32, tag = "2")]
+    pub dim: u32,
+    /// The components, little-endian, without padding: what numpy's `tobytes()` gives. What replies use.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub packed: ::prost::bytes::Bytes,
+    /// The components, for clients to whom packing is a burden.
+    #[prost(float, repeated, tag = "4")]
+    pub floats: ::prost::alloc::vec::Vec<f32>,
+}
+/// A named vector of a collection.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Element {
+    /// Name within the collection: any bytes, not empty; usually UTF-8 text.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
+    /// Its vector. Required in an upsert; in a reply present only if asked for.
+    #[prost(message, optional, tag = "2")]
+    pub vector: ::core::option::Option<Vector>,
+    /// A JSON object as text, readable by filters. In an upsert: absent leaves what an existing element has, the empty
+    /// string removes it. In a reply: absent if the element has none or none were asked for.
+    #[prost(string, optional, tag = "3")]
+    pub attributes: ::core::option::Option<::prost::alloc::string::String>,
+    /// When the element ends, in milliseconds since 1970. In an upsert: absent leaves what an existing element has, 0 lets
+    /// it live on, a time that is past removes it. In a reply: absent if it does not end or was not asked for.
+    #[prost(int64, optional, tag = "4")]
+    pub expires_at_ms: ::core::option::Option<i64>,
+}
+/// Number format of the components of a packed vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Dtype {
+    /// Not a valid choice: a request must name the format of its bytes.
+    Unspecified = 0,
+    /// IEEE 754 single precision, 4 bytes per component. What replies use.
+    F32 = 1,
+    /// IEEE 754 half precision, 2 bytes per component.
+    F16 = 2,
+    /// bfloat16, the upper half of a single, 2 bytes per component.
+    Bf16 = 3,
+    /// IEEE 754 double precision, 8 bytes per component; rounded to single on arrival.
+    F64 = 4,
+    /// Signed 8-bit integers, 1 byte per component, taken for their value. The measure is the cosine, so a common scale of
+    /// all components needs no mention.
+    I8 = 5,
+}
+impl Dtype {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DTYPE_UNSPECIFIED",
+            Self::F32 => "DTYPE_F32",
+            Self::F16 => "DTYPE_F16",
+            Self::Bf16 => "DTYPE_BF16",
+            Self::F64 => "DTYPE_F64",
+            Self::I8 => "DTYPE_I8",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DTYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "DTYPE_F32" => Some(Self::F32),
+            "DTYPE_F16" => Some(Self::F16),
+            "DTYPE_BF16" => Some(Self::Bf16),
+            "DTYPE_F64" => Some(Self::F64),
+            "DTYPE_I8" => Some(Self::I8),
+            _ => None,
+        }
+    }
+}
+/// A prompt to look up.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LookupRequest {
+    /// Name of the cache, without braces.
+    #[prost(string, tag = "1")]
+    pub cache: ::prost::alloc::string::String,
+    /// Text of the prompt; with it, the same prompt is found without comparing embeddings. It or the embedding is required.
+    #[prost(string, optional, tag = "2")]
+    pub prompt: ::core::option::Option<::prost::alloc::string::String>,
+    /// Its embedding.
+    #[prost(message, optional, tag = "3")]
+    pub embedding: ::core::option::Option<Vector>,
+    /// Only entries of this scope, such as a tenant; that of entries without one if empty.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub scope: ::prost::bytes::Bytes,
+    /// Only entries of this embedding model.
+    #[prost(string, tag = "5")]
+    pub model: ::prost::alloc::string::String,
+    /// Least similarity, (1 + cosine) / 2; absent takes that of the cache.
+    #[prost(double, optional, tag = "6")]
+    pub threshold: ::core::option::Option<f64>,
+    /// Only entries whose metadata satisfies this expression. Empty: all.
+    #[prost(string, tag = "7")]
+    pub filter: ::prost::alloc::string::String,
+}
+/// The answer to a lookup.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LookupResponse {
+    /// What was found; UNSPECIFIED for a miss, and then nothing else is set.
+    #[prost(enumeration = "CacheMatch", tag = "1")]
+    pub r#match: i32,
+    /// Id of the entry.
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    /// The prompt it was stored with.
+    #[prost(string, tag = "3")]
+    pub prompt: ::prost::alloc::string::String,
+    /// The response.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub response: ::prost::bytes::Bytes,
+    /// Similarity, (1 + cosine) / 2; 1 for the same prompt.
+    #[prost(double, tag = "5")]
+    pub score: f64,
+    /// Metadata, a JSON object as text, if there is any.
+    #[prost(string, optional, tag = "6")]
+    pub metadata: ::core::option::Option<::prost::alloc::string::String>,
+    /// When it was stored, milliseconds since 1970.
+    #[prost(int64, tag = "7")]
+    pub created_ms: i64,
+    /// Milliseconds it has left to live; absent for ever.
+    #[prost(int64, optional, tag = "8")]
+    pub ttl_ms: ::core::option::Option<i64>,
+}
+/// An entry to store.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StoreRequest {
+    /// Name of the cache, without braces.
+    #[prost(string, tag = "1")]
+    pub cache: ::prost::alloc::string::String,
+    /// Text of the prompt.
+    #[prost(string, tag = "2")]
+    pub prompt: ::prost::alloc::string::String,
+    /// Its embedding. Required; not all zero.
+    #[prost(message, optional, tag = "3")]
+    pub embedding: ::core::option::Option<Vector>,
+    /// The response.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub response: ::prost::bytes::Bytes,
+    /// Scope, at most 1,024 bytes.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub scope: ::prost::bytes::Bytes,
+    /// Embedding model, at most 1,024 bytes.
+    #[prost(string, tag = "6")]
+    pub model: ::prost::alloc::string::String,
+    /// A JSON object as text; empty for none.
+    #[prost(string, tag = "7")]
+    pub metadata: ::prost::alloc::string::String,
+    /// Milliseconds it lives; 0 for ever; absent takes that of the cache.
+    #[prost(uint64, optional, tag = "8")]
+    pub ttl_ms: ::core::option::Option<u64>,
+    /// A hit makes it live as long again; absent takes that of the cache.
+    #[prost(bool, optional, tag = "9")]
+    pub sliding: ::core::option::Option<bool>,
+}
+/// What Store did.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreResponse {
+    /// Id of the entry.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// Entries to delete.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InvalidateRequest {
+    /// Name of the cache.
+    #[prost(string, tag = "1")]
+    pub cache: ::prost::alloc::string::String,
+    /// Which. Required.
+    #[prost(oneof = "invalidate_request::Entries", tags = "2, 3, 4")]
+    pub entries: ::core::option::Option<invalidate_request::Entries>,
+}
+/// Nested message and enum types in `InvalidateRequest`.
+pub mod invalidate_request {
+    /// Which. Required.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Entries {
+        /// All of them.
+        #[prost(bool, tag = "2")]
+        All(bool),
+        /// These.
+        #[prost(message, tag = "3")]
+        Ids(super::CacheIds),
+        /// Those that satisfy all that is said.
+        #[prost(message, tag = "4")]
+        Criteria(super::CacheCriteria),
+    }
+}
+/// Ids of entries.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CacheIds {
+    /// 1 to 10,000 ids.
+    #[prost(string, repeated, tag = "1")]
+    pub ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// What entries must satisfy. At least one is said.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CacheCriteria {
+    /// Of this scope.
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub scope: ::core::option::Option<::prost::bytes::Bytes>,
+    /// Of this model.
+    #[prost(string, optional, tag = "2")]
+    pub model: ::core::option::Option<::prost::alloc::string::String>,
+    /// With metadata that satisfy this expression. Not together with a prompt.
+    #[prost(string, tag = "3")]
+    pub filter: ::prost::alloc::string::String,
+    /// Of this prompt, in the scope and model given or those of entries without one.
+    #[prost(string, optional, tag = "4")]
+    pub prompt: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// What Invalidate did.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InvalidateResponse {
+    /// Entries that existed and are gone.
+    #[prost(uint64, tag = "1")]
+    pub removed: u64,
+}
+/// Which cache to tell about.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StatsRequest {
+    /// Name of the cache.
+    #[prost(string, tag = "1")]
+    pub cache: ::prost::alloc::string::String,
+}
+/// What a cache is and has done.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct StatsResponse {
+    /// Settings in effect.
+    #[prost(message, optional, tag = "1")]
+    pub settings: ::core::option::Option<CacheSettings>,
+    /// Entries there are.
+    #[prost(uint64, tag = "2")]
+    pub entries: u64,
+    /// Their size, about.
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+    /// Lookups answered by the same prompt.
+    #[prost(uint64, tag = "4")]
+    pub exact_hits: u64,
+    /// Lookups answered by a similar prompt.
+    #[prost(uint64, tag = "5")]
+    pub semantic_hits: u64,
+    /// Lookups whose nearest entry was just below the threshold.
+    #[prost(uint64, tag = "6")]
+    pub near_misses: u64,
+    /// Other lookups without an answer.
+    #[prost(uint64, tag = "7")]
+    pub misses: u64,
+    /// Entries stored so far.
+    #[prost(uint64, tag = "8")]
+    pub stored: u64,
+    /// Entries that had to make room.
+    #[prost(uint64, tag = "9")]
+    pub evicted: u64,
+    /// Entries whose time was over.
+    #[prost(uint64, tag = "10")]
+    pub expired: u64,
+    /// Entries deleted by Invalidate.
+    #[prost(uint64, tag = "11")]
+    pub invalidated: u64,
+}
+/// Settings of a cache.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct CacheSettings {
+    /// Least similarity of a hit, (1 + cosine) / 2. Default 0.95.
+    #[prost(double, optional, tag = "1")]
+    pub threshold: ::core::option::Option<f64>,
+    /// Least similarity of a near miss. Default 0.05 below the threshold.
+    #[prost(double, optional, tag = "2")]
+    pub near: ::core::option::Option<f64>,
+    /// Milliseconds that entries live that do not say, in whole seconds; 0 for ever, the default.
+    #[prost(uint64, optional, tag = "3")]
+    pub ttl_ms: ::core::option::Option<u64>,
+    /// A hit makes entries live as long again that do not say.
+    #[prost(bool, optional, tag = "4")]
+    pub sliding: ::core::option::Option<bool>,
+    /// Most bytes of all entries; 0 for no bound. Default 256 MiB. What was used longest ago goes first.
+    #[prost(uint64, optional, tag = "5")]
+    pub max_bytes: ::core::option::Option<u64>,
+    /// Most entries; 0 for no bound, the default.
+    #[prost(uint64, optional, tag = "6")]
+    pub max_entries: ::core::option::Option<u64>,
+}
+/// Settings to change.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConfigureRequest {
+    /// Name of the cache, without braces.
+    #[prost(string, tag = "1")]
+    pub cache: ::prost::alloc::string::String,
+    /// What is absent stays.
+    #[prost(message, optional, tag = "2")]
+    pub settings: ::core::option::Option<CacheSettings>,
+}
+/// The settings are in effect.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfigureResponse {}
+/// How an entry was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CacheMatch {
+    /// Not found.
+    Unspecified = 0,
+    /// The same prompt.
+    Exact = 1,
+    /// A similar prompt.
+    Semantic = 2,
+}
+impl CacheMatch {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CACHE_MATCH_UNSPECIFIED",
+            Self::Exact => "CACHE_MATCH_EXACT",
+            Self::Semantic => "CACHE_MATCH_SEMANTIC",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CACHE_MATCH_UNSPECIFIED" => Some(Self::Unspecified),
+            "CACHE_MATCH_EXACT" => Some(Self::Exact),
+            "CACHE_MATCH_SEMANTIC" => Some(Self::Semantic),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod semantic_cache_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Caches by name. The commands are SC.GET, SC.SET, SC.INVALIDATE, SC.STATS and SC.CONFIG.
+    ///
+    /// Entries are only ever found in the scope and model they were stored in. A cache is created by its first entry or by
+    /// Configure.
+    #[derive(Debug, Clone)]
+    pub struct SemanticCacheServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl SemanticCacheServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> SemanticCacheServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> SemanticCacheServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            SemanticCacheServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Looks a prompt up by its text, then by the similarity of its embedding. A miss is no error. Lookups count and note
+        /// the use of entries, so a read-only replica answers none (FAILED_PRECONDITION).
+        ///
+        /// INVALID_ARGUMENT with field violations: neither prompt nor embedding, wrong dimension, filter syntax.
+        pub async fn lookup(
+            &mut self,
+            request: impl tonic::IntoRequest<super::LookupRequest>,
+        ) -> std::result::Result<tonic::Response<super::LookupResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quiver.v1.SemanticCacheService/Lookup",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quiver.v1.SemanticCacheService", "Lookup"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Stores the response to a prompt; takes the place of an entry with the same prompt, scope and model.
+        ///
+        /// INVALID_ARGUMENT with field violations: an embedding without a direction, wrong dimension, an entry larger than the
+        /// cache may be. RESOURCE_EXHAUSTED: the server's memory limit is reached.
+        pub async fn store(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StoreRequest>,
+        ) -> std::result::Result<tonic::Response<super::StoreResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quiver.v1.SemanticCacheService/Store",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quiver.v1.SemanticCacheService", "Store"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Deletes entries. A cache or entry that does not exist is no error.
+        pub async fn invalidate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::InvalidateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::InvalidateResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quiver.v1.SemanticCacheService/Invalidate",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quiver.v1.SemanticCacheService", "Invalidate"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Settings, size and counters. NOT_FOUND with ResourceInfo: no such cache.
+        pub async fn stats(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StatsRequest>,
+        ) -> std::result::Result<tonic::Response<super::StatsResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quiver.v1.SemanticCacheService/Stats",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quiver.v1.SemanticCacheService", "Stats"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Changes settings of a cache, or creates it. What is absent stays.
+        pub async fn configure(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ConfigureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ConfigureResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quiver.v1.SemanticCacheService/Configure",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quiver.v1.SemanticCacheService", "Configure"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod semantic_cache_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with SemanticCacheServiceServer.
+    #[async_trait]
+    pub trait SemanticCacheService: std::marker::Send + std::marker::Sync + 'static {
+        /// Looks a prompt up by its text, then by the similarity of its embedding. A miss is no error. Lookups count and note
+        /// the use of entries, so a read-only replica answers none (FAILED_PRECONDITION).
+        ///
+        /// INVALID_ARGUMENT with field violations: neither prompt nor embedding, wrong dimension, filter syntax.
+        async fn lookup(
+            &self,
+            request: tonic::Request<super::LookupRequest>,
+        ) -> std::result::Result<tonic::Response<super::LookupResponse>, tonic::Status>;
+        /// Stores the response to a prompt; takes the place of an entry with the same prompt, scope and model.
+        ///
+        /// INVALID_ARGUMENT with field violations: an embedding without a direction, wrong dimension, an entry larger than the
+        /// cache may be. RESOURCE_EXHAUSTED: the server's memory limit is reached.
+        async fn store(
+            &self,
+            request: tonic::Request<super::StoreRequest>,
+        ) -> std::result::Result<tonic::Response<super::StoreResponse>, tonic::Status>;
+        /// Deletes entries. A cache or entry that does not exist is no error.
+        async fn invalidate(
+            &self,
+            request: tonic::Request<super::InvalidateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::InvalidateResponse>,
+            tonic::Status,
+        >;
+        /// Settings, size and counters. NOT_FOUND with ResourceInfo: no such cache.
+        async fn stats(
+            &self,
+            request: tonic::Request<super::StatsRequest>,
+        ) -> std::result::Result<tonic::Response<super::StatsResponse>, tonic::Status>;
+        /// Changes settings of a cache, or creates it. What is absent stays.
+        async fn configure(
+            &self,
+            request: tonic::Request<super::ConfigureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ConfigureResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Caches by name. The commands are SC.GET, SC.SET, SC.INVALIDATE, SC.STATS and SC.CONFIG.
+    ///
+    /// Entries are only ever found in the scope and model they were stored in. A cache is created by its first entry or by
+    /// Configure.
+    #[derive(Debug)]
+    pub struct SemanticCacheServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> SemanticCacheServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>>
+    for SemanticCacheServiceServer<T>
+    where
+        T: SemanticCacheService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/quiver.v1.SemanticCacheService/Lookup" => {
+                    #[allow(non_camel_case_types)]
+                    struct LookupSvc<T: SemanticCacheService>(pub Arc<T>);
+                    impl<
+                        T: SemanticCacheService,
+                    > tonic::server::UnaryService<super::LookupRequest>
+                    for LookupSvc<T> {
+                        type Response = super::LookupResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::LookupRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SemanticCacheService>::lookup(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = LookupSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quiver.v1.SemanticCacheService/Store" => {
+                    #[allow(non_camel_case_types)]
+                    struct StoreSvc<T: SemanticCacheService>(pub Arc<T>);
+                    impl<
+                        T: SemanticCacheService,
+                    > tonic::server::UnaryService<super::StoreRequest> for StoreSvc<T> {
+                        type Response = super::StoreResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StoreRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SemanticCacheService>::store(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StoreSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quiver.v1.SemanticCacheService/Invalidate" => {
+                    #[allow(non_camel_case_types)]
+                    struct InvalidateSvc<T: SemanticCacheService>(pub Arc<T>);
+                    impl<
+                        T: SemanticCacheService,
+                    > tonic::server::UnaryService<super::InvalidateRequest>
+                    for InvalidateSvc<T> {
+                        type Response = super::InvalidateResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::InvalidateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SemanticCacheService>::invalidate(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = InvalidateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quiver.v1.SemanticCacheService/Stats" => {
+                    #[allow(non_camel_case_types)]
+                    struct StatsSvc<T: SemanticCacheService>(pub Arc<T>);
+                    impl<
+                        T: SemanticCacheService,
+                    > tonic::server::UnaryService<super::StatsRequest> for StatsSvc<T> {
+                        type Response = super::StatsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StatsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SemanticCacheService>::stats(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StatsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quiver.v1.SemanticCacheService/Configure" => {
+                    #[allow(non_camel_case_types)]
+                    struct ConfigureSvc<T: SemanticCacheService>(pub Arc<T>);
+                    impl<
+                        T: SemanticCacheService,
+                    > tonic::server::UnaryService<super::ConfigureRequest>
+                    for ConfigureSvc<T> {
+                        type Response = super::ConfigureResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ConfigureRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SemanticCacheService>::configure(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ConfigureSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for SemanticCacheServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "quiver.v1.SemanticCacheService";
+    impl<T> tonic::server::NamedService for SemanticCacheServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// A command.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExecuteRequest {
@@ -1089,86 +2046,1274 @@ pub mod command_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-/// A dense vector, packed or as a list of floats, not both. Components must be finite and within the range of single
-/// precision.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Vector {
-    /// Format of each component in `packed`. With `floats` F32 or unspecified.
-    #[prost(enumeration = "Dtype", tag = "1")]
-    pub dtype: i32,
-    /// Number of components, at least 1. `packed` must hold exactly dim * sizeof(dtype) bytes. With `floats` their number,
-    /// or 0 to have them counted.
-    #[prost(uint32, tag = "2")]
+/// One feature of a view.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Feature {
+    /// Name: 1 to 256 bytes without spaces, `=` and `~`. It is the name of the hash's field.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Type of its values.
+    #[prost(enumeration = "FeatureType", tag = "2")]
+    pub r#type: i32,
+    /// Components of a vector, 1 to 32,768; 0 for other types.
+    #[prost(uint32, tag = "3")]
     pub dim: u32,
-    /// The components, little-endian, without padding: what numpy's `tobytes()` gives. What replies use.
-    #[prost(bytes = "bytes", tag = "3")]
-    pub packed: ::prost::bytes::Bytes,
-    /// The components, for clients to whom packing is a burden.
-    #[prost(float, repeated, tag = "4")]
-    pub floats: ::prost::alloc::vec::Vec<f32>,
+    /// Seconds a value lives after it was written; 0 takes that of the view.
+    #[prost(uint64, tag = "4")]
+    pub ttl_seconds: u64,
+    /// Length of a sliding window in seconds; 0 for other types.
+    #[prost(uint64, tag = "5")]
+    pub window_seconds: u64,
+    /// Length of its tiles in seconds, of which a window has 1 to 1,024; 0 for other types.
+    #[prost(uint64, tag = "6")]
+    pub tile_seconds: u64,
 }
-/// A named vector of a collection.
+/// What a view is.
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Element {
-    /// Name within the collection: any bytes, not empty; usually UTF-8 text.
-    #[prost(bytes = "bytes", tag = "1")]
-    pub id: ::prost::bytes::Bytes,
-    /// Its vector. Required in an upsert; in a reply present only if asked for.
-    #[prost(message, optional, tag = "2")]
-    pub vector: ::core::option::Option<Vector>,
-    /// A JSON object as text, readable by filters. In an upsert: absent leaves what an existing element has, the empty
-    /// string removes it. In a reply: absent if the element has none or none were asked for.
-    #[prost(string, optional, tag = "3")]
-    pub attributes: ::core::option::Option<::prost::alloc::string::String>,
-    /// When the element ends, in milliseconds since 1970. In an upsert: absent leaves what an existing element has, 0 lets
-    /// it live on, a time that is past removes it. In a reply: absent if it does not end or was not asked for.
-    #[prost(int64, optional, tag = "4")]
-    pub expires_at_ms: ::core::option::Option<i64>,
+pub struct FeatureView {
+    /// Name: 1 to 256 bytes without spaces, `=` and `~`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What the keys of its entities begin with: entity 42 of prefix `user:` is the hash `user:42`.
+    #[prost(string, tag = "2")]
+    pub key_prefix: ::prost::alloc::string::String,
+    /// Seconds a value lives after it was written; 0 for ever.
+    #[prost(uint64, tag = "3")]
+    pub ttl_seconds: u64,
+    /// Greatest age in seconds, by event time, of a value that is answered; 0 for any.
+    #[prost(uint64, tag = "4")]
+    pub max_age_seconds: u64,
+    /// 1 to 1,024 features.
+    #[prost(message, repeated, tag = "5")]
+    pub features: ::prost::alloc::vec::Vec<Feature>,
 }
-/// Number format of the components of a packed vector.
+/// A view to define.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RegisterViewRequest {
+    /// The view. Required.
+    #[prost(message, optional, tag = "1")]
+    pub view: ::core::option::Option<FeatureView>,
+    /// Take the place of a view of the same name.
+    #[prost(bool, tag = "2")]
+    pub replace: bool,
+}
+/// The view is defined.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RegisterViewResponse {}
+/// Which view to describe.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetViewRequest {
+    /// Name of the view.
+    #[prost(string, tag = "1")]
+    pub view: ::prost::alloc::string::String,
+}
+/// A view.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetViewResponse {
+    /// What it is.
+    #[prost(message, optional, tag = "1")]
+    pub view: ::core::option::Option<FeatureView>,
+}
+/// Which views to list: all.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListViewsRequest {}
+/// The views there are.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListViewsResponse {
+    /// Their names, in order.
+    #[prost(string, repeated, tag = "1")]
+    pub views: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Which view to forget.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DropViewRequest {
+    /// Name of the view.
+    #[prost(string, tag = "1")]
+    pub view: ::prost::alloc::string::String,
+}
+/// What DropView did.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DropViewResponse {
+    /// Whether there was such a view.
+    #[prost(bool, tag = "1")]
+    pub dropped: bool,
+}
+/// Values of several entities.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PutFeaturesRequest {
+    /// Name of the view.
+    #[prost(string, tag = "1")]
+    pub view: ::prost::alloc::string::String,
+    /// 1 to 65,536 names of entities, one for each row.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub entities: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// When the values were true, milliseconds since 1970: one for each row, one for all, or none for now.
+    #[prost(sint64, repeated, tag = "3")]
+    pub event_times_ms: ::prost::alloc::vec::Vec<i64>,
+    /// The values, by feature; each with one value for each row.
+    #[prost(message, repeated, tag = "4")]
+    pub columns: ::prost::alloc::vec::Vec<FeatureValues>,
+}
+/// Values of a feature.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FeatureValues {
+    /// Name of the feature.
+    #[prost(string, tag = "1")]
+    pub feature: ::prost::alloc::string::String,
+    /// Rows, from 0, whose value is null whatever stands among the values.
+    #[prost(uint32, repeated, tag = "6")]
+    pub null_rows: ::prost::alloc::vec::Vec<u32>,
+    /// As many values as there are rows.
+    #[prost(oneof = "feature_values::Values", tags = "2, 3, 4, 5")]
+    pub values: ::core::option::Option<feature_values::Values>,
+}
+/// Nested message and enum types in `FeatureValues`.
+pub mod feature_values {
+    /// As many values as there are rows.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Values {
+        /// For features of type F64 and F32.
+        #[prost(message, tag = "2")]
+        Doubles(super::DoubleValues),
+        /// For features of type I64, BOOL and TIMESTAMP.
+        #[prost(message, tag = "3")]
+        Integers(super::IntegerValues),
+        /// For features of type STRING.
+        #[prost(message, tag = "4")]
+        Strings(super::BytesValues),
+        /// For features of type VECTOR: the components of all rows, single precision, little-endian.
+        #[prost(bytes, tag = "5")]
+        PackedVectors(::prost::bytes::Bytes),
+    }
+}
+/// Numbers with a fraction.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DoubleValues {
+    /// The numbers; NaN is refused.
+    #[prost(double, repeated, tag = "1")]
+    pub values: ::prost::alloc::vec::Vec<f64>,
+}
+/// Integers.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IntegerValues {
+    /// The integers.
+    #[prost(sint64, repeated, tag = "1")]
+    pub values: ::prost::alloc::vec::Vec<i64>,
+}
+/// Strings of any bytes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BytesValues {
+    /// The strings.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub values: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// What PutFeatures did.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutFeaturesResponse {
+    /// For each row, how many of its values were stored; the others met newer ones.
+    #[prost(uint32, repeated, tag = "1")]
+    pub stored: ::prost::alloc::vec::Vec<u32>,
+}
+/// One batch of a stream.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PushFeaturesRequest {
+    /// The batch. Required.
+    #[prost(message, optional, tag = "1")]
+    pub batch: ::core::option::Option<PutFeaturesRequest>,
+}
+/// Summary of PushFeatures.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PushFeaturesResponse {
+    /// Rows of the batches that were taken.
+    #[prost(uint64, tag = "1")]
+    pub rows: u64,
+    /// Values stored.
+    #[prost(uint64, tag = "2")]
+    pub stored: u64,
+    /// Values that met newer ones.
+    #[prost(uint64, tag = "3")]
+    pub stale: u64,
+    /// Rows in refused batches.
+    #[prost(uint64, tag = "4")]
+    pub rejected: u64,
+    /// The first refused batches, at most 100.
+    #[prost(message, repeated, tag = "5")]
+    pub errors: ::prost::alloc::vec::Vec<PushFeaturesError>,
+}
+/// Why a batch was refused as a whole.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PushFeaturesError {
+    /// Position of the batch in the stream, from 0.
+    #[prost(uint64, tag = "1")]
+    pub batch: u64,
+    /// The error PutFeatures would have had.
+    #[prost(message, optional, tag = "2")]
+    pub status: ::core::option::Option<::tonic_types::pb::Status>,
+}
+/// What to read.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetFeaturesRequest {
+    /// 1 to 65,536 names of entities.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub entities: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// 1 to 64 views.
+    #[prost(message, repeated, tag = "2")]
+    pub views: ::prost::alloc::vec::Vec<ViewSelection>,
+    /// Also answer the event times.
+    #[prost(bool, tag = "3")]
+    pub with_event_times: bool,
+}
+/// A view, and which of its features.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ViewSelection {
+    /// Name of the view.
+    #[prost(string, tag = "1")]
+    pub view: ::prost::alloc::string::String,
+    /// Names of features, each once; none for all.
+    #[prost(string, repeated, tag = "2")]
+    pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Features by columns.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetFeaturesResponse {
+    /// In the order of the request.
+    #[prost(message, repeated, tag = "1")]
+    pub views: ::prost::alloc::vec::Vec<ViewColumns>,
+}
+/// The columns of a view.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ViewColumns {
+    /// Name of the view.
+    #[prost(string, tag = "1")]
+    pub view: ::prost::alloc::string::String,
+    /// In the order of the request, or of the view.
+    #[prost(message, repeated, tag = "2")]
+    pub columns: ::prost::alloc::vec::Vec<FeatureColumn>,
+}
+/// A feature of all entities, in their order.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FeatureColumn {
+    /// Name of the feature.
+    #[prost(string, tag = "1")]
+    pub feature: ::prost::alloc::string::String,
+    /// Values of any type but STRING, packed as FeatureType says; NaN or zero where there is none.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub packed: ::prost::bytes::Bytes,
+    /// Values of type STRING; empty where there is none.
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub strings: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// A FeatureStatus for each entity, one byte each.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub statuses: ::prost::bytes::Bytes,
+    /// Event times if asked for: milliseconds since 1970, 8 bytes each, little-endian, 0 where there is none.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub event_times_ms: ::prost::bytes::Bytes,
+}
+/// A part of an Arrow IPC stream.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ArrowChunk {
+    /// At most 1 MiB. The chunks one after another are the stream.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub ipc: ::prost::bytes::Bytes,
+}
+/// Type of a feature, and how its values are packed in a FeatureColumn, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
-pub enum Dtype {
-    /// Not a valid choice: a request must name the format of its bytes.
+pub enum FeatureType {
+    /// Not a valid choice.
     Unspecified = 0,
-    /// IEEE 754 single precision, 4 bytes per component. What replies use.
-    F32 = 1,
-    /// IEEE 754 half precision, 2 bytes per component.
-    F16 = 2,
-    /// bfloat16, the upper half of a single, 2 bytes per component.
-    Bf16 = 3,
-    /// IEEE 754 double precision, 8 bytes per component; rounded to single on arrival.
-    F64 = 4,
-    /// Signed 8-bit integers, 1 byte per component, taken for their value. The measure is the cosine, so a common scale of
-    /// all components needs no mention.
-    I8 = 5,
+    /// Double precision, 8 bytes.
+    F64 = 1,
+    /// Single precision, 4 bytes.
+    F32 = 2,
+    /// Signed integer, 8 bytes.
+    I64 = 3,
+    /// 0 or 1, 1 byte.
+    Bool = 4,
+    /// Milliseconds since 1970, 8 bytes.
+    Timestamp = 5,
+    /// Any bytes; not packed.
+    String = 6,
+    /// `dim` single-precision components, 4 bytes each.
+    Vector = 7,
+    /// Sum of the events in a sliding window, double precision, 8 bytes. Events come by the command FEAT.INCR.
+    Sum = 8,
+    /// Number of the events in a sliding window, likewise.
+    Count = 9,
+    /// Mean of the events in a sliding window, likewise.
+    Avg = 10,
 }
-impl Dtype {
+impl FeatureType {
     /// String value of the enum field names used in the ProtoBuf definition.
     ///
     /// The values are not transformed in any way and thus are considered stable
     /// (if the ProtoBuf definition does not change) and safe for programmatic use.
     pub fn as_str_name(&self) -> &'static str {
         match self {
-            Self::Unspecified => "DTYPE_UNSPECIFIED",
-            Self::F32 => "DTYPE_F32",
-            Self::F16 => "DTYPE_F16",
-            Self::Bf16 => "DTYPE_BF16",
-            Self::F64 => "DTYPE_F64",
-            Self::I8 => "DTYPE_I8",
+            Self::Unspecified => "FEATURE_TYPE_UNSPECIFIED",
+            Self::F64 => "FEATURE_TYPE_F64",
+            Self::F32 => "FEATURE_TYPE_F32",
+            Self::I64 => "FEATURE_TYPE_I64",
+            Self::Bool => "FEATURE_TYPE_BOOL",
+            Self::Timestamp => "FEATURE_TYPE_TIMESTAMP",
+            Self::String => "FEATURE_TYPE_STRING",
+            Self::Vector => "FEATURE_TYPE_VECTOR",
+            Self::Sum => "FEATURE_TYPE_SUM",
+            Self::Count => "FEATURE_TYPE_COUNT",
+            Self::Avg => "FEATURE_TYPE_AVG",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
-            "DTYPE_UNSPECIFIED" => Some(Self::Unspecified),
-            "DTYPE_F32" => Some(Self::F32),
-            "DTYPE_F16" => Some(Self::F16),
-            "DTYPE_BF16" => Some(Self::Bf16),
-            "DTYPE_F64" => Some(Self::F64),
-            "DTYPE_I8" => Some(Self::I8),
+            "FEATURE_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "FEATURE_TYPE_F64" => Some(Self::F64),
+            "FEATURE_TYPE_F32" => Some(Self::F32),
+            "FEATURE_TYPE_I64" => Some(Self::I64),
+            "FEATURE_TYPE_BOOL" => Some(Self::Bool),
+            "FEATURE_TYPE_TIMESTAMP" => Some(Self::Timestamp),
+            "FEATURE_TYPE_STRING" => Some(Self::String),
+            "FEATURE_TYPE_VECTOR" => Some(Self::Vector),
+            "FEATURE_TYPE_SUM" => Some(Self::Sum),
+            "FEATURE_TYPE_COUNT" => Some(Self::Count),
+            "FEATURE_TYPE_AVG" => Some(Self::Avg),
             _ => None,
         }
+    }
+}
+/// What is known of a value. In a FeatureColumn one byte each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FeatureStatus {
+    /// Never sent.
+    Unspecified = 0,
+    /// There is a value.
+    Present = 1,
+    /// The feature was said to have no value.
+    Null = 2,
+    /// Nothing was said, or it has expired.
+    NotFound = 3,
+    /// The value is older than the view's maximum age, and withheld.
+    OutsideMaxAge = 4,
+    /// What is stored is no value of the feature's type: somebody else wrote it.
+    Invalid = 5,
+}
+impl FeatureStatus {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FEATURE_STATUS_UNSPECIFIED",
+            Self::Present => "FEATURE_STATUS_PRESENT",
+            Self::Null => "FEATURE_STATUS_NULL",
+            Self::NotFound => "FEATURE_STATUS_NOT_FOUND",
+            Self::OutsideMaxAge => "FEATURE_STATUS_OUTSIDE_MAX_AGE",
+            Self::Invalid => "FEATURE_STATUS_INVALID",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FEATURE_STATUS_UNSPECIFIED" => Some(Self::Unspecified),
+            "FEATURE_STATUS_PRESENT" => Some(Self::Present),
+            "FEATURE_STATUS_NULL" => Some(Self::Null),
+            "FEATURE_STATUS_NOT_FOUND" => Some(Self::NotFound),
+            "FEATURE_STATUS_OUTSIDE_MAX_AGE" => Some(Self::OutsideMaxAge),
+            "FEATURE_STATUS_INVALID" => Some(Self::Invalid),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod feature_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Views and the features of their entities. The commands are FEAT.VIEW, FEAT.MPUT and FEAT.GET.
+    #[derive(Debug, Clone)]
+    pub struct FeatureServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl FeatureServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> FeatureServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> FeatureServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            FeatureServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Defines a view. Changes no hash.
+        ///
+        /// INVALID_ARGUMENT with field violations: names, types or durations out of range. ALREADY_EXISTS: there is a view of
+        /// this name and `replace` is not set.
+        pub async fn register_view(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RegisterViewRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RegisterViewResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quiver.v1.FeatureService/RegisterView",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quiver.v1.FeatureService", "RegisterView"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Describes a view. NOT_FOUND with ResourceInfo: there is none of this name.
+        pub async fn get_view(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetViewRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetViewResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quiver.v1.FeatureService/GetView",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quiver.v1.FeatureService", "GetView"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The names of all views.
+        pub async fn list_views(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListViewsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListViewsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quiver.v1.FeatureService/ListViews",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quiver.v1.FeatureService", "ListViews"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Forgets a view; the hashes of its entities stay. Not an error if there is none.
+        pub async fn drop_view(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DropViewRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DropViewResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quiver.v1.FeatureService/DropView",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quiver.v1.FeatureService", "DropView"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Stores values of several entities, each unless a newer one is there, all in one step.
+        ///
+        /// INVALID_ARGUMENT with field violations: columns of different lengths, a value that is none of the feature's type, an
+        /// unknown feature; nothing was stored then. NOT_FOUND with ResourceInfo: no such view. FAILED_PRECONDITION: a key holds
+        /// another type, or the server is a read-only replica.
+        pub async fn put_features(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PutFeaturesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PutFeaturesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quiver.v1.FeatureService/PutFeatures",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quiver.v1.FeatureService", "PutFeatures"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Stores any number of batches as they come, each as PutFeatures does. A batch that is refused for its content is
+        /// reported in the summary and does not stop the others; any other failure ends the call with that status.
+        pub async fn push_features(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::PushFeaturesRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<super::PushFeaturesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quiver.v1.FeatureService/PushFeatures",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quiver.v1.FeatureService", "PushFeatures"));
+            self.inner.client_streaming(req, path, codec).await
+        }
+        /// Reads features of many entities from many views, in one consistent state, by columns. Entities that do not exist are
+        /// no error: the statuses tell.
+        ///
+        /// INVALID_ARGUMENT with field violations: unknown feature, too many values (262,144). NOT_FOUND with ResourceInfo: no
+        /// such view. FAILED_PRECONDITION: a key holds another type.
+        pub async fn get_features(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetFeaturesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetFeaturesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quiver.v1.FeatureService/GetFeatures",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quiver.v1.FeatureService", "GetFeatures"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// As GetFeatures, as an Arrow IPC stream cut into chunks: `entity` (string), then for every feature `view:feature`,
+        /// null where there is no value, `view:feature.status` (uint8, a FeatureStatus) and, if asked for,
+        /// `view:feature.event_time` (timestamp).
+        ///
+        /// INVALID_ARGUMENT also for an entity or a value of type STRING that is no UTF-8.
+        pub async fn get_features_arrow(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetFeaturesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ArrowChunk>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quiver.v1.FeatureService/GetFeaturesArrow",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quiver.v1.FeatureService", "GetFeaturesArrow"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod feature_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with FeatureServiceServer.
+    #[async_trait]
+    pub trait FeatureService: std::marker::Send + std::marker::Sync + 'static {
+        /// Defines a view. Changes no hash.
+        ///
+        /// INVALID_ARGUMENT with field violations: names, types or durations out of range. ALREADY_EXISTS: there is a view of
+        /// this name and `replace` is not set.
+        async fn register_view(
+            &self,
+            request: tonic::Request<super::RegisterViewRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RegisterViewResponse>,
+            tonic::Status,
+        >;
+        /// Describes a view. NOT_FOUND with ResourceInfo: there is none of this name.
+        async fn get_view(
+            &self,
+            request: tonic::Request<super::GetViewRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetViewResponse>, tonic::Status>;
+        /// The names of all views.
+        async fn list_views(
+            &self,
+            request: tonic::Request<super::ListViewsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListViewsResponse>,
+            tonic::Status,
+        >;
+        /// Forgets a view; the hashes of its entities stay. Not an error if there is none.
+        async fn drop_view(
+            &self,
+            request: tonic::Request<super::DropViewRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DropViewResponse>,
+            tonic::Status,
+        >;
+        /// Stores values of several entities, each unless a newer one is there, all in one step.
+        ///
+        /// INVALID_ARGUMENT with field violations: columns of different lengths, a value that is none of the feature's type, an
+        /// unknown feature; nothing was stored then. NOT_FOUND with ResourceInfo: no such view. FAILED_PRECONDITION: a key holds
+        /// another type, or the server is a read-only replica.
+        async fn put_features(
+            &self,
+            request: tonic::Request<super::PutFeaturesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PutFeaturesResponse>,
+            tonic::Status,
+        >;
+        /// Stores any number of batches as they come, each as PutFeatures does. A batch that is refused for its content is
+        /// reported in the summary and does not stop the others; any other failure ends the call with that status.
+        async fn push_features(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::PushFeaturesRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<super::PushFeaturesResponse>,
+            tonic::Status,
+        >;
+        /// Reads features of many entities from many views, in one consistent state, by columns. Entities that do not exist are
+        /// no error: the statuses tell.
+        ///
+        /// INVALID_ARGUMENT with field violations: unknown feature, too many values (262,144). NOT_FOUND with ResourceInfo: no
+        /// such view. FAILED_PRECONDITION: a key holds another type.
+        async fn get_features(
+            &self,
+            request: tonic::Request<super::GetFeaturesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetFeaturesResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the GetFeaturesArrow method.
+        type GetFeaturesArrowStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ArrowChunk, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// As GetFeatures, as an Arrow IPC stream cut into chunks: `entity` (string), then for every feature `view:feature`,
+        /// null where there is no value, `view:feature.status` (uint8, a FeatureStatus) and, if asked for,
+        /// `view:feature.event_time` (timestamp).
+        ///
+        /// INVALID_ARGUMENT also for an entity or a value of type STRING that is no UTF-8.
+        async fn get_features_arrow(
+            &self,
+            request: tonic::Request<super::GetFeaturesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::GetFeaturesArrowStream>,
+            tonic::Status,
+        >;
+    }
+    /// Views and the features of their entities. The commands are FEAT.VIEW, FEAT.MPUT and FEAT.GET.
+    #[derive(Debug)]
+    pub struct FeatureServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> FeatureServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for FeatureServiceServer<T>
+    where
+        T: FeatureService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/quiver.v1.FeatureService/RegisterView" => {
+                    #[allow(non_camel_case_types)]
+                    struct RegisterViewSvc<T: FeatureService>(pub Arc<T>);
+                    impl<
+                        T: FeatureService,
+                    > tonic::server::UnaryService<super::RegisterViewRequest>
+                    for RegisterViewSvc<T> {
+                        type Response = super::RegisterViewResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RegisterViewRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureService>::register_view(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RegisterViewSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quiver.v1.FeatureService/GetView" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetViewSvc<T: FeatureService>(pub Arc<T>);
+                    impl<
+                        T: FeatureService,
+                    > tonic::server::UnaryService<super::GetViewRequest>
+                    for GetViewSvc<T> {
+                        type Response = super::GetViewResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetViewRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureService>::get_view(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetViewSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quiver.v1.FeatureService/ListViews" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListViewsSvc<T: FeatureService>(pub Arc<T>);
+                    impl<
+                        T: FeatureService,
+                    > tonic::server::UnaryService<super::ListViewsRequest>
+                    for ListViewsSvc<T> {
+                        type Response = super::ListViewsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListViewsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureService>::list_views(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListViewsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quiver.v1.FeatureService/DropView" => {
+                    #[allow(non_camel_case_types)]
+                    struct DropViewSvc<T: FeatureService>(pub Arc<T>);
+                    impl<
+                        T: FeatureService,
+                    > tonic::server::UnaryService<super::DropViewRequest>
+                    for DropViewSvc<T> {
+                        type Response = super::DropViewResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DropViewRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureService>::drop_view(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DropViewSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quiver.v1.FeatureService/PutFeatures" => {
+                    #[allow(non_camel_case_types)]
+                    struct PutFeaturesSvc<T: FeatureService>(pub Arc<T>);
+                    impl<
+                        T: FeatureService,
+                    > tonic::server::UnaryService<super::PutFeaturesRequest>
+                    for PutFeaturesSvc<T> {
+                        type Response = super::PutFeaturesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PutFeaturesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureService>::put_features(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PutFeaturesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quiver.v1.FeatureService/PushFeatures" => {
+                    #[allow(non_camel_case_types)]
+                    struct PushFeaturesSvc<T: FeatureService>(pub Arc<T>);
+                    impl<
+                        T: FeatureService,
+                    > tonic::server::ClientStreamingService<super::PushFeaturesRequest>
+                    for PushFeaturesSvc<T> {
+                        type Response = super::PushFeaturesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::PushFeaturesRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureService>::push_features(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PushFeaturesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.client_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quiver.v1.FeatureService/GetFeatures" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetFeaturesSvc<T: FeatureService>(pub Arc<T>);
+                    impl<
+                        T: FeatureService,
+                    > tonic::server::UnaryService<super::GetFeaturesRequest>
+                    for GetFeaturesSvc<T> {
+                        type Response = super::GetFeaturesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetFeaturesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureService>::get_features(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetFeaturesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quiver.v1.FeatureService/GetFeaturesArrow" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetFeaturesArrowSvc<T: FeatureService>(pub Arc<T>);
+                    impl<
+                        T: FeatureService,
+                    > tonic::server::ServerStreamingService<super::GetFeaturesRequest>
+                    for GetFeaturesArrowSvc<T> {
+                        type Response = super::ArrowChunk;
+                        type ResponseStream = T::GetFeaturesArrowStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetFeaturesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureService>::get_features_arrow(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetFeaturesArrowSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for FeatureServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "quiver.v1.FeatureService";
+    impl<T> tonic::server::NamedService for FeatureServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
     }
 }
 /// Properties of the index. Quantization, `m` and `reduce_dim` are fixed by the first element of a collection;
@@ -4392,2050 +6537,6 @@ pub mod search_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "quiver.v1.SearchService";
     impl<T> tonic::server::NamedService for SearchServiceServer<T> {
-        const NAME: &'static str = SERVICE_NAME;
-    }
-}
-/// One feature of a view.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Feature {
-    /// Name: 1 to 256 bytes without spaces, `=` and `~`. It is the name of the hash's field.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// Type of its values.
-    #[prost(enumeration = "FeatureType", tag = "2")]
-    pub r#type: i32,
-    /// Components of a vector, 1 to 32,768; 0 for other types.
-    #[prost(uint32, tag = "3")]
-    pub dim: u32,
-    /// Seconds a value lives after it was written; 0 takes that of the view.
-    #[prost(uint64, tag = "4")]
-    pub ttl_seconds: u64,
-    /// Length of a sliding window in seconds; 0 for other types.
-    #[prost(uint64, tag = "5")]
-    pub window_seconds: u64,
-    /// Length of its tiles in seconds, of which a window has 1 to 1,024; 0 for other types.
-    #[prost(uint64, tag = "6")]
-    pub tile_seconds: u64,
-}
-/// What a view is.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct FeatureView {
-    /// Name: 1 to 256 bytes without spaces, `=` and `~`.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// What the keys of its entities begin with: entity 42 of prefix `user:` is the hash `user:42`.
-    #[prost(string, tag = "2")]
-    pub key_prefix: ::prost::alloc::string::String,
-    /// Seconds a value lives after it was written; 0 for ever.
-    #[prost(uint64, tag = "3")]
-    pub ttl_seconds: u64,
-    /// Greatest age in seconds, by event time, of a value that is answered; 0 for any.
-    #[prost(uint64, tag = "4")]
-    pub max_age_seconds: u64,
-    /// 1 to 1,024 features.
-    #[prost(message, repeated, tag = "5")]
-    pub features: ::prost::alloc::vec::Vec<Feature>,
-}
-/// A view to define.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct RegisterViewRequest {
-    /// The view. Required.
-    #[prost(message, optional, tag = "1")]
-    pub view: ::core::option::Option<FeatureView>,
-    /// Take the place of a view of the same name.
-    #[prost(bool, tag = "2")]
-    pub replace: bool,
-}
-/// The view is defined.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RegisterViewResponse {}
-/// Which view to describe.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetViewRequest {
-    /// Name of the view.
-    #[prost(string, tag = "1")]
-    pub view: ::prost::alloc::string::String,
-}
-/// A view.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct GetViewResponse {
-    /// What it is.
-    #[prost(message, optional, tag = "1")]
-    pub view: ::core::option::Option<FeatureView>,
-}
-/// Which views to list: all.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListViewsRequest {}
-/// The views there are.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListViewsResponse {
-    /// Their names, in order.
-    #[prost(string, repeated, tag = "1")]
-    pub views: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-/// Which view to forget.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct DropViewRequest {
-    /// Name of the view.
-    #[prost(string, tag = "1")]
-    pub view: ::prost::alloc::string::String,
-}
-/// What DropView did.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct DropViewResponse {
-    /// Whether there was such a view.
-    #[prost(bool, tag = "1")]
-    pub dropped: bool,
-}
-/// Values of several entities.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct PutFeaturesRequest {
-    /// Name of the view.
-    #[prost(string, tag = "1")]
-    pub view: ::prost::alloc::string::String,
-    /// 1 to 65,536 names of entities, one for each row.
-    #[prost(bytes = "bytes", repeated, tag = "2")]
-    pub entities: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
-    /// When the values were true, milliseconds since 1970: one for each row, one for all, or none for now.
-    #[prost(sint64, repeated, tag = "3")]
-    pub event_times_ms: ::prost::alloc::vec::Vec<i64>,
-    /// The values, by feature; each with one value for each row.
-    #[prost(message, repeated, tag = "4")]
-    pub columns: ::prost::alloc::vec::Vec<FeatureValues>,
-}
-/// Values of a feature.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct FeatureValues {
-    /// Name of the feature.
-    #[prost(string, tag = "1")]
-    pub feature: ::prost::alloc::string::String,
-    /// Rows, from 0, whose value is null whatever stands among the values.
-    #[prost(uint32, repeated, tag = "6")]
-    pub null_rows: ::prost::alloc::vec::Vec<u32>,
-    /// As many values as there are rows.
-    #[prost(oneof = "feature_values::Values", tags = "2, 3, 4, 5")]
-    pub values: ::core::option::Option<feature_values::Values>,
-}
-/// Nested message and enum types in `FeatureValues`.
-pub mod feature_values {
-    /// As many values as there are rows.
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Values {
-        /// For features of type F64 and F32.
-        #[prost(message, tag = "2")]
-        Doubles(super::DoubleValues),
-        /// For features of type I64, BOOL and TIMESTAMP.
-        #[prost(message, tag = "3")]
-        Integers(super::IntegerValues),
-        /// For features of type STRING.
-        #[prost(message, tag = "4")]
-        Strings(super::BytesValues),
-        /// For features of type VECTOR: the components of all rows, single precision, little-endian.
-        #[prost(bytes, tag = "5")]
-        PackedVectors(::prost::bytes::Bytes),
-    }
-}
-/// Numbers with a fraction.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct DoubleValues {
-    /// The numbers; NaN is refused.
-    #[prost(double, repeated, tag = "1")]
-    pub values: ::prost::alloc::vec::Vec<f64>,
-}
-/// Integers.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct IntegerValues {
-    /// The integers.
-    #[prost(sint64, repeated, tag = "1")]
-    pub values: ::prost::alloc::vec::Vec<i64>,
-}
-/// Strings of any bytes.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct BytesValues {
-    /// The strings.
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    pub values: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
-}
-/// What PutFeatures did.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct PutFeaturesResponse {
-    /// For each row, how many of its values were stored; the others met newer ones.
-    #[prost(uint32, repeated, tag = "1")]
-    pub stored: ::prost::alloc::vec::Vec<u32>,
-}
-/// One batch of a stream.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct PushFeaturesRequest {
-    /// The batch. Required.
-    #[prost(message, optional, tag = "1")]
-    pub batch: ::core::option::Option<PutFeaturesRequest>,
-}
-/// Summary of PushFeatures.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct PushFeaturesResponse {
-    /// Rows of the batches that were taken.
-    #[prost(uint64, tag = "1")]
-    pub rows: u64,
-    /// Values stored.
-    #[prost(uint64, tag = "2")]
-    pub stored: u64,
-    /// Values that met newer ones.
-    #[prost(uint64, tag = "3")]
-    pub stale: u64,
-    /// Rows in refused batches.
-    #[prost(uint64, tag = "4")]
-    pub rejected: u64,
-    /// The first refused batches, at most 100.
-    #[prost(message, repeated, tag = "5")]
-    pub errors: ::prost::alloc::vec::Vec<PushFeaturesError>,
-}
-/// Why a batch was refused as a whole.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct PushFeaturesError {
-    /// Position of the batch in the stream, from 0.
-    #[prost(uint64, tag = "1")]
-    pub batch: u64,
-    /// The error PutFeatures would have had.
-    #[prost(message, optional, tag = "2")]
-    pub status: ::core::option::Option<::tonic_types::pb::Status>,
-}
-/// What to read.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct GetFeaturesRequest {
-    /// 1 to 65,536 names of entities.
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    pub entities: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
-    /// 1 to 64 views.
-    #[prost(message, repeated, tag = "2")]
-    pub views: ::prost::alloc::vec::Vec<ViewSelection>,
-    /// Also answer the event times.
-    #[prost(bool, tag = "3")]
-    pub with_event_times: bool,
-}
-/// A view, and which of its features.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ViewSelection {
-    /// Name of the view.
-    #[prost(string, tag = "1")]
-    pub view: ::prost::alloc::string::String,
-    /// Names of features, each once; none for all.
-    #[prost(string, repeated, tag = "2")]
-    pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-/// Features by columns.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct GetFeaturesResponse {
-    /// In the order of the request.
-    #[prost(message, repeated, tag = "1")]
-    pub views: ::prost::alloc::vec::Vec<ViewColumns>,
-}
-/// The columns of a view.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ViewColumns {
-    /// Name of the view.
-    #[prost(string, tag = "1")]
-    pub view: ::prost::alloc::string::String,
-    /// In the order of the request, or of the view.
-    #[prost(message, repeated, tag = "2")]
-    pub columns: ::prost::alloc::vec::Vec<FeatureColumn>,
-}
-/// A feature of all entities, in their order.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct FeatureColumn {
-    /// Name of the feature.
-    #[prost(string, tag = "1")]
-    pub feature: ::prost::alloc::string::String,
-    /// Values of any type but STRING, packed as FeatureType says; NaN or zero where there is none.
-    #[prost(bytes = "bytes", tag = "2")]
-    pub packed: ::prost::bytes::Bytes,
-    /// Values of type STRING; empty where there is none.
-    #[prost(bytes = "bytes", repeated, tag = "3")]
-    pub strings: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
-    /// A FeatureStatus for each entity, one byte each.
-    #[prost(bytes = "bytes", tag = "4")]
-    pub statuses: ::prost::bytes::Bytes,
-    /// Event times if asked for: milliseconds since 1970, 8 bytes each, little-endian, 0 where there is none.
-    #[prost(bytes = "bytes", tag = "5")]
-    pub event_times_ms: ::prost::bytes::Bytes,
-}
-/// Type of a feature, and how its values are packed in a FeatureColumn, little-endian.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum FeatureType {
-    /// Not a valid choice.
-    Unspecified = 0,
-    /// Double precision, 8 bytes.
-    F64 = 1,
-    /// Single precision, 4 bytes.
-    F32 = 2,
-    /// Signed integer, 8 bytes.
-    I64 = 3,
-    /// 0 or 1, 1 byte.
-    Bool = 4,
-    /// Milliseconds since 1970, 8 bytes.
-    Timestamp = 5,
-    /// Any bytes; not packed.
-    String = 6,
-    /// `dim` single-precision components, 4 bytes each.
-    Vector = 7,
-    /// Sum of the events in a sliding window, double precision, 8 bytes. Events come by the command FEAT.INCR.
-    Sum = 8,
-    /// Number of the events in a sliding window, likewise.
-    Count = 9,
-    /// Mean of the events in a sliding window, likewise.
-    Avg = 10,
-}
-impl FeatureType {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "FEATURE_TYPE_UNSPECIFIED",
-            Self::F64 => "FEATURE_TYPE_F64",
-            Self::F32 => "FEATURE_TYPE_F32",
-            Self::I64 => "FEATURE_TYPE_I64",
-            Self::Bool => "FEATURE_TYPE_BOOL",
-            Self::Timestamp => "FEATURE_TYPE_TIMESTAMP",
-            Self::String => "FEATURE_TYPE_STRING",
-            Self::Vector => "FEATURE_TYPE_VECTOR",
-            Self::Sum => "FEATURE_TYPE_SUM",
-            Self::Count => "FEATURE_TYPE_COUNT",
-            Self::Avg => "FEATURE_TYPE_AVG",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "FEATURE_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
-            "FEATURE_TYPE_F64" => Some(Self::F64),
-            "FEATURE_TYPE_F32" => Some(Self::F32),
-            "FEATURE_TYPE_I64" => Some(Self::I64),
-            "FEATURE_TYPE_BOOL" => Some(Self::Bool),
-            "FEATURE_TYPE_TIMESTAMP" => Some(Self::Timestamp),
-            "FEATURE_TYPE_STRING" => Some(Self::String),
-            "FEATURE_TYPE_VECTOR" => Some(Self::Vector),
-            "FEATURE_TYPE_SUM" => Some(Self::Sum),
-            "FEATURE_TYPE_COUNT" => Some(Self::Count),
-            "FEATURE_TYPE_AVG" => Some(Self::Avg),
-            _ => None,
-        }
-    }
-}
-/// What is known of a value. In a FeatureColumn one byte each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum FeatureStatus {
-    /// Never sent.
-    Unspecified = 0,
-    /// There is a value.
-    Present = 1,
-    /// The feature was said to have no value.
-    Null = 2,
-    /// Nothing was said, or it has expired.
-    NotFound = 3,
-    /// The value is older than the view's maximum age, and withheld.
-    OutsideMaxAge = 4,
-    /// What is stored is no value of the feature's type: somebody else wrote it.
-    Invalid = 5,
-}
-impl FeatureStatus {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "FEATURE_STATUS_UNSPECIFIED",
-            Self::Present => "FEATURE_STATUS_PRESENT",
-            Self::Null => "FEATURE_STATUS_NULL",
-            Self::NotFound => "FEATURE_STATUS_NOT_FOUND",
-            Self::OutsideMaxAge => "FEATURE_STATUS_OUTSIDE_MAX_AGE",
-            Self::Invalid => "FEATURE_STATUS_INVALID",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "FEATURE_STATUS_UNSPECIFIED" => Some(Self::Unspecified),
-            "FEATURE_STATUS_PRESENT" => Some(Self::Present),
-            "FEATURE_STATUS_NULL" => Some(Self::Null),
-            "FEATURE_STATUS_NOT_FOUND" => Some(Self::NotFound),
-            "FEATURE_STATUS_OUTSIDE_MAX_AGE" => Some(Self::OutsideMaxAge),
-            "FEATURE_STATUS_INVALID" => Some(Self::Invalid),
-            _ => None,
-        }
-    }
-}
-/// Generated client implementations.
-pub mod feature_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    use tonic::codegen::http::Uri;
-    /// Views and the features of their entities. The commands are FEAT.VIEW, FEAT.MPUT and FEAT.GET.
-    #[derive(Debug, Clone)]
-    pub struct FeatureServiceClient<T> {
-        inner: tonic::client::Grpc<T>,
-    }
-    impl FeatureServiceClient<tonic::transport::Channel> {
-        /// Attempt to create a new client by connecting to a given endpoint.
-        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
-        where
-            D: TryInto<tonic::transport::Endpoint>,
-            D::Error: Into<StdError>,
-        {
-            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
-            Ok(Self::new(conn))
-        }
-    }
-    impl<T> FeatureServiceClient<T>
-    where
-        T: tonic::client::GrpcService<tonic::body::Body>,
-        T::Error: Into<StdError>,
-        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
-        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
-    {
-        pub fn new(inner: T) -> Self {
-            let inner = tonic::client::Grpc::new(inner);
-            Self { inner }
-        }
-        pub fn with_origin(inner: T, origin: Uri) -> Self {
-            let inner = tonic::client::Grpc::with_origin(inner, origin);
-            Self { inner }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> FeatureServiceClient<InterceptedService<T, F>>
-        where
-            F: tonic::service::Interceptor,
-            T::ResponseBody: Default,
-            T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
-        {
-            FeatureServiceClient::new(InterceptedService::new(inner, interceptor))
-        }
-        /// Compress requests with the given encoding.
-        ///
-        /// This requires the server to support it otherwise it might respond with an
-        /// error.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.send_compressed(encoding);
-            self
-        }
-        /// Enable decompressing responses.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.accept_compressed(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_decoding_message_size(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_encoding_message_size(limit);
-            self
-        }
-        /// Defines a view. Changes no hash.
-        ///
-        /// INVALID_ARGUMENT with field violations: names, types or durations out of range. ALREADY_EXISTS: there is a view of
-        /// this name and `replace` is not set.
-        pub async fn register_view(
-            &mut self,
-            request: impl tonic::IntoRequest<super::RegisterViewRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::RegisterViewResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/quiver.v1.FeatureService/RegisterView",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("quiver.v1.FeatureService", "RegisterView"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// Describes a view. NOT_FOUND with ResourceInfo: there is none of this name.
-        pub async fn get_view(
-            &mut self,
-            request: impl tonic::IntoRequest<super::GetViewRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetViewResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/quiver.v1.FeatureService/GetView",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("quiver.v1.FeatureService", "GetView"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// The names of all views.
-        pub async fn list_views(
-            &mut self,
-            request: impl tonic::IntoRequest<super::ListViewsRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ListViewsResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/quiver.v1.FeatureService/ListViews",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("quiver.v1.FeatureService", "ListViews"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// Forgets a view; the hashes of its entities stay. Not an error if there is none.
-        pub async fn drop_view(
-            &mut self,
-            request: impl tonic::IntoRequest<super::DropViewRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::DropViewResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/quiver.v1.FeatureService/DropView",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("quiver.v1.FeatureService", "DropView"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// Stores values of several entities, each unless a newer one is there, all in one step.
-        ///
-        /// INVALID_ARGUMENT with field violations: columns of different lengths, a value that is none of the feature's type, an
-        /// unknown feature; nothing was stored then. NOT_FOUND with ResourceInfo: no such view. FAILED_PRECONDITION: a key holds
-        /// another type, or the server is a read-only replica.
-        pub async fn put_features(
-            &mut self,
-            request: impl tonic::IntoRequest<super::PutFeaturesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::PutFeaturesResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/quiver.v1.FeatureService/PutFeatures",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("quiver.v1.FeatureService", "PutFeatures"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// Stores any number of batches as they come, each as PutFeatures does. A batch that is refused for its content is
-        /// reported in the summary and does not stop the others; any other failure ends the call with that status.
-        pub async fn push_features(
-            &mut self,
-            request: impl tonic::IntoStreamingRequest<
-                Message = super::PushFeaturesRequest,
-            >,
-        ) -> std::result::Result<
-            tonic::Response<super::PushFeaturesResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/quiver.v1.FeatureService/PushFeatures",
-            );
-            let mut req = request.into_streaming_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("quiver.v1.FeatureService", "PushFeatures"));
-            self.inner.client_streaming(req, path, codec).await
-        }
-        /// Reads features of many entities from many views, in one consistent state, by columns. Entities that do not exist are
-        /// no error: the statuses tell.
-        ///
-        /// INVALID_ARGUMENT with field violations: unknown feature, too many values (262,144). NOT_FOUND with ResourceInfo: no
-        /// such view. FAILED_PRECONDITION: a key holds another type.
-        pub async fn get_features(
-            &mut self,
-            request: impl tonic::IntoRequest<super::GetFeaturesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetFeaturesResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/quiver.v1.FeatureService/GetFeatures",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("quiver.v1.FeatureService", "GetFeatures"));
-            self.inner.unary(req, path, codec).await
-        }
-    }
-}
-/// Generated server implementations.
-pub mod feature_service_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    /// Generated trait containing gRPC methods that should be implemented for use with FeatureServiceServer.
-    #[async_trait]
-    pub trait FeatureService: std::marker::Send + std::marker::Sync + 'static {
-        /// Defines a view. Changes no hash.
-        ///
-        /// INVALID_ARGUMENT with field violations: names, types or durations out of range. ALREADY_EXISTS: there is a view of
-        /// this name and `replace` is not set.
-        async fn register_view(
-            &self,
-            request: tonic::Request<super::RegisterViewRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::RegisterViewResponse>,
-            tonic::Status,
-        >;
-        /// Describes a view. NOT_FOUND with ResourceInfo: there is none of this name.
-        async fn get_view(
-            &self,
-            request: tonic::Request<super::GetViewRequest>,
-        ) -> std::result::Result<tonic::Response<super::GetViewResponse>, tonic::Status>;
-        /// The names of all views.
-        async fn list_views(
-            &self,
-            request: tonic::Request<super::ListViewsRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ListViewsResponse>,
-            tonic::Status,
-        >;
-        /// Forgets a view; the hashes of its entities stay. Not an error if there is none.
-        async fn drop_view(
-            &self,
-            request: tonic::Request<super::DropViewRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::DropViewResponse>,
-            tonic::Status,
-        >;
-        /// Stores values of several entities, each unless a newer one is there, all in one step.
-        ///
-        /// INVALID_ARGUMENT with field violations: columns of different lengths, a value that is none of the feature's type, an
-        /// unknown feature; nothing was stored then. NOT_FOUND with ResourceInfo: no such view. FAILED_PRECONDITION: a key holds
-        /// another type, or the server is a read-only replica.
-        async fn put_features(
-            &self,
-            request: tonic::Request<super::PutFeaturesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::PutFeaturesResponse>,
-            tonic::Status,
-        >;
-        /// Stores any number of batches as they come, each as PutFeatures does. A batch that is refused for its content is
-        /// reported in the summary and does not stop the others; any other failure ends the call with that status.
-        async fn push_features(
-            &self,
-            request: tonic::Request<tonic::Streaming<super::PushFeaturesRequest>>,
-        ) -> std::result::Result<
-            tonic::Response<super::PushFeaturesResponse>,
-            tonic::Status,
-        >;
-        /// Reads features of many entities from many views, in one consistent state, by columns. Entities that do not exist are
-        /// no error: the statuses tell.
-        ///
-        /// INVALID_ARGUMENT with field violations: unknown feature, too many values (262,144). NOT_FOUND with ResourceInfo: no
-        /// such view. FAILED_PRECONDITION: a key holds another type.
-        async fn get_features(
-            &self,
-            request: tonic::Request<super::GetFeaturesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetFeaturesResponse>,
-            tonic::Status,
-        >;
-    }
-    /// Views and the features of their entities. The commands are FEAT.VIEW, FEAT.MPUT and FEAT.GET.
-    #[derive(Debug)]
-    pub struct FeatureServiceServer<T> {
-        inner: Arc<T>,
-        accept_compression_encodings: EnabledCompressionEncodings,
-        send_compression_encodings: EnabledCompressionEncodings,
-        max_decoding_message_size: Option<usize>,
-        max_encoding_message_size: Option<usize>,
-    }
-    impl<T> FeatureServiceServer<T> {
-        pub fn new(inner: T) -> Self {
-            Self::from_arc(Arc::new(inner))
-        }
-        pub fn from_arc(inner: Arc<T>) -> Self {
-            Self {
-                inner,
-                accept_compression_encodings: Default::default(),
-                send_compression_encodings: Default::default(),
-                max_decoding_message_size: None,
-                max_encoding_message_size: None,
-            }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
-        where
-            F: tonic::service::Interceptor,
-        {
-            InterceptedService::new(Self::new(inner), interceptor)
-        }
-        /// Enable decompressing requests with the given encoding.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.accept_compression_encodings.enable(encoding);
-            self
-        }
-        /// Compress responses with the given encoding, if the client supports it.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.send_compression_encodings.enable(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.max_decoding_message_size = Some(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.max_encoding_message_size = Some(limit);
-            self
-        }
-    }
-    impl<T, B> tonic::codegen::Service<http::Request<B>> for FeatureServiceServer<T>
-    where
-        T: FeatureService,
-        B: Body + std::marker::Send + 'static,
-        B::Error: Into<StdError> + std::marker::Send + 'static,
-    {
-        type Response = http::Response<tonic::body::Body>;
-        type Error = std::convert::Infallible;
-        type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
-            Poll::Ready(Ok(()))
-        }
-        fn call(&mut self, req: http::Request<B>) -> Self::Future {
-            match req.uri().path() {
-                "/quiver.v1.FeatureService/RegisterView" => {
-                    #[allow(non_camel_case_types)]
-                    struct RegisterViewSvc<T: FeatureService>(pub Arc<T>);
-                    impl<
-                        T: FeatureService,
-                    > tonic::server::UnaryService<super::RegisterViewRequest>
-                    for RegisterViewSvc<T> {
-                        type Response = super::RegisterViewResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::RegisterViewRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as FeatureService>::register_view(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = RegisterViewSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/quiver.v1.FeatureService/GetView" => {
-                    #[allow(non_camel_case_types)]
-                    struct GetViewSvc<T: FeatureService>(pub Arc<T>);
-                    impl<
-                        T: FeatureService,
-                    > tonic::server::UnaryService<super::GetViewRequest>
-                    for GetViewSvc<T> {
-                        type Response = super::GetViewResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::GetViewRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as FeatureService>::get_view(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = GetViewSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/quiver.v1.FeatureService/ListViews" => {
-                    #[allow(non_camel_case_types)]
-                    struct ListViewsSvc<T: FeatureService>(pub Arc<T>);
-                    impl<
-                        T: FeatureService,
-                    > tonic::server::UnaryService<super::ListViewsRequest>
-                    for ListViewsSvc<T> {
-                        type Response = super::ListViewsResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ListViewsRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as FeatureService>::list_views(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = ListViewsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/quiver.v1.FeatureService/DropView" => {
-                    #[allow(non_camel_case_types)]
-                    struct DropViewSvc<T: FeatureService>(pub Arc<T>);
-                    impl<
-                        T: FeatureService,
-                    > tonic::server::UnaryService<super::DropViewRequest>
-                    for DropViewSvc<T> {
-                        type Response = super::DropViewResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::DropViewRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as FeatureService>::drop_view(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = DropViewSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/quiver.v1.FeatureService/PutFeatures" => {
-                    #[allow(non_camel_case_types)]
-                    struct PutFeaturesSvc<T: FeatureService>(pub Arc<T>);
-                    impl<
-                        T: FeatureService,
-                    > tonic::server::UnaryService<super::PutFeaturesRequest>
-                    for PutFeaturesSvc<T> {
-                        type Response = super::PutFeaturesResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::PutFeaturesRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as FeatureService>::put_features(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = PutFeaturesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/quiver.v1.FeatureService/PushFeatures" => {
-                    #[allow(non_camel_case_types)]
-                    struct PushFeaturesSvc<T: FeatureService>(pub Arc<T>);
-                    impl<
-                        T: FeatureService,
-                    > tonic::server::ClientStreamingService<super::PushFeaturesRequest>
-                    for PushFeaturesSvc<T> {
-                        type Response = super::PushFeaturesResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<
-                                tonic::Streaming<super::PushFeaturesRequest>,
-                            >,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as FeatureService>::push_features(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = PushFeaturesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.client_streaming(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/quiver.v1.FeatureService/GetFeatures" => {
-                    #[allow(non_camel_case_types)]
-                    struct GetFeaturesSvc<T: FeatureService>(pub Arc<T>);
-                    impl<
-                        T: FeatureService,
-                    > tonic::server::UnaryService<super::GetFeaturesRequest>
-                    for GetFeaturesSvc<T> {
-                        type Response = super::GetFeaturesResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::GetFeaturesRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as FeatureService>::get_features(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = GetFeaturesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
-            }
-        }
-    }
-    impl<T> Clone for FeatureServiceServer<T> {
-        fn clone(&self) -> Self {
-            let inner = self.inner.clone();
-            Self {
-                inner,
-                accept_compression_encodings: self.accept_compression_encodings,
-                send_compression_encodings: self.send_compression_encodings,
-                max_decoding_message_size: self.max_decoding_message_size,
-                max_encoding_message_size: self.max_encoding_message_size,
-            }
-        }
-    }
-    /// Generated gRPC service name
-    pub const SERVICE_NAME: &str = "quiver.v1.FeatureService";
-    impl<T> tonic::server::NamedService for FeatureServiceServer<T> {
-        const NAME: &'static str = SERVICE_NAME;
-    }
-}
-/// A prompt to look up.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct LookupRequest {
-    /// Name of the cache, without braces.
-    #[prost(string, tag = "1")]
-    pub cache: ::prost::alloc::string::String,
-    /// Text of the prompt; with it, the same prompt is found without comparing embeddings. It or the embedding is required.
-    #[prost(string, optional, tag = "2")]
-    pub prompt: ::core::option::Option<::prost::alloc::string::String>,
-    /// Its embedding.
-    #[prost(message, optional, tag = "3")]
-    pub embedding: ::core::option::Option<Vector>,
-    /// Only entries of this scope, such as a tenant; that of entries without one if empty.
-    #[prost(bytes = "bytes", tag = "4")]
-    pub scope: ::prost::bytes::Bytes,
-    /// Only entries of this embedding model.
-    #[prost(string, tag = "5")]
-    pub model: ::prost::alloc::string::String,
-    /// Least similarity, (1 + cosine) / 2; absent takes that of the cache.
-    #[prost(double, optional, tag = "6")]
-    pub threshold: ::core::option::Option<f64>,
-    /// Only entries whose metadata satisfies this expression. Empty: all.
-    #[prost(string, tag = "7")]
-    pub filter: ::prost::alloc::string::String,
-}
-/// The answer to a lookup.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct LookupResponse {
-    /// What was found; UNSPECIFIED for a miss, and then nothing else is set.
-    #[prost(enumeration = "CacheMatch", tag = "1")]
-    pub r#match: i32,
-    /// Id of the entry.
-    #[prost(string, tag = "2")]
-    pub id: ::prost::alloc::string::String,
-    /// The prompt it was stored with.
-    #[prost(string, tag = "3")]
-    pub prompt: ::prost::alloc::string::String,
-    /// The response.
-    #[prost(bytes = "bytes", tag = "4")]
-    pub response: ::prost::bytes::Bytes,
-    /// Similarity, (1 + cosine) / 2; 1 for the same prompt.
-    #[prost(double, tag = "5")]
-    pub score: f64,
-    /// Metadata, a JSON object as text, if there is any.
-    #[prost(string, optional, tag = "6")]
-    pub metadata: ::core::option::Option<::prost::alloc::string::String>,
-    /// When it was stored, milliseconds since 1970.
-    #[prost(int64, tag = "7")]
-    pub created_ms: i64,
-    /// Milliseconds it has left to live; absent for ever.
-    #[prost(int64, optional, tag = "8")]
-    pub ttl_ms: ::core::option::Option<i64>,
-}
-/// An entry to store.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct StoreRequest {
-    /// Name of the cache, without braces.
-    #[prost(string, tag = "1")]
-    pub cache: ::prost::alloc::string::String,
-    /// Text of the prompt.
-    #[prost(string, tag = "2")]
-    pub prompt: ::prost::alloc::string::String,
-    /// Its embedding. Required; not all zero.
-    #[prost(message, optional, tag = "3")]
-    pub embedding: ::core::option::Option<Vector>,
-    /// The response.
-    #[prost(bytes = "bytes", tag = "4")]
-    pub response: ::prost::bytes::Bytes,
-    /// Scope, at most 1,024 bytes.
-    #[prost(bytes = "bytes", tag = "5")]
-    pub scope: ::prost::bytes::Bytes,
-    /// Embedding model, at most 1,024 bytes.
-    #[prost(string, tag = "6")]
-    pub model: ::prost::alloc::string::String,
-    /// A JSON object as text; empty for none.
-    #[prost(string, tag = "7")]
-    pub metadata: ::prost::alloc::string::String,
-    /// Milliseconds it lives; 0 for ever; absent takes that of the cache.
-    #[prost(uint64, optional, tag = "8")]
-    pub ttl_ms: ::core::option::Option<u64>,
-    /// A hit makes it live as long again; absent takes that of the cache.
-    #[prost(bool, optional, tag = "9")]
-    pub sliding: ::core::option::Option<bool>,
-}
-/// What Store did.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct StoreResponse {
-    /// Id of the entry.
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-}
-/// Entries to delete.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct InvalidateRequest {
-    /// Name of the cache.
-    #[prost(string, tag = "1")]
-    pub cache: ::prost::alloc::string::String,
-    /// Which. Required.
-    #[prost(oneof = "invalidate_request::Entries", tags = "2, 3, 4")]
-    pub entries: ::core::option::Option<invalidate_request::Entries>,
-}
-/// Nested message and enum types in `InvalidateRequest`.
-pub mod invalidate_request {
-    /// Which. Required.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Entries {
-        /// All of them.
-        #[prost(bool, tag = "2")]
-        All(bool),
-        /// These.
-        #[prost(message, tag = "3")]
-        Ids(super::CacheIds),
-        /// Those that satisfy all that is said.
-        #[prost(message, tag = "4")]
-        Criteria(super::CacheCriteria),
-    }
-}
-/// Ids of entries.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CacheIds {
-    /// 1 to 10,000 ids.
-    #[prost(string, repeated, tag = "1")]
-    pub ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-/// What entries must satisfy. At least one is said.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CacheCriteria {
-    /// Of this scope.
-    #[prost(bytes = "bytes", optional, tag = "1")]
-    pub scope: ::core::option::Option<::prost::bytes::Bytes>,
-    /// Of this model.
-    #[prost(string, optional, tag = "2")]
-    pub model: ::core::option::Option<::prost::alloc::string::String>,
-    /// With metadata that satisfy this expression. Not together with a prompt.
-    #[prost(string, tag = "3")]
-    pub filter: ::prost::alloc::string::String,
-    /// Of this prompt, in the scope and model given or those of entries without one.
-    #[prost(string, optional, tag = "4")]
-    pub prompt: ::core::option::Option<::prost::alloc::string::String>,
-}
-/// What Invalidate did.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct InvalidateResponse {
-    /// Entries that existed and are gone.
-    #[prost(uint64, tag = "1")]
-    pub removed: u64,
-}
-/// Which cache to tell about.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct StatsRequest {
-    /// Name of the cache.
-    #[prost(string, tag = "1")]
-    pub cache: ::prost::alloc::string::String,
-}
-/// What a cache is and has done.
-#[derive(Clone, Copy, PartialEq, ::prost::Message)]
-pub struct StatsResponse {
-    /// Settings in effect.
-    #[prost(message, optional, tag = "1")]
-    pub settings: ::core::option::Option<CacheSettings>,
-    /// Entries there are.
-    #[prost(uint64, tag = "2")]
-    pub entries: u64,
-    /// Their size, about.
-    #[prost(uint64, tag = "3")]
-    pub bytes: u64,
-    /// Lookups answered by the same prompt.
-    #[prost(uint64, tag = "4")]
-    pub exact_hits: u64,
-    /// Lookups answered by a similar prompt.
-    #[prost(uint64, tag = "5")]
-    pub semantic_hits: u64,
-    /// Lookups whose nearest entry was just below the threshold.
-    #[prost(uint64, tag = "6")]
-    pub near_misses: u64,
-    /// Other lookups without an answer.
-    #[prost(uint64, tag = "7")]
-    pub misses: u64,
-    /// Entries stored so far.
-    #[prost(uint64, tag = "8")]
-    pub stored: u64,
-    /// Entries that had to make room.
-    #[prost(uint64, tag = "9")]
-    pub evicted: u64,
-    /// Entries whose time was over.
-    #[prost(uint64, tag = "10")]
-    pub expired: u64,
-    /// Entries deleted by Invalidate.
-    #[prost(uint64, tag = "11")]
-    pub invalidated: u64,
-}
-/// Settings of a cache.
-#[derive(Clone, Copy, PartialEq, ::prost::Message)]
-pub struct CacheSettings {
-    /// Least similarity of a hit, (1 + cosine) / 2. Default 0.95.
-    #[prost(double, optional, tag = "1")]
-    pub threshold: ::core::option::Option<f64>,
-    /// Least similarity of a near miss. Default 0.05 below the threshold.
-    #[prost(double, optional, tag = "2")]
-    pub near: ::core::option::Option<f64>,
-    /// Milliseconds that entries live that do not say, in whole seconds; 0 for ever, the default.
-    #[prost(uint64, optional, tag = "3")]
-    pub ttl_ms: ::core::option::Option<u64>,
-    /// A hit makes entries live as long again that do not say.
-    #[prost(bool, optional, tag = "4")]
-    pub sliding: ::core::option::Option<bool>,
-    /// Most bytes of all entries; 0 for no bound. Default 256 MiB. What was used longest ago goes first.
-    #[prost(uint64, optional, tag = "5")]
-    pub max_bytes: ::core::option::Option<u64>,
-    /// Most entries; 0 for no bound, the default.
-    #[prost(uint64, optional, tag = "6")]
-    pub max_entries: ::core::option::Option<u64>,
-}
-/// Settings to change.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ConfigureRequest {
-    /// Name of the cache, without braces.
-    #[prost(string, tag = "1")]
-    pub cache: ::prost::alloc::string::String,
-    /// What is absent stays.
-    #[prost(message, optional, tag = "2")]
-    pub settings: ::core::option::Option<CacheSettings>,
-}
-/// The settings are in effect.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ConfigureResponse {}
-/// How an entry was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum CacheMatch {
-    /// Not found.
-    Unspecified = 0,
-    /// The same prompt.
-    Exact = 1,
-    /// A similar prompt.
-    Semantic = 2,
-}
-impl CacheMatch {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "CACHE_MATCH_UNSPECIFIED",
-            Self::Exact => "CACHE_MATCH_EXACT",
-            Self::Semantic => "CACHE_MATCH_SEMANTIC",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "CACHE_MATCH_UNSPECIFIED" => Some(Self::Unspecified),
-            "CACHE_MATCH_EXACT" => Some(Self::Exact),
-            "CACHE_MATCH_SEMANTIC" => Some(Self::Semantic),
-            _ => None,
-        }
-    }
-}
-/// Generated client implementations.
-pub mod semantic_cache_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    use tonic::codegen::http::Uri;
-    /// Caches by name. The commands are SC.GET, SC.SET, SC.INVALIDATE, SC.STATS and SC.CONFIG.
-    ///
-    /// Entries are only ever found in the scope and model they were stored in. A cache is created by its first entry or by
-    /// Configure.
-    #[derive(Debug, Clone)]
-    pub struct SemanticCacheServiceClient<T> {
-        inner: tonic::client::Grpc<T>,
-    }
-    impl SemanticCacheServiceClient<tonic::transport::Channel> {
-        /// Attempt to create a new client by connecting to a given endpoint.
-        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
-        where
-            D: TryInto<tonic::transport::Endpoint>,
-            D::Error: Into<StdError>,
-        {
-            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
-            Ok(Self::new(conn))
-        }
-    }
-    impl<T> SemanticCacheServiceClient<T>
-    where
-        T: tonic::client::GrpcService<tonic::body::Body>,
-        T::Error: Into<StdError>,
-        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
-        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
-    {
-        pub fn new(inner: T) -> Self {
-            let inner = tonic::client::Grpc::new(inner);
-            Self { inner }
-        }
-        pub fn with_origin(inner: T, origin: Uri) -> Self {
-            let inner = tonic::client::Grpc::with_origin(inner, origin);
-            Self { inner }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> SemanticCacheServiceClient<InterceptedService<T, F>>
-        where
-            F: tonic::service::Interceptor,
-            T::ResponseBody: Default,
-            T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
-        {
-            SemanticCacheServiceClient::new(InterceptedService::new(inner, interceptor))
-        }
-        /// Compress requests with the given encoding.
-        ///
-        /// This requires the server to support it otherwise it might respond with an
-        /// error.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.send_compressed(encoding);
-            self
-        }
-        /// Enable decompressing responses.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.accept_compressed(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_decoding_message_size(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_encoding_message_size(limit);
-            self
-        }
-        /// Looks a prompt up by its text, then by the similarity of its embedding. A miss is no error. Lookups count and note
-        /// the use of entries, so a read-only replica answers none (FAILED_PRECONDITION).
-        ///
-        /// INVALID_ARGUMENT with field violations: neither prompt nor embedding, wrong dimension, filter syntax.
-        pub async fn lookup(
-            &mut self,
-            request: impl tonic::IntoRequest<super::LookupRequest>,
-        ) -> std::result::Result<tonic::Response<super::LookupResponse>, tonic::Status> {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/quiver.v1.SemanticCacheService/Lookup",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("quiver.v1.SemanticCacheService", "Lookup"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// Stores the response to a prompt; takes the place of an entry with the same prompt, scope and model.
-        ///
-        /// INVALID_ARGUMENT with field violations: an embedding without a direction, wrong dimension, an entry larger than the
-        /// cache may be. RESOURCE_EXHAUSTED: the server's memory limit is reached.
-        pub async fn store(
-            &mut self,
-            request: impl tonic::IntoRequest<super::StoreRequest>,
-        ) -> std::result::Result<tonic::Response<super::StoreResponse>, tonic::Status> {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/quiver.v1.SemanticCacheService/Store",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("quiver.v1.SemanticCacheService", "Store"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// Deletes entries. A cache or entry that does not exist is no error.
-        pub async fn invalidate(
-            &mut self,
-            request: impl tonic::IntoRequest<super::InvalidateRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::InvalidateResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/quiver.v1.SemanticCacheService/Invalidate",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("quiver.v1.SemanticCacheService", "Invalidate"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// Settings, size and counters. NOT_FOUND with ResourceInfo: no such cache.
-        pub async fn stats(
-            &mut self,
-            request: impl tonic::IntoRequest<super::StatsRequest>,
-        ) -> std::result::Result<tonic::Response<super::StatsResponse>, tonic::Status> {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/quiver.v1.SemanticCacheService/Stats",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("quiver.v1.SemanticCacheService", "Stats"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// Changes settings of a cache, or creates it. What is absent stays.
-        pub async fn configure(
-            &mut self,
-            request: impl tonic::IntoRequest<super::ConfigureRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ConfigureResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/quiver.v1.SemanticCacheService/Configure",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("quiver.v1.SemanticCacheService", "Configure"));
-            self.inner.unary(req, path, codec).await
-        }
-    }
-}
-/// Generated server implementations.
-pub mod semantic_cache_service_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    /// Generated trait containing gRPC methods that should be implemented for use with SemanticCacheServiceServer.
-    #[async_trait]
-    pub trait SemanticCacheService: std::marker::Send + std::marker::Sync + 'static {
-        /// Looks a prompt up by its text, then by the similarity of its embedding. A miss is no error. Lookups count and note
-        /// the use of entries, so a read-only replica answers none (FAILED_PRECONDITION).
-        ///
-        /// INVALID_ARGUMENT with field violations: neither prompt nor embedding, wrong dimension, filter syntax.
-        async fn lookup(
-            &self,
-            request: tonic::Request<super::LookupRequest>,
-        ) -> std::result::Result<tonic::Response<super::LookupResponse>, tonic::Status>;
-        /// Stores the response to a prompt; takes the place of an entry with the same prompt, scope and model.
-        ///
-        /// INVALID_ARGUMENT with field violations: an embedding without a direction, wrong dimension, an entry larger than the
-        /// cache may be. RESOURCE_EXHAUSTED: the server's memory limit is reached.
-        async fn store(
-            &self,
-            request: tonic::Request<super::StoreRequest>,
-        ) -> std::result::Result<tonic::Response<super::StoreResponse>, tonic::Status>;
-        /// Deletes entries. A cache or entry that does not exist is no error.
-        async fn invalidate(
-            &self,
-            request: tonic::Request<super::InvalidateRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::InvalidateResponse>,
-            tonic::Status,
-        >;
-        /// Settings, size and counters. NOT_FOUND with ResourceInfo: no such cache.
-        async fn stats(
-            &self,
-            request: tonic::Request<super::StatsRequest>,
-        ) -> std::result::Result<tonic::Response<super::StatsResponse>, tonic::Status>;
-        /// Changes settings of a cache, or creates it. What is absent stays.
-        async fn configure(
-            &self,
-            request: tonic::Request<super::ConfigureRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ConfigureResponse>,
-            tonic::Status,
-        >;
-    }
-    /// Caches by name. The commands are SC.GET, SC.SET, SC.INVALIDATE, SC.STATS and SC.CONFIG.
-    ///
-    /// Entries are only ever found in the scope and model they were stored in. A cache is created by its first entry or by
-    /// Configure.
-    #[derive(Debug)]
-    pub struct SemanticCacheServiceServer<T> {
-        inner: Arc<T>,
-        accept_compression_encodings: EnabledCompressionEncodings,
-        send_compression_encodings: EnabledCompressionEncodings,
-        max_decoding_message_size: Option<usize>,
-        max_encoding_message_size: Option<usize>,
-    }
-    impl<T> SemanticCacheServiceServer<T> {
-        pub fn new(inner: T) -> Self {
-            Self::from_arc(Arc::new(inner))
-        }
-        pub fn from_arc(inner: Arc<T>) -> Self {
-            Self {
-                inner,
-                accept_compression_encodings: Default::default(),
-                send_compression_encodings: Default::default(),
-                max_decoding_message_size: None,
-                max_encoding_message_size: None,
-            }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
-        where
-            F: tonic::service::Interceptor,
-        {
-            InterceptedService::new(Self::new(inner), interceptor)
-        }
-        /// Enable decompressing requests with the given encoding.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.accept_compression_encodings.enable(encoding);
-            self
-        }
-        /// Compress responses with the given encoding, if the client supports it.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.send_compression_encodings.enable(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.max_decoding_message_size = Some(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.max_encoding_message_size = Some(limit);
-            self
-        }
-    }
-    impl<T, B> tonic::codegen::Service<http::Request<B>>
-    for SemanticCacheServiceServer<T>
-    where
-        T: SemanticCacheService,
-        B: Body + std::marker::Send + 'static,
-        B::Error: Into<StdError> + std::marker::Send + 'static,
-    {
-        type Response = http::Response<tonic::body::Body>;
-        type Error = std::convert::Infallible;
-        type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
-            Poll::Ready(Ok(()))
-        }
-        fn call(&mut self, req: http::Request<B>) -> Self::Future {
-            match req.uri().path() {
-                "/quiver.v1.SemanticCacheService/Lookup" => {
-                    #[allow(non_camel_case_types)]
-                    struct LookupSvc<T: SemanticCacheService>(pub Arc<T>);
-                    impl<
-                        T: SemanticCacheService,
-                    > tonic::server::UnaryService<super::LookupRequest>
-                    for LookupSvc<T> {
-                        type Response = super::LookupResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::LookupRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as SemanticCacheService>::lookup(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = LookupSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/quiver.v1.SemanticCacheService/Store" => {
-                    #[allow(non_camel_case_types)]
-                    struct StoreSvc<T: SemanticCacheService>(pub Arc<T>);
-                    impl<
-                        T: SemanticCacheService,
-                    > tonic::server::UnaryService<super::StoreRequest> for StoreSvc<T> {
-                        type Response = super::StoreResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::StoreRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as SemanticCacheService>::store(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = StoreSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/quiver.v1.SemanticCacheService/Invalidate" => {
-                    #[allow(non_camel_case_types)]
-                    struct InvalidateSvc<T: SemanticCacheService>(pub Arc<T>);
-                    impl<
-                        T: SemanticCacheService,
-                    > tonic::server::UnaryService<super::InvalidateRequest>
-                    for InvalidateSvc<T> {
-                        type Response = super::InvalidateResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::InvalidateRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as SemanticCacheService>::invalidate(&inner, request)
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = InvalidateSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/quiver.v1.SemanticCacheService/Stats" => {
-                    #[allow(non_camel_case_types)]
-                    struct StatsSvc<T: SemanticCacheService>(pub Arc<T>);
-                    impl<
-                        T: SemanticCacheService,
-                    > tonic::server::UnaryService<super::StatsRequest> for StatsSvc<T> {
-                        type Response = super::StatsResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::StatsRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as SemanticCacheService>::stats(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = StatsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/quiver.v1.SemanticCacheService/Configure" => {
-                    #[allow(non_camel_case_types)]
-                    struct ConfigureSvc<T: SemanticCacheService>(pub Arc<T>);
-                    impl<
-                        T: SemanticCacheService,
-                    > tonic::server::UnaryService<super::ConfigureRequest>
-                    for ConfigureSvc<T> {
-                        type Response = super::ConfigureResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ConfigureRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as SemanticCacheService>::configure(&inner, request)
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = ConfigureSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
-            }
-        }
-    }
-    impl<T> Clone for SemanticCacheServiceServer<T> {
-        fn clone(&self) -> Self {
-            let inner = self.inner.clone();
-            Self {
-                inner,
-                accept_compression_encodings: self.accept_compression_encodings,
-                send_compression_encodings: self.send_compression_encodings,
-                max_decoding_message_size: self.max_decoding_message_size,
-                max_encoding_message_size: self.max_encoding_message_size,
-            }
-        }
-    }
-    /// Generated gRPC service name
-    pub const SERVICE_NAME: &str = "quiver.v1.SemanticCacheService";
-    impl<T> tonic::server::NamedService for SemanticCacheServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
