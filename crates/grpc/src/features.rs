@@ -15,10 +15,10 @@ use crate::gateway::{Failure, Gateway};
 use crate::pb::feature_service_server::FeatureService;
 use crate::pb::feature_values::Values;
 use crate::pb::{
-    ArrowChunk, DropViewRequest, DropViewResponse, Feature, FeatureColumn, FeatureStatus, FeatureType, FeatureValues, FeatureView,
-    GetFeaturesRequest, GetFeaturesResponse, GetViewRequest, GetViewResponse, ListViewsRequest, ListViewsResponse,
-    PushFeaturesError, PushFeaturesRequest, PushFeaturesResponse, PutFeaturesRequest, PutFeaturesResponse,
-    RegisterViewRequest, RegisterViewResponse, ViewColumns,
+    ArrowChunk, DropViewRequest, DropViewResponse, Feature, FeatureColumn, FeatureStatus, FeatureType, FeatureValues,
+    FeatureView, GetFeaturesRequest, GetFeaturesResponse, GetViewRequest, GetViewResponse, ListViewsRequest,
+    ListViewsResponse, PushFeaturesError, PushFeaturesRequest, PushFeaturesResponse, PutFeaturesRequest,
+    PutFeaturesResponse, RegisterViewRequest, RegisterViewResponse, ViewColumns,
 };
 use crate::search::text;
 use crate::status::{self, Site};

@@ -31,8 +31,7 @@ impl<E: Executor> Features<E> {
         let found = replies.next().and_then(|reply| reply.into_pairs()).ok_or_else(unexpected)?;
         let mut columns = Vec::new();
         for (pair, view) in found.into_iter().zip(replies.map(described)) {
-            let (ViewColumns { columns: features, .. }, view) =
-                view_columns(pair).zip(view).ok_or_else(unexpected)?;
+            let (ViewColumns { columns: features, .. }, view) = view_columns(pair).zip(view).ok_or_else(unexpected)?;
             for feature in features {
                 columns.push(column(&view, feature).ok_or_else(unexpected)?);
             }

@@ -168,10 +168,8 @@ async fn a_stream_of_batches_goes_on_behind_a_refused_one() {
 async fn features_come_as_columns_of_arrow() {
     let (_, mut client) = with_rides().await;
     let homes = [1.0_f32, 2.0, 3.0, 4.0].iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>();
-    let columns = vec![
-        column("trips", integers(&[7, 8]), &[1]),
-        column("home", Values::PackedVectors(homes.into()), &[]),
-    ];
+    let columns =
+        vec![column("trips", integers(&[7, 8]), &[1]), column("home", Values::PackedVectors(homes.into()), &[])];
     client.put_features(batch(&[5_000], columns)).await.unwrap();
     let features = ["trips", "car", "home"].map(str::to_owned).to_vec();
     let request = GetFeaturesRequest {
