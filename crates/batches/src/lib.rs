@@ -1,7 +1,7 @@
 //! Arrow record batches to vectors, ids and attributes, and back: the columnar end of bulk writes and reads.
 //!
 //! Format: <https://arrow.apache.org/docs/format/Columnar.html>. [`Decoder`] takes the messages of an IPC stream and
-//! yields batches; [`Elements`] takes batches of a known set of columns; [`Columns`] and [`Found`] become batches, and
+//! yields batches; [`Elements`] takes batches of a known set of columns; [`Columns`], [`Found`] and [`FeatureColumn`]s become batches, and
 //! [`Stream`] messages again.
 //!
 //! Invariants: no bytes panic, and none make anybody reserve more than they are; what does not fit is an error that names
@@ -12,11 +12,13 @@
 
 mod elements;
 mod error;
+mod features;
 mod scalars;
 mod stream;
 mod write;
 
 pub use elements::Elements;
 pub use error::BatchError;
+pub use features::{FeatureColumn, FeatureKind, features_batch};
 pub use stream::{Decoder, Message, Stream};
 pub use write::{Columns, Found, Page};

@@ -102,6 +102,17 @@ impl Stream {
         Self { schema }
     }
 
+    /// A whole stream of one batch.
+    ///
+    /// # Errors
+    /// The batch cannot be written.
+    pub fn whole(batch: &RecordBatch) -> Result<Vec<u8>, BatchError> {
+        let wrong = |error: arrow_schema::ArrowError| malformed(&error.to_string());
+        let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref()).map_err(wrong)?;
+        writer.write(batch).map_err(wrong)?;
+        writer.into_inner().map_err(wrong)
+    }
+
     /// The message that begins the stream.
     ///
     /// # Errors

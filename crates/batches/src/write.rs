@@ -58,7 +58,7 @@ impl Page {
     /// # Errors
     /// An id is no text and `binary_ids` is not set.
     pub fn batch(self, columns: Columns) -> Result<RecordBatch, BatchError> {
-        let mut arrays = vec![id_column(&columns.ids, self.binary_ids)?];
+        let mut arrays = vec![id_column("id", &columns.ids, self.binary_ids)?];
         if let Some(dim) = self.dim {
             let values = Arc::new(Float32Array::from(columns.vectors));
             let dim = i32::try_from(dim).map_err(|_| BatchError::Malformed("too many dimensions".to_owned()))?;
@@ -104,7 +104,7 @@ impl Found {
     /// # Errors
     /// An id is no text and `binary_ids` is not set.
     pub fn batch(self, binary_ids: bool) -> Result<RecordBatch, BatchError> {
-        let ids = id_column(&self.ids, binary_ids)?;
+        let ids = id_column("id", &self.ids, binary_ids)?;
         let arrays: Vec<ArrayRef> = vec![
             Arc::new(UInt32Array::from(self.queries)),
             ids,
@@ -119,7 +119,7 @@ fn id_type(binary: bool) -> DataType {
     if binary { DataType::Binary } else { DataType::Utf8 }
 }
 
-fn component() -> Arc<Field> {
+pub(crate) fn component() -> Arc<Field> {
     Arc::new(Field::new("item", DataType::Float32, false))
 }
 
@@ -127,14 +127,14 @@ fn vector_type(dim: usize) -> DataType {
     DataType::FixedSizeList(component(), i32::try_from(dim).unwrap_or(i32::MAX))
 }
 
-fn id_column(ids: &[Vec<u8>], binary: bool) -> Result<ArrayRef, BatchError> {
+pub(crate) fn id_column(field: &str, ids: &[Vec<u8>], binary: bool) -> Result<ArrayRef, BatchError> {
     if binary {
         return Ok(Arc::new(BinaryArray::from_iter_values(ids)));
     }
     let mut texts = Vec::with_capacity(ids.len());
     for (row, id) in ids.iter().enumerate() {
         texts.push(std::str::from_utf8(id).map_err(|_| BatchError::Value {
-            field: "id".to_owned(),
+            field: field.to_owned(),
             row,
             reason: "is no text: ask for binary ids".to_owned(),
         })?);
@@ -142,6 +142,6 @@ fn id_column(ids: &[Vec<u8>], binary: bool) -> Result<ArrayRef, BatchError> {
     Ok(Arc::new(StringArray::from_iter_values(texts)))
 }
 
-fn wrong(error: ArrowError) -> BatchError {
+pub(crate) fn wrong(error: ArrowError) -> BatchError {
     BatchError::Malformed(error.to_string())
 }

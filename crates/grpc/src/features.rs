@@ -1,7 +1,12 @@
 //! FeatureService: FEAT.VIEW, FEAT.MPUT and FEAT.GET.
 
+mod arrow;
+
+use std::pin::Pin;
+
 use prost::bytes::Bytes;
 use quiver_resp::{OwnedArgv, Value};
+use tokio_stream::Stream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::check::Violations;
@@ -10,10 +15,10 @@ use crate::gateway::{Failure, Gateway};
 use crate::pb::feature_service_server::FeatureService;
 use crate::pb::feature_values::Values;
 use crate::pb::{
-    DropViewRequest, DropViewResponse, Feature, FeatureColumn, FeatureStatus, FeatureType, FeatureValues, FeatureView,
-    GetFeaturesRequest, GetFeaturesResponse, GetViewRequest, GetViewResponse, ListViewsRequest, ListViewsResponse,
-    PushFeaturesError, PushFeaturesRequest, PushFeaturesResponse, PutFeaturesRequest, PutFeaturesResponse,
-    RegisterViewRequest, RegisterViewResponse, ViewColumns,
+    ArrowChunk, DropViewRequest, DropViewResponse, Feature, FeatureColumn, FeatureStatus, FeatureType, FeatureValues,
+    FeatureView, GetFeaturesRequest, GetFeaturesResponse, GetViewRequest, GetViewResponse, ListViewsRequest,
+    ListViewsResponse, PushFeaturesError, PushFeaturesRequest, PushFeaturesResponse, PutFeaturesRequest,
+    PutFeaturesResponse, RegisterViewRequest, RegisterViewResponse, ViewColumns,
 };
 use crate::search::text;
 use crate::status::{self, Site};
@@ -151,6 +156,17 @@ impl<E: Executor> FeatureService for Features<E> {
     ) -> Result<Response<GetFeaturesResponse>, Status> {
         let auth = Auth::from_metadata(request.metadata())?;
         self.get(&auth, request.get_ref()).await.map(Response::new)
+    }
+
+    type GetFeaturesArrowStream = Pin<Box<dyn Stream<Item = Result<ArrowChunk, Status>> + Send>>;
+
+    async fn get_features_arrow(
+        &self,
+        request: Request<GetFeaturesRequest>,
+    ) -> Result<Response<Self::GetFeaturesArrowStream>, Status> {
+        let auth = Auth::from_metadata(request.metadata())?;
+        let chunks = self.get_arrow(&auth, request.get_ref()).await?;
+        Ok(Response::new(Box::pin(tokio_stream::iter(chunks.into_iter().map(Ok)))))
     }
 }
 

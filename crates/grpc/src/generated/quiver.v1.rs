@@ -2309,6 +2309,13 @@ pub struct FeatureColumn {
     #[prost(bytes = "bytes", tag = "5")]
     pub event_times_ms: ::prost::bytes::Bytes,
 }
+/// A part of an Arrow IPC stream.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ArrowChunk {
+    /// At most 1 MiB. The chunks one after another are the stream.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub ipc: ::prost::bytes::Bytes,
+}
 /// Type of a feature, and how its values are packed in a FeatureColumn, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -2700,6 +2707,35 @@ pub mod feature_service_client {
                 .insert(GrpcMethod::new("quiver.v1.FeatureService", "GetFeatures"));
             self.inner.unary(req, path, codec).await
         }
+        /// As GetFeatures, as an Arrow IPC stream cut into chunks: `entity` (string), then for every feature `view:feature`,
+        /// null where there is no value, `view:feature.status` (uint8, a FeatureStatus) and, if asked for,
+        /// `view:feature.event_time` (timestamp).
+        ///
+        /// INVALID_ARGUMENT also for an entity or a value of type STRING that is no UTF-8.
+        pub async fn get_features_arrow(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetFeaturesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ArrowChunk>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quiver.v1.FeatureService/GetFeaturesArrow",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quiver.v1.FeatureService", "GetFeaturesArrow"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2778,6 +2814,24 @@ pub mod feature_service_server {
             request: tonic::Request<super::GetFeaturesRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetFeaturesResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the GetFeaturesArrow method.
+        type GetFeaturesArrowStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ArrowChunk, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// As GetFeatures, as an Arrow IPC stream cut into chunks: `entity` (string), then for every feature `view:feature`,
+        /// null where there is no value, `view:feature.status` (uint8, a FeatureStatus) and, if asked for,
+        /// `view:feature.event_time` (timestamp).
+        ///
+        /// INVALID_ARGUMENT also for an entity or a value of type STRING that is no UTF-8.
+        async fn get_features_arrow(
+            &self,
+            request: tonic::Request<super::GetFeaturesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::GetFeaturesArrowStream>,
             tonic::Status,
         >;
     }
@@ -3171,6 +3225,53 @@ pub mod feature_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quiver.v1.FeatureService/GetFeaturesArrow" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetFeaturesArrowSvc<T: FeatureService>(pub Arc<T>);
+                    impl<
+                        T: FeatureService,
+                    > tonic::server::ServerStreamingService<super::GetFeaturesRequest>
+                    for GetFeaturesArrowSvc<T> {
+                        type Response = super::ArrowChunk;
+                        type ResponseStream = T::GetFeaturesArrowStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetFeaturesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureService>::get_features_arrow(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetFeaturesArrowSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -1,5 +1,8 @@
 //! FeatureService through a real channel, over a real instance.
 
+use arrow_array::Array as _;
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{Float32Type, Int64Type, TimestampMillisecondType, UInt8Type};
 use quiver_grpc::client::FeatureServiceClient;
 use quiver_grpc::pb::feature_values::Values;
 use quiver_grpc::pb::*;
@@ -162,4 +165,43 @@ async fn a_stream_of_batches_goes_on_behind_a_refused_one() {
     assert_eq!((summary.rows, summary.stored, summary.stale, summary.rejected), (4, 3, 1, 2));
     assert_eq!((summary.errors.len(), summary.errors[0].batch), (1, 1));
     assert_eq!(summary.errors[0].status.as_ref().unwrap().code, i32::from(Code::InvalidArgument));
+}
+
+#[tokio::test]
+async fn features_come_as_columns_of_arrow() {
+    let (_, mut client) = with_rides().await;
+    let homes = [1.0_f32, 2.0, 3.0, 4.0].iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>();
+    let columns =
+        vec![column("trips", integers(&[7, 8]), &[1]), column("home", Values::PackedVectors(homes.into()), &[])];
+    client.put_features(batch(&[5_000], columns)).await.unwrap();
+    let features = ["trips", "car", "home"].map(str::to_owned).to_vec();
+    let request = GetFeaturesRequest {
+        entities: vec!["1".into(), "2".into(), "3".into()],
+        views: vec![ViewSelection { view: "rides".into(), features }],
+        with_event_times: true,
+    };
+    let mut chunks = client.get_features_arrow(request.clone()).await.unwrap().into_inner();
+    let (mut decoder, mut batches) = (quiver_batches::Decoder::default(), Vec::new());
+    while let Some(chunk) = chunks.message().await.unwrap() {
+        let keep = |batch: &arrow_array::RecordBatch| {
+            batches.push(batch.clone());
+            Ok(())
+        };
+        decoder.read(chunk.ipc.to_vec(), keep).unwrap();
+    }
+    let [batch] = batches.as_slice() else { panic!("one batch") };
+    let trips = batch.column_by_name("rides:trips").unwrap().as_primitive::<Int64Type>();
+    assert_eq!(trips.iter().collect::<Vec<_>>(), [Some(7), None, None]);
+    let statuses = batch.column_by_name("rides:trips.status").unwrap().as_primitive::<UInt8Type>();
+    assert_eq!(statuses.values(), &[1, 2, 3]);
+    let homes = batch.column_by_name("rides:home").unwrap().as_fixed_size_list();
+    assert_eq!(homes.value(1).as_primitive::<Float32Type>().values(), &[3.0, 4.0]);
+    assert!(homes.is_null(2));
+    assert_eq!(batch.column_by_name("rides:car").unwrap().null_count(), 3);
+    let times = batch.column_by_name("rides:trips.event_time").unwrap();
+    assert_eq!(times.as_primitive::<TimestampMillisecondType>().value(0), 5_000);
+
+    let unknown = ViewSelection { view: "none".into(), features: vec![] };
+    let status = client.get_features_arrow(GetFeaturesRequest { views: vec![unknown], ..request }).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
 }
