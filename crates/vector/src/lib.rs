@@ -28,7 +28,7 @@ mod shared;
 mod space;
 
 pub use flat::Flat;
-pub use hnsw::{Accept, Filtered, Hnsw, Node, NodeVector, Plan, Prepared};
+pub use hnsw::{Accept, Filtered, Hnsw, Node, NodeVector, Plan, Prepared, Round};
 pub use params::{DIM_MAX, Error, M_MAX, Metric, Params, Storage};
 pub use scratch::Scratch;
 pub use shared::Shared;

@@ -20,16 +20,10 @@ impl Hnsw {
         ef: usize,
         threads: usize,
     ) -> Result<Vec<Slot>, Error> {
-        if vectors.nrows() != keys.len() {
-            return Err(Error::Keys { vectors: vectors.nrows(), keys: keys.len() });
-        }
-        if vectors.nrows() > (1 << 31) - self.len {
-            return Err(Error::Full);
-        }
         // Rows of a transposed view are not slices; then one copy of the batch makes them so.
         let vectors = vectors.as_standard_layout();
         let rows = vectors.rows().into_iter().map(|row| row.to_slice().expect("a row of the standard layout"));
-        let rows = rows.map(|row| Ok((row, self.space.validate(row)?))).collect::<Result<Vec<_>, _>>()?;
+        let rows = self.valid(&rows.collect::<Vec<_>>(), keys)?;
         if threads > 1 {
             return Ok(self.bulk(&rows, keys, ef, threads));
         }

@@ -6,8 +6,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
+use quiver_kernels::prefetch;
+
 use crate::Slot;
-use crate::graph::Graph;
 use crate::hnsw::Hnsw;
 
 impl Hnsw {
@@ -57,10 +58,12 @@ impl Hnsw {
             }
         });
         pairs.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        pairs.iter().take(AHEAD).for_each(|pair| prefetch(graph.list(pair.1, level)));
+        let neighbors = Neighbors::new(graph.links(full, level));
         let mut spared = pairs.iter().map(|pair| pair.1);
         let victim = spared.find(|&victim| {
             // A way of two links from one to the other stays, through the new element or another neighbour.
-            graph.linked(slot, victim, level) || share_neighbor(graph, full, victim, level)
+            graph.linked(slot, victim, level) || neighbors.any_of(graph.links(victim, level))
         });
         if let Some(victim) = victim {
             self.graph.unlink(full, victim, level);
@@ -131,10 +134,40 @@ impl Hnsw {
     }
 }
 
-/// Whether two elements have a neighbour in common.
-fn share_neighbor(graph: &Graph, a: Slot, b: Slot, level: usize) -> bool {
-    let others = graph.links(b, level);
-    graph.links(a, level).iter().any(|link| others.contains(link))
+/// Candidates for giving up a link whose own lists are fetched ahead.
+const AHEAD: usize = 3;
+
+/// The neighbours of an element, to be asked about many others: a small filter (after Bloom) says no to most at once.
+struct Neighbors<'g> {
+    links: &'g [Slot],
+    filter: [u64; FILTER_WORDS],
+}
+
+/// Bits of a filter: thirty-two times as many as an ordinary list has links.
+const FILTER_WORDS: usize = 16;
+
+impl<'g> Neighbors<'g> {
+    fn new(links: &'g [Slot]) -> Self {
+        let mut filter = [0; FILTER_WORDS];
+        for &link in links {
+            let (word, bit) = place(link);
+            filter[word] |= bit;
+        }
+        Self { links, filter }
+    }
+
+    /// Whether one of `others` is among the neighbours.
+    fn any_of(&self, others: &[Slot]) -> bool {
+        others.iter().any(|other| {
+            let (word, bit) = place(*other);
+            self.filter[word] & bit != 0 && self.links.contains(other)
+        })
+    }
+}
+
+fn place(slot: Slot) -> (usize, u64) {
+    let hash = slot.wrapping_mul(0x9e37_79b9) >> 22;
+    (hash as usize / 64, 1 << (hash % 64))
 }
 
 /// Disjoint sets of seeds, the elements each has reached, and those to look at next.

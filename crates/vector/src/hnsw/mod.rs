@@ -24,6 +24,7 @@ mod remove;
 mod reorder;
 mod search;
 
+pub use bulk::Round;
 pub use codec::{Node, NodeVector};
 pub(crate) use codec::{restore_vector, slots_max};
 pub(crate) use filtered::Asked;
