@@ -25,6 +25,10 @@ use crate::session::{Pause, Session};
 /// Elements from which on a command is long: half a millisecond or so.
 const LONG_ELEMENTS: usize = 10_000;
 
+/// Words from which on a command is long that adds an element of a graph with each. Fewer never wait for others that do
+/// the same.
+const LONG_ADDITIONS: usize = 12;
+
 /// Bytes of a string that are worked through as fast as one element is.
 const BYTES_PER_ELEMENT: usize = 1024;
 
@@ -62,6 +66,8 @@ pub enum Cost {
     Change,
     /// With the words, each of which may be a row of many values.
     Rows,
+    /// With its words, each of which is as long as a search; and with the searches it has to wait for.
+    Additions,
     /// With the keyspace or the disk.
     Keyspace,
 }
@@ -147,6 +153,7 @@ const COSTS: &[(Cost, &[&str])] = &[
     (Cost::Count, &["hscan", "lmovem", "lmpop", "scan", "sscan", "xautoclaim", "zmpop", "zscan"]),
     (Cost::Search, &["vmsim", "vrecommend", "vsim"]),
     (Cost::Change, &["vadd", "vexpire", "vexpireat", "vpersist", "vpexpire", "vpexpireat", "vrem", "vsetattr"]),
+    (Cost::Additions, &["vmadd"]),
     (Cost::Rows, &["feat.get"]),
     (
         Cost::Keyspace,
@@ -194,6 +201,7 @@ fn words_are_long(session: &Session, entry: &Entry, argv: Argv<'_>) -> bool {
     match entry.cost {
         Cost::Keyspace => true,
         Cost::Rows => argv.len() > LONG_ELEMENTS / VALUES_PER_ROW,
+        Cost::Additions => argv.len() > LONG_ADDITIONS,
         Cost::Number => argv.get(2).is_some_and(is_many),
         Cost::Count => number_behind(argv, b"count").is_some_and(is_many),
         _ if entry.command.locks == Locks::Transaction => {
@@ -208,7 +216,7 @@ fn words_are_long(session: &Session, entry: &Entry, argv: Argv<'_>) -> bool {
 pub(crate) fn is_long_by_keys(ks: &Keyspace<'_>, entry: &Entry, argv: Argv<'_>) -> bool {
     match entry.cost {
         Cost::Words | Cost::Number | Cost::Count | Cost::Rows | Cost::Keyspace => false,
-        Cost::Change => set_at(ks, argv).is_some_and(|set| set.try_write_for(PATIENCE).is_none()),
+        Cost::Change | Cost::Additions => set_at(ks, argv).is_some_and(|set| set.try_write_for(PATIENCE).is_none()),
         Cost::Search if set_at(ks, argv).is_some_and(|set| set.try_read_for(PATIENCE).is_none()) => true,
         cost => elements(ks, entry, argv, cost) > LONG_ELEMENTS,
     }
@@ -234,7 +242,7 @@ fn elements(ks: &Keyspace<'_>, entry: &Entry, argv: Argv<'_>, cost: Cost) -> usi
             let said = [b"count".as_slice(), b"limit"].into_iter().any(|word| number_behind(argv, word).is_some());
             if said { 0 } else { sizes().sum::<usize>() / UNKNOWN_SHARE }
         }
-        Cost::Search => sizes().next().map_or(0, |size| searched(argv, size)),
+        Cost::Search => sizes().next().map_or(0, |size| searched(argv, size)).saturating_mul(queries(entry, argv)),
         _ => sizes().sum(),
     }
 }
@@ -278,6 +286,12 @@ fn searched(argv: Argv<'_>, size: usize) -> usize {
     });
     let candidates = usize::try_from(numbers.max().unwrap_or(0)).unwrap_or(0);
     candidates.saturating_mul(PER_CANDIDATE).min(size)
+}
+
+/// Queries of one search.
+fn queries(entry: &Entry, argv: Argv<'_>) -> usize {
+    let said = argv.get(2).filter(|_| entry.full_name == "vmsim").and_then(parse_i64);
+    said.map_or(1, |queries| usize::try_from(queries).unwrap_or(0).min(argv.len()))
 }
 
 /// Elements under a key; of a string what takes as long.

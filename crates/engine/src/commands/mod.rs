@@ -105,6 +105,7 @@ pub const TABLES: &[&[Command]] = &[
     string::COMMANDS,
     transactions::COMMANDS,
     vset::COMMANDS,
+    vset::bulk::COMMANDS,
     vset::expire::COMMANDS,
     vset::many::COMMANDS,
     wait::COMMANDS,

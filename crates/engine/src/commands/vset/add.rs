@@ -1,4 +1,4 @@
-//! VADD: an element with its vector, new or changed.
+//! VADD: an element with its vector, new or changed; and what VADD and VMADD (`bulk.rs`) have in common.
 
 use std::sync::Arc;
 
@@ -24,15 +24,21 @@ const EF_MAX: i64 = 1_000_000;
 
 /// The arguments of one VADD.
 struct Add<'a> {
-    reduce: Option<usize>,
+    form: Form,
     vector: Vec<f32>,
     name: &'a [u8],
-    quantisation: Quantisation,
-    m: usize,
-    ef: usize,
     attributes: Option<&'a [u8]>,
     /// Where CAS stands, which replicas need not see.
     cas: Vec<usize>,
+}
+
+/// What the set is to be like, and how hard to look for links.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    pub(super) reduce: Option<usize>,
+    quantisation: Quantisation,
+    m: usize,
+    pub(super) ef: usize,
 }
 
 pub(super) fn vadd(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
@@ -43,7 +49,7 @@ pub(super) fn vadd(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let new = match ctx.ks.value_mut::<SharedVectorSet>(key)?.cloned() {
         Some(set) => {
             let mut set = set.write();
-            add.check(&set)?;
+            add.form.check(&set, add.vector.len())?;
             let before = set.earliest();
             let new = add.run(&mut set)?;
             ctx.ks.reindex(&key, before, set.earliest());
@@ -51,7 +57,7 @@ pub(super) fn vadd(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
             new
         }
         None => {
-            let mut set = VectorSet::new(add.shape()?).map_err(refused)?;
+            let mut set = VectorSet::new(add.form.shape(add.vector.len())?).map_err(refused)?;
             add.run(&mut set)?;
             ctx.ks.set(key, Value::Object(Box::new(Object::VectorSet(set.into_shared()))), None);
             true
@@ -67,24 +73,11 @@ pub(super) fn vadd(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 impl<'a> Add<'a> {
     fn parse(argv: Argv<'a>) -> Result<Self, CommandError> {
-        let (reduce, at) = if is(argv.at(2), "REDUCE") {
-            let dim = parse_i64(argv.at(3)).and_then(|dim| usize::try_from(dim).ok()).filter(|dim| *dim > 0);
-            (Some(dim.ok_or(INVALID_VECTOR)?), 4)
-        } else {
-            (None, 2)
-        };
+        let (form, at) = Form::parse(argv)?;
         let mut vector = Vec::new();
         let at = parse_vector(argv, at, &mut vector)?;
-        let mut add = Self {
-            reduce,
-            vector,
-            name: argv.get(at).ok_or_else(|| arity("VADD"))?,
-            quantisation: Quantisation::Int8,
-            m: M_DEFAULT,
-            ef: EF_ADD_DEFAULT,
-            attributes: None,
-            cas: Vec::new(),
-        };
+        let name = argv.get(at).ok_or_else(|| arity("VADD"))?;
+        let mut add = Self { form, vector, name, attributes: None, cas: Vec::new() };
         let mut at = at + 1;
         while at < argv.len() {
             at += add.option(argv, at)?;
@@ -94,16 +87,42 @@ impl<'a> Add<'a> {
 
     /// Takes the option at `at`; the number of its words.
     fn option(&mut self, argv: Argv<'a>, at: usize) -> Result<usize, CommandError> {
-        let (word, value) = (argv.at(at), argv.get(at + 1));
-        match (word.to_ascii_uppercase().as_slice(), value) {
-            (b"CAS", _) => self.cas.push(at),
+        match argv.get(at + 1) {
+            _ if is(argv.at(at), "CAS") => {
+                self.cas.push(at);
+                Ok(1)
+            }
+            Some(attributes) if is(argv.at(at), "SETATTR") => {
+                self.attributes = Some(attributes);
+                Ok(2)
+            }
+            _ => self.form.option(argv, at),
+        }
+    }
+
+    fn run(&self, set: &mut VectorSet) -> Result<bool, CommandError> {
+        set.add(self.name, &self.vector, self.attributes, self.form.ef).map_err(refused)
+    }
+}
+
+impl Form {
+    /// What is said before the vector, and the index behind it.
+    pub(super) fn parse(argv: Argv<'_>) -> Result<(Self, usize), CommandError> {
+        let mut form = Self { reduce: None, quantisation: Quantisation::Int8, m: M_DEFAULT, ef: EF_ADD_DEFAULT };
+        if !is(argv.at(2), "REDUCE") {
+            return Ok((form, 2));
+        }
+        let dim = parse_i64(argv.at(3)).and_then(|dim| usize::try_from(dim).ok()).filter(|dim| *dim > 0);
+        form.reduce = Some(dim.ok_or(INVALID_VECTOR)?);
+        Ok((form, 4))
+    }
+
+    /// Takes the option at `at`; the number of its words.
+    pub(super) fn option(&mut self, argv: Argv<'_>, at: usize) -> Result<usize, CommandError> {
+        match (argv.at(at).to_ascii_uppercase().as_slice(), argv.get(at + 1)) {
             (b"NOQUANT", _) => self.quantisation = Quantisation::F32,
             (b"Q8", _) => self.quantisation = Quantisation::Int8,
             (b"BIN", _) => self.quantisation = Quantisation::Binary,
-            (b"SETATTR", Some(attributes)) => {
-                self.attributes = Some(attributes);
-                return Ok(2);
-            }
             (b"EF", Some(value)) => {
                 self.ef = bounded(value, 1, EF_MAX).ok_or(CommandError::text("ERR invalid EF"))?;
                 return Ok(2);
@@ -117,9 +136,8 @@ impl<'a> Add<'a> {
         Ok(1)
     }
 
-    /// Whether an existing set can take the element.
-    fn check(&self, set: &VectorSet) -> CommandResult {
-        let got = self.vector.len();
+    /// Whether an existing set can take vectors of `got` components.
+    pub(super) fn check(&self, set: &VectorSet, got: usize) -> CommandResult {
         if self.quantisation != set.quantisation() {
             return Err(CommandError::text("ERR asked quantization mismatch with existing vector set"));
         }
@@ -139,21 +157,16 @@ impl<'a> Add<'a> {
         }
     }
 
-    /// The set that the command creates.
-    fn shape(&self) -> Result<Shape, CommandError> {
+    /// The set that is made for vectors of `input` components.
+    pub(super) fn shape(&self, input: usize) -> Result<Shape, CommandError> {
         let projection = match self.reduce {
             None => None,
             Some(dim) => {
-                let projection = Projection::draw(self.vector.len(), dim);
+                let projection = Projection::draw(input, dim);
                 Some(Arc::new(projection.ok_or(CommandError::text("ERR the projection matrix would be too large"))?))
             }
         };
-        let dim = self.reduce.unwrap_or(self.vector.len());
-        Ok(Shape { dim, quantisation: self.quantisation, m: self.m, projection })
-    }
-
-    fn run(&self, set: &mut VectorSet) -> Result<bool, CommandError> {
-        set.add(self.name, &self.vector, self.attributes, self.ef).map_err(refused)
+        Ok(Shape { dim: self.reduce.unwrap_or(input), quantisation: self.quantisation, m: self.m, projection })
     }
 }
 

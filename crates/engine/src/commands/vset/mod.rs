@@ -2,11 +2,12 @@
 //!
 //! The table entries, and the commands about sets and elements; VADD is in `add.rs`, VSIM in `search.rs` with its
 //! options in `options.rs` and groups in `group.rs`, vectors as arguments in `vector.rs`. Quiver's own are in `expire.rs`
-//! (elements that expire) and `many.rs` (several queries, recommendation). Replies and error texts are those of Redis 8.0.2. What differs: components that are not
+//! (elements that expire), `bulk.rs` (many elements at once) and `many.rs` (several queries, recommendation). Replies and error texts are those of Redis 8.0.2. What differs: components that are not
 //! finite are refused, counts that would make Redis allocate without bound are clipped or refused, and a query to a
 //! set whose projection keeps the number of dimensions is projected too.
 
 mod add;
+pub mod bulk;
 pub mod expire;
 mod fields;
 mod group;

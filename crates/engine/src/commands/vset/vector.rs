@@ -9,7 +9,8 @@ use crate::number::{parse_f64, parse_i64};
 use crate::types::vset::VectorSet;
 
 pub(super) const INVALID_VECTOR: CommandError = CommandError::text("ERR invalid vector specification");
-const NOT_FINITE: CommandError = CommandError::text("ERR a component of the vector is not a finite 32-bit float");
+pub(super) const NOT_FINITE: CommandError =
+    CommandError::text("ERR a component of the vector is not a finite 32-bit float");
 
 /// Reads the vector that begins at `argv[at]` into `out`; the index of the word behind it.
 pub(in crate::commands) fn parse_vector(argv: Argv<'_>, at: usize, out: &mut Vec<f32>) -> Result<usize, CommandError> {

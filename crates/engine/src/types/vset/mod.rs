@@ -8,6 +8,7 @@
 //! operations alone, because an element's level comes from a fixed hash of its name and a projection from its shape, so
 //! replicas build the same graph. Not here: commands, and locks (searches take `&self`).
 
+mod bulk;
 mod codec;
 mod expiry;
 mod memo;
@@ -21,7 +22,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use quiver_rdb::vectorset::Quantisation;
 use quiver_structures::{Table, Value, ValueRef};
 use quiver_vector::{Error, Hnsw, Metric, NodeVector, Params, Slot, Storage};
@@ -30,6 +31,7 @@ use crate::digest::Digest;
 use crate::keyspace::KeyHasher;
 use crate::rng::Rng;
 use crate::types::hash::AsOf;
+pub use bulk::{Ahead, Elements};
 use expiry::Expiries;
 use memo::Memos;
 pub use projection::Projection;
@@ -60,6 +62,8 @@ pub struct VectorSet {
     changes: u64,
     /// Changes of any kind so far.
     version: u64,
+    /// Held by whoever finds links ahead.
+    builder: Arc<Mutex<()>>,
 }
 
 /// What a set is made of, fixed by the command that creates it.
@@ -116,6 +120,7 @@ impl VectorSet {
             recall: Recall::default(),
             changes: 0,
             version: 0,
+            builder: Arc::default(),
         }
     }
 
@@ -179,6 +184,11 @@ impl VectorSet {
     /// Grows with every change of an element.
     pub fn version(&self) -> u64 {
         self.version + self.changes
+    }
+
+    /// What to hold while links are found ahead ([`Ahead::find`]).
+    pub fn builder(&self) -> Arc<Mutex<()>> {
+        Arc::clone(&self.builder)
     }
 
     /// Number of this set in this process.
@@ -391,14 +401,11 @@ impl VectorSet {
         if vector.len() != self.dim() {
             return Err(Error::VectorDim { got: vector.len(), want: self.dim() });
         }
-        let norm = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
-        if norm.is_nan() || norm > f64::from(f32::MAX) {
-            return Err(Error::NotFinite);
-        }
+        let norm = norm_of(&vector)?;
         if self.quantisation == Quantisation::Binary {
             to_signs(&mut vector);
         }
-        Ok((vector, if norm == 0.0 { 1.0 } else { norm as f32 }))
+        Ok((vector, norm))
     }
 
     /// Gives a slot its name.
@@ -446,6 +453,15 @@ fn params(dim: usize, quantisation: Quantisation, m: usize) -> Params {
         Quantisation::Binary => Storage::Binary,
     };
     Params { dim, metric: Metric::Cosine, storage, m, ef_construction: EF_ADD_DEFAULT }
+}
+
+/// The length of a vector, one for zero.
+fn norm_of(vector: &[f32]) -> Result<f32, Error> {
+    let norm = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+    if norm.is_nan() || norm > f64::from(f32::MAX) {
+        return Err(Error::NotFinite);
+    }
+    Ok(if norm == 0.0 { 1.0 } else { norm as f32 })
 }
 
 fn to_signs(vector: &mut [f32]) {
