@@ -43,7 +43,7 @@ def main():
         for row in (row for row in SHOWN if row < len(questions)):
             result = client.search(args.key, questions[row], k=SHOWN_ANSWERS, with_attributes=True)
             print(f"? {asked[row][:96]}")
-            for score, attributes in zip(result.scores, result.attributes):
+            for score, attributes in zip(result.scores, result.attributes or ()):
                 print(f"  {score:.3f} {attributes['text'][:96]}")
         recall, rate = measure(lambda question: client.search(args.key, question, k=K).ids, questions, truth)
         print(f"{'client':<22} recall@{K} {recall:.3f}, {rate:.0f} queries/s, one at a time")

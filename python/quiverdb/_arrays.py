@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Union
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Optional, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ Word = Union[str, bytes, bytearray, memoryview, int, float]
 """What can be part of a command."""
 Text = Union[str, bytes]
 Ids = Union[Sequence[Word], "NDArray[Any]"]
+Attributes = Union[Mapping[str, Any], str, None]
+Progress = Union[bool, Callable[[int], object]]
+"""Whether to show a bar, or a function that is told how many more are done."""
 
 
 def words(ids: Ids) -> Sequence[Word]:
@@ -34,7 +38,7 @@ def queries_of(query: Any) -> tuple[NDArray[np.float32], bool]:
     queries = np.asarray(query)
     if queries.ndim not in (1, 2):
         raise ValueError(f"query must have shape (dim,) or (n, dim), not {queries.shape}")
-    return float32(np.atleast_2d(queries)), queries.ndim == 1
+    return float32(queries if queries.ndim == 2 else queries[None]), queries.ndim == 1
 
 
 def float32(rows: NDArray[Any]) -> NDArray[np.float32]:
@@ -44,24 +48,34 @@ def float32(rows: NDArray[Any]) -> NDArray[np.float32]:
     return np.ascontiguousarray(rows, dtype=np.float32)
 
 
-class progress_bar:
-    """tqdm's bar where it is wanted and installed; a function that does nothing otherwise."""
+def to_json(attributes: Attributes) -> Optional[str]:
+    """Attributes as their text."""
+    if attributes is None or isinstance(attributes, str):
+        return attributes
+    return json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
 
-    def __init__(self, total: int, wanted: bool) -> None:
+
+class progress_bar:
+    """Tells how far it is: tqdm's bar where it is wanted and installed, a function of the caller's, or nothing."""
+
+    def __init__(self, total: Optional[int], wanted: Progress) -> None:
         self._bar: Any = None
-        if wanted:
+        self._tell: Callable[[int], object] = lambda done: None
+        if callable(wanted):
+            self._tell = wanted
+        elif wanted:
             try:
                 from tqdm.auto import tqdm  # type: ignore[import-untyped,unused-ignore]
             except ImportError:
                 return
             self._bar = tqdm(total=total, unit="vec")
+            self._tell = self._bar.update
 
     def __enter__(self) -> progress_bar:
         return self
 
     def __call__(self, done: int) -> None:
-        if self._bar is not None:
-            self._bar.update(done)
+        self._tell(done)
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:

@@ -1,28 +1,44 @@
-"""The client: one connection, its commands by name, and vectors in bulk."""
+"""The blocking client: commands by name, and vectors in bulk."""
 
 from __future__ import annotations
 
-import json
+import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from types import TracebackType
-from typing import Any, Literal, Optional, Union, overload
+from typing import Any, Optional, Union, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quiverdb._arrays import Ids, Text, Word, float32, progress_bar, queries_of, rows_of, words
+from quiverdb._arrays import Attributes, Ids, Progress, Text, Word, progress_bar, queries_of, rows_of, to_json
+from quiverdb._errors import ResponseError
 from quiverdb._native import Connection
-from quiverdb.results import SearchResult
+from quiverdb._tables import Elements, source_of
+from quiverdb._words import (
+    Quant, add_options, flat, hset_words, info_of, is_unknown, native_settings, recommend_words, scan_words,
+    search_options, set_words, settings_of_url,
+)
+from quiverdb.features import Features
+from quiverdb.results import SearchResult, SearchResults, from_json, results_of
+from quiverdb.retry import Retry
+from quiverdb.semantic_cache import SemanticCache
 
-Attributes = Union[Mapping[str, Any], str, None]
+# Queries worth a connection and a thread of their own.
+_QUERIES_PER_THREAD = 64
+# Rows of an addition element by element, as Redis has it.
+_ROWS_PER_PIPELINE = 256
 
 
 class Client:
     """A connection to a Quiver (or Redis) server.
 
     Values come back as ``bytes``, or as ``str`` with ``decode=True``; element ids of vector sets are always ``str``.
-    It may be shared between threads, which then take turns. After a failure the next call connects again; nothing is
-    retried on its own. ``timeout`` is the longest silence to bear, in seconds (None: no limit).
+    It may be shared between threads: calls of commands take turns on one connection, additions and searches of vectors
+    use further ones. ``timeout`` is the longest silence to bear, in seconds (None: no limit). ``retry`` says what is
+    tried again after a failure (None: nothing). A client can be pickled, and used after a fork: the copy connects anew.
     """
 
     def __init__(
@@ -35,8 +51,26 @@ class Client:
         *,
         username: Optional[str] = None,
         decode: bool = False,
+        retry: Optional[Retry] = Retry(),
     ) -> None:
-        self._connection = Connection(host, port, (username, password), db, timeout, decode)
+        self.__setstate__(
+            {"host": host, "port": port, "username": username, "password": password, "db": db, "timeout": timeout,
+             "decode": decode, "retry": retry}
+        )
+
+    @classmethod
+    def from_url(cls, url: str, **settings: Any) -> Client:
+        """Connects to ``redis://[[user]:password@]host[:port][/db]``."""
+        return cls(**{**settings_of_url(url), **settings})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self._settings
+
+    def __setstate__(self, settings: dict[str, Any]) -> None:
+        self._settings = settings
+        self._connection = Connection(*native_settings(settings))
+        # What Redis does not have is asked for until a server says so.
+        self._has_own_commands = True
 
     def __enter__(self) -> Client:
         return self
@@ -60,21 +94,37 @@ class Client:
 
         Raises :class:`quiverdb.ResponseError` if the reply is an error.
         """
-        return self._connection.execute(*words)
+        return self._connection.execute(words, False, False)
 
     def pipeline(self, commands: Iterable[Sequence[Word]]) -> list[Any]:
         """Runs commands in one round trip. An error takes the place of its reply and is not raised."""
-        return self._connection.pipeline(commands)
+        return list(self._connection.pipeline(commands, False))
 
     def ping(self) -> bool:
         """Whether the server answers."""
         return bool(self.execute("PING") == "PONG")
 
+    def _read(self, *words: Word) -> Any:
+        return self._connection.execute(words, True, False)
+
+    def _raw(self, *words: Word) -> Any:
+        """A read whose strings stay bytes."""
+        return self._connection.execute(words, True, True)
+
+    @cached_property
+    def features(self) -> Features:
+        """Features of entities, by view."""
+        return Features(self)
+
+    def semantic_cache(self, name: str) -> SemanticCache:
+        """The cache of this name, which is made when it is first written to or configured."""
+        return SemanticCache(self, name)
+
     # --- keys
 
     def get(self, key: Word) -> Any:
         """The string at ``key``, None if there is no such key."""
-        return self.execute("GET", key)
+        return self._read("GET", key)
 
     def set(
         self,
@@ -88,16 +138,7 @@ class Client:
     ) -> bool:
         """Sets ``key``, to expire after ``ex`` seconds or ``px`` milliseconds; only if it is new (``nx``) or exists
         (``xx``). Returns whether it was set."""
-        words: list[Word] = ["SET", key, value]
-        if ex is not None:
-            words += ["EX", ex]
-        if px is not None:
-            words += ["PX", px]
-        if nx:
-            words.append("NX")
-        if xx:
-            words.append("XX")
-        return self.execute(*words) is not None
+        return self.execute(*set_words(key, value, ex, px, nx, xx)) is not None
 
     def delete(self, *keys: Word) -> int:
         """Deletes keys; returns how many there were."""
@@ -105,7 +146,7 @@ class Client:
 
     def exists(self, *keys: Word) -> int:
         """How many of the keys exist."""
-        return int(self.execute("EXISTS", *keys))
+        return int(self._read("EXISTS", *keys))
 
     def expire(self, key: Word, seconds: int) -> bool:
         """Lets ``key`` expire; returns whether it exists."""
@@ -113,7 +154,7 @@ class Client:
 
     def ttl(self, key: Word) -> int:
         """Seconds left to live; -1 if ``key`` does not expire, -2 if it does not exist."""
-        return int(self.execute("TTL", key))
+        return int(self._read("TTL", key))
 
     def incr(self, key: Word, by: int = 1) -> int:
         """Adds to the integer at ``key``; returns the sum."""
@@ -122,12 +163,12 @@ class Client:
     def mget(self, keys: Iterable[Word]) -> list[Any]:
         """The strings at several keys, None where there is none."""
         keys = list(keys)
-        return list(self.execute("MGET", *keys)) if keys else []
+        return list(self._read("MGET", *keys)) if keys else []
 
     def mset(self, values: Mapping[Any, Word]) -> None:
         """Sets several keys at once."""
         if values:
-            self.execute("MSET", *_flat(values))
+            self.execute("MSET", *flat(values))
 
     def hset(
         self,
@@ -137,34 +178,114 @@ class Client:
         mapping: Optional[Mapping[Any, Word]] = None,
     ) -> int:
         """Sets one field, those of ``mapping``, or both; returns how many are new."""
-        words = _flat(mapping or {})
-        if field is not None and value is not None:
-            words = [field, value, *words]
-        return int(self.execute("HSET", key, *words))
+        return int(self.execute(*hset_words(key, field, value, mapping)))
 
     def hget(self, key: Word, field: Word) -> Any:
         """A field's value, None if there is none."""
-        return self.execute("HGET", key, field)
+        return self._read("HGET", key, field)
 
     def hgetall(self, key: Word) -> dict[Any, Any]:
         """All fields and values of a hash; empty if there is no such key."""
-        return dict(self.execute("HGETALL", key))
+        return dict(self._read("HGETALL", key))
 
     def scan_iter(self, match: Optional[Text] = None, count: int = 100, type: Optional[str] = None) -> Iterator[Any]:
         """All keys, page by page without blocking the server. A key present throughout is met at least once."""
-        words: list[Word] = ["COUNT", count]
-        if match is not None:
-            words += ["MATCH", match]
-        if type is not None:
-            words += ["TYPE", type]
+        words = scan_words(match, count, type)
         cursor: Word = 0
         while True:
-            cursor, keys = self.execute("SCAN", cursor, *words)
+            cursor, keys = self._read("SCAN", cursor, *words)
             yield from keys
             if int(cursor) == 0:
                 return
 
     # --- vectors
+
+    def upsert(
+        self,
+        key: Word,
+        data: Any,
+        ids: Optional[Ids] = None,
+        attributes: Optional[Sequence[Attributes]] = None,
+        *,
+        id_column: str = "id",
+        vector_column: str = "vector",
+        attribute_columns: Optional[Sequence[str]] = None,
+        quant: Quant = "q8",
+        m: int = 16,
+        ef: int = 200,
+        batch_size: int = 512,
+        parallel: int = 2,
+        progress: Progress = False,
+    ) -> int:
+        """Adds or replaces elements of the vector set at ``key``; returns how many ids are new.
+
+        ``data`` is one of
+
+        - an array of shape (n, dim), with ``ids`` (row numbers if None) and ``attributes`` (dicts or JSON) by row;
+        - an Arrow table or record batch, anything with the Arrow PyCapsule interface, or a frame of pandas or polars:
+          ids in ``id_column``, vectors as lists in ``vector_column``, attributes in ``attribute_columns`` (all others
+          if None);
+        - an iterable, read as it goes, of (id, vector), (id, vector, attributes) or mappings.
+
+        Batches of ``batch_size`` go out on ``parallel`` connections; each is added whole or not at all. If one is
+        refused, :class:`quiverdb.ResponseError` is raised; others may have been added. ``quant``, ``m`` and ``ef`` as
+        VADD knows them; they are fixed by the first element. ``progress`` shows a bar where tqdm is installed, or is a
+        function that is told how many more are done.
+        """
+        source = source_of(data, ids, attributes, id_column, vector_column, attribute_columns, batch_size)
+        options = add_options(quant, ef, m)
+        new = 0
+        with progress_bar(source.total, progress) as advance:
+            if parallel < 2:
+                for batch in source.batches:
+                    new += self._upsert(key, batch, options)
+                    advance(len(batch.ids))
+                return new
+            # The first makes the set, and finds out what the server has.
+            for batch in source.batches:
+                new += self._upsert(key, batch, options)
+                advance(len(batch.ids))
+                break
+            with ThreadPoolExecutor(parallel, "quiverdb-upsert") as pool:
+                running: deque[tuple[Future[int], int]] = deque()
+                try:
+                    for batch in source.batches:
+                        if len(running) > parallel:
+                            new += self._finished(running, advance)
+                        running.append((pool.submit(self._upsert, key, batch, options), len(batch.ids)))
+                    while running:
+                        new += self._finished(running, advance)
+                finally:
+                    for future, _ in running:
+                        future.cancel()
+        return new
+
+    @staticmethod
+    def _finished(running: deque[tuple[Future[int], int]], advance: progress_bar) -> int:
+        future, rows = running.popleft()
+        new = future.result()
+        advance(rows)
+        return new
+
+    def _upsert(self, key: Word, batch: Elements, options: list[Word]) -> int:
+        if not len(batch.ids):
+            return 0
+        if self._has_own_commands:
+            try:
+                return int(self._connection.vector_add(key, *batch, options, True))
+            except ResponseError as error:
+                if not is_unknown(error):
+                    raise
+                self._has_own_commands = False
+        return self._add(key, batch, options, _ROWS_PER_PIPELINE)
+
+    def _add(self, key: Word, batch: Elements, options: list[Word], size: int) -> int:
+        new = 0
+        for start in range(0, len(batch.ids), size):
+            part = slice(start, start + size)
+            texts = batch.attributes and batch.attributes[part]
+            new += int(self._connection.vector_add(key, batch.ids[part], batch.vectors[part], texts, options, False))
+        return new
 
     def add(
         self,
@@ -173,34 +294,25 @@ class Client:
         vectors: Any,
         attributes: Optional[Sequence[Attributes]] = None,
         *,
-        quant: Literal["q8", "noquant", "bin"] = "q8",
+        quant: Quant = "q8",
         m: int = 16,
         ef: int = 200,
         batch: int = 256,
-        progress: bool = False,
+        progress: Progress = False,
     ) -> int:
-        """Adds or replaces elements of the vector set at ``key``.
+        """Adds or replaces elements one after the other, as Redis does: in pipelines of ``batch`` VADD.
 
-        ``vectors`` has shape (n, dim), any float type; float32 in C order goes to the wire without conversion.
-        ``attributes`` are dicts or JSON text, by element. ``quant``, ``m`` and ``ef`` as VADD knows them. Sent in
-        pipelines of ``batch``; if one element is refused, :class:`quiverdb.ResponseError` is raised and elements
-        before it, and some after it, have been added. ``progress`` shows a bar where tqdm is installed.
-
-        Returns how many ids are new.
+        For many elements :meth:`upsert` is several times as fast. ``vectors`` has shape (n, dim), any float type;
+        ``attributes`` are dicts or JSON text, by element, and where there are none an element keeps its own. If one
+        element is refused, :class:`quiverdb.ResponseError` is raised and elements before it, and some after it, have
+        been added. Returns how many ids are new.
         """
-        rows = rows_of(ids, vectors)
-        if attributes is not None and len(attributes) != len(rows):
-            raise ValueError(f"{len(attributes)} attributes for {len(rows)} vectors")
-        if batch < 1:
-            raise ValueError("batch must be at least 1")
-        options: list[Word] = [quant.upper(), "EF", ef, "M", m]
+        source = source_of(rows_of(ids, vectors), ids, attributes, "id", "vector", None, batch)
         new = 0
-        with progress_bar(len(rows), progress) as advance:
-            for start in range(0, len(rows), batch):
-                part = slice(start, start + batch)
-                texts = None if attributes is None else [_to_json(each) for each in attributes[part]]
-                new += self._connection.vector_add(key, words(ids[part]), float32(rows[part]), texts, options)
-                advance(min(batch, len(rows) - start))
+        with progress_bar(source.total, progress) as advance:
+            for each in source.batches:
+                new += self._add(key, each, add_options(quant, ef, m), batch)
+                advance(len(each.ids))
         return new
 
     @overload
@@ -215,6 +327,8 @@ class Client:
         exact: bool = ...,
         filter: Optional[str] = ...,
         filter_ef: Optional[int] = ...,
+        recall: Optional[float] = ...,
+        epsilon: Optional[float] = ...,
     ) -> SearchResult: ...
 
     @overload
@@ -229,6 +343,8 @@ class Client:
         exact: bool = ...,
         filter: Optional[str] = ...,
         filter_ef: Optional[int] = ...,
+        recall: Optional[float] = ...,
+        epsilon: Optional[float] = ...,
     ) -> Any: ...
 
     def search(
@@ -242,29 +358,82 @@ class Client:
         exact: bool = False,
         filter: Optional[str] = None,
         filter_ef: Optional[int] = None,
+        recall: Optional[float] = None,
+        epsilon: Optional[float] = None,
     ) -> Any:
         """The ``k`` elements most similar to ``query``.
 
-        ``query`` of shape (dim,) gives a :class:`SearchResult`; of shape (n, dim), a list of n, in one round trip.
-        ``ef`` trades time for recall, ``exact`` compares with every element, ``filter`` is VSIM's expression over
-        attributes (``".year > 1980"``) and ``filter_ef`` the effort spent on it.
+        ``query`` of shape (dim,) gives a :class:`SearchResult`; of shape (n, dim), what :meth:`search_batch` gives.
+        ``ef`` trades time for recall, ``recall`` names the recall to reach, ``exact`` compares with every element.
+        ``filter`` is VSIM's expression over attributes (``".year > 1980"``) and ``filter_ef`` the effort spent on it;
+        ``epsilon`` the largest distance (1 - cosine) of a hit.
         """
         queries, single = queries_of(query)
-        options: list[Word] = ["COUNT", k]
-        if ef is not None:
-            options += ["EF", ef]
-        if filter is not None:
-            options += ["FILTER", filter]
-        if filter_ef is not None:
-            options += ["FILTER-EF", filter_ef]
-        if exact:
-            options.append("TRUTH")
-        found = self._connection.vector_search(key, queries, options, with_attributes)
-        results = [
-            SearchResult(ids, scores, None if texts is None else [_from_json(text) for text in texts])
-            for ids, scores, texts in found
-        ]
-        return results[0] if single else results
+        options = search_options(k, ef, exact, filter, filter_ef, recall, epsilon)
+        return results_of(self._search(key, queries, options, with_attributes), single)
+
+    def search_batch(
+        self,
+        key: Word,
+        queries: Any,
+        k: int = 10,
+        *,
+        ef: Optional[int] = None,
+        with_attributes: bool = False,
+        exact: bool = False,
+        filter: Optional[str] = None,
+        filter_ef: Optional[int] = None,
+        recall: Optional[float] = None,
+        epsilon: Optional[float] = None,
+        parallel: Optional[int] = None,
+    ) -> SearchResults:
+        """As :meth:`search` for each row of ``queries``, shape (n, dim): many in one command, on up to ``parallel``
+        connections (as many as there are cores, if None)."""
+        rows, _ = queries_of(queries)
+        options = search_options(k, ef, exact, filter, filter_ef, recall, epsilon)
+        threads = min(parallel or min(os.cpu_count() or 1, 8), len(rows) // _QUERIES_PER_THREAD)
+        if threads < 2:
+            return SearchResults(results_of(self._search(key, rows, options, with_attributes), False))
+        with ThreadPoolExecutor(threads, "quiverdb-search") as pool:
+            parts = np.array_split(rows, threads)
+            found = pool.map(lambda part: self._search(key, part, options, with_attributes), parts)
+            return SearchResults(result for part in found for result in results_of(part, False))
+
+    def _search(self, key: Word, queries: NDArray[np.float32], options: list[Word], with_attributes: bool) -> Any:
+        if self._has_own_commands:
+            try:
+                return self._connection.vector_search(key, queries, options, with_attributes, True)
+            except ResponseError as error:
+                if not is_unknown(error):
+                    raise
+        found = self._connection.vector_search(key, queries, options, False, False)
+        self._has_own_commands = False
+        if not with_attributes:
+            return found
+        texts = iter(self._connection.pipeline([("VGETATTR", key, id) for ids, _, _ in found for id in ids], True))
+        return [(ids, scores, [_text_or_none(next(texts)) for _ in ids]) for ids, scores, _ in found]
+
+    def recommend(
+        self,
+        key: Word,
+        positive: Sequence[Word],
+        negative: Sequence[Word] = (),
+        k: int = 10,
+        *,
+        ef: Optional[int] = None,
+        with_attributes: bool = False,
+        exact: bool = False,
+        filter: Optional[str] = None,
+        filter_ef: Optional[int] = None,
+        recall: Optional[float] = None,
+        epsilon: Optional[float] = None,
+    ) -> SearchResult:
+        """The ``k`` elements most similar to those in ``positive`` and dissimilar to those in ``negative``, which are
+        not among them."""
+        options = search_options(k, ef, exact, filter, filter_ef, recall, epsilon)
+        words = recommend_words(key, positive, negative, options, with_attributes)
+        result: SearchResult = results_of(self._connection.vector_hits(words, with_attributes), True)
+        return result
 
     def remove(self, key: Word, *ids: Word) -> int:
         """Removes elements of a vector set; returns how many there were."""
@@ -272,29 +441,32 @@ class Client:
 
     def count(self, key: Word) -> int:
         """Number of elements of a vector set; 0 if there is no such key."""
-        return int(self.execute("VCARD", key))
+        return int(self._read("VCARD", key))
 
     def dim(self, key: Word) -> int:
         """Dimension of a vector set's vectors."""
-        return int(self.execute("VDIM", key))
+        return int(self._read("VDIM", key))
 
     def vector(self, key: Word, id: Word) -> Optional[NDArray[np.float32]]:
         """An element's vector, shape (dim,), as precisely as it is stored; None if there is no such element."""
-        values = self.execute("VEMB", key, id)
+        values = self._read("VEMB", key, id)
         return None if values is None else np.asarray(values, dtype=np.float32)
+
+    def vectors(self, key: Word, ids: Ids) -> NDArray[np.float32]:
+        """The vectors of elements, shape (n, dim), in one round trip; a row of NaN where there is no such element."""
+        return self._connection.vectors(key, ids.tolist() if isinstance(ids, np.ndarray) else ids)
 
     def attributes(self, key: Word, id: Word) -> Any:
         """An element's attributes: decoded JSON, the text where it is none, None where there are none."""
-        text = self.execute("VGETATTR", key, id)
-        return _from_json(text.decode() if isinstance(text, bytes) else text)
+        return from_json(_text_or_none(self._read("VGETATTR", key, id)))
 
     def set_attributes(self, key: Word, id: Word, attributes: Attributes) -> bool:
         """Replaces an element's attributes (None removes them); returns whether there is such an element."""
-        return bool(self.execute("VSETATTR", key, id, _to_json(attributes) or ""))
+        return bool(self.execute("VSETATTR", key, id, to_json(attributes) or ""))
 
     def info(self, key: Word) -> dict[str, Any]:
         """What VINFO says of a vector set: quantisation, dimension, size, levels. Empty if there is no such key."""
-        return {_text(name): _text(value) for name, value in dict(self.execute("VINFO", key) or {}).items()}
+        return info_of(self._read("VINFO", key))
 
     def _all(self, command: str, key: Word, ids: Iterable[Word]) -> list[Any]:
         replies = self.pipeline([command, key, id] for id in ids)
@@ -304,24 +476,5 @@ class Client:
         return replies
 
 
-def _flat(values: Mapping[Any, Word]) -> list[Word]:
-    return [word for pair in values.items() for word in pair]
-
-
-def _to_json(attributes: Attributes) -> Optional[str]:
-    if attributes is None or isinstance(attributes, str):
-        return attributes
-    return json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
-
-
-def _from_json(text: Optional[str]) -> Any:
-    if text is None:
-        return None
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _text(value: Any) -> Any:
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+def _text_or_none(value: Union[str, bytes, None]) -> Optional[str]:
+    return value.decode() if isinstance(value, bytes) else value

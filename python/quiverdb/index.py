@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Literal, Optional, Union
 
@@ -10,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quiverdb import _native
-from quiverdb._arrays import Ids, Word, float32, progress_bar, queries_of, rows_of, words
-from quiverdb.results import SearchResult
+from quiverdb._arrays import Ids, Progress, Word, float32, progress_bar, queries_of, rows_of, words
+from quiverdb.results import SearchResult, SearchResults
 
 # Rows handed over at a time: an interrupt, a search or a progress bar waits for no more than these.
 _ROWS_PER_STEP = 512
+
+Filter = Union[Callable[[str], object], Iterable[Word], None]
+"""Which elements a search may return: a function of an id, or ids."""
 
 
 class Index:
@@ -25,7 +31,7 @@ class Index:
     addition trade memory and time for recall.
 
     Ids are str; others are taken as their text. Scores are larger for nearer: (1 + cos) / 2 under cosine, the inner
-    product, or minus the squared distance. Threads may share an index: searches run side by side.
+    product, or minus the squared distance. Threads may share an index: searches run side by side. It can be pickled.
     """
 
     def __init__(
@@ -39,6 +45,27 @@ class Index:
         self._index: Optional[_native.Index] = _native.Index(dim, metric, storage, m, ef_construction)
 
     @classmethod
+    def build(
+        cls,
+        vectors: Any,
+        ids: Optional[Ids] = None,
+        metric: Literal["cosine", "ip", "l2"] = "cosine",
+        storage: Literal["f32", "f16", "bf16", "i8", "binary"] = "f32",
+        m: int = 16,
+        ef_construction: int = 200,
+        *,
+        threads: Optional[int] = None,
+        progress: Progress = False,
+    ) -> Index:
+        """An index of the rows of ``vectors``, shape (n, dim), under their row numbers or ``ids``."""
+        rows = np.asarray(vectors)
+        names: Ids = np.arange(len(rows)) if ids is None else ids
+        rows = rows_of(names, rows)
+        index = cls(rows.shape[1], metric, storage, m, ef_construction)
+        index.add(names, rows, threads=threads, progress=progress)
+        return index
+
+    @classmethod
     def load(cls, path: Union[str, PathLike[str]]) -> Index:
         """Reads an index written by :meth:`save`. Raises OSError if the file is not one, or damaged."""
         index = cls.__new__(cls)
@@ -49,31 +76,62 @@ class Index:
         """Writes the index to ``path``, all or nothing; the graph is kept, so that loading does not rebuild it."""
         self._open.save(path)
 
-    def add(self, ids: Ids, vectors: Any, *, ef: Optional[int] = None, progress: bool = False) -> int:
+    def __getstate__(self) -> bytes:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "index"
+            self.save(path)
+            return path.read_bytes()
+
+    def __setstate__(self, state: bytes) -> None:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "index"
+            path.write_bytes(state)
+            self._index = _native.Index.load(path)
+
+    def add(
+        self,
+        ids: Ids,
+        vectors: Any,
+        *,
+        ef: Optional[int] = None,
+        threads: Optional[int] = None,
+        progress: Progress = False,
+    ) -> int:
         """Adds or replaces elements; ``vectors`` has shape (n, dim). Returns how many ids are new.
 
-        A vector that is refused (NaN, infinity) raises ValueError; those before it have been added. ``ef`` overrides
-        ``ef_construction``.
+        Several ``threads`` (all cores if None) build the same graph, whatever their number; one alone builds another,
+        element by element. A vector that is refused (NaN, infinity) raises ValueError; some of those before it have
+        been added. ``ef`` overrides ``ef_construction``.
         """
         rows = rows_of(ids, vectors)
         new = 0
         with progress_bar(len(rows), progress) as advance:
             for start in range(0, len(rows), _ROWS_PER_STEP):
                 part = slice(start, start + _ROWS_PER_STEP)
-                new += self._open.add(words(ids[part]), float32(rows[part]), ef)
+                new += self._open.add(words(ids[part]), float32(rows[part]), ef, threads)
                 advance(len(rows[part]))
         return new
 
-    def search(self, query: Any, k: int = 10, ef: int = 100, *, exact: bool = False,
-               threads: Optional[int] = None) -> Any:
+    def search(
+        self,
+        query: Any,
+        k: int = 10,
+        ef: int = 100,
+        *,
+        exact: bool = False,
+        filter: Filter = None,
+        threads: Optional[int] = None,
+    ) -> Any:
         """The ``k`` elements nearest to ``query``.
 
-        ``query`` of shape (dim,) gives a :class:`SearchResult`; of shape (n, dim), a list of n, found by several
-        ``threads`` (all cores if None). ``ef`` trades time for recall; ``exact`` compares with every element.
+        ``query`` of shape (dim,) gives a :class:`SearchResult`; of shape (n, dim), a :class:`SearchResults` of n, found
+        by several ``threads`` (all cores if None). ``ef`` trades time for recall; ``exact`` compares with every element.
+        ``filter`` says which elements count: ids, or a function that is asked about every id once per call. As many
+        are found as there are, however few it accepts.
         """
         queries, single = queries_of(query)
-        found = self._open.search(queries, k, ef, exact, threads)
-        results = [SearchResult(ids, scores) for ids, scores in found]
+        found = self._open.search(queries, k, ef, exact, threads, filter)
+        results = SearchResults(SearchResult(ids, scores) for ids, scores in found)
         return results[0] if single else results
 
     def remove(self, *ids: Word) -> int:

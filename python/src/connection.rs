@@ -1,28 +1,66 @@
-//! One connection, used from any thread, one call at a time; opened anew by the call after a failure.
+//! Connections of a blocking client, used from any thread; opened anew by the call after a failure.
+//!
+//! One connection is the client's own: calls take turns on it, so that what one says (SELECT, MULTI) the next finds.
+//! Calls that leave nothing behind use another where that one is busy, so that threads can add and search side by side.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use numpy::{PyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::PyReadonlyArray2;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
-use quiver_client::{Batch, Blocking, Error, Options, Value};
+use pyo3::types::PyTuple;
+use quiver_client::{Blocking, Error, Options, Value};
 
 use crate::convert;
+use crate::request::Request;
+use crate::retry::{Retry, may_pass, nothing_ran, refuses};
 
-/// A connection to a server: commands, pipelines, and vectors in bulk.
+/// Connections kept open besides the client's own.
+const SPARE_MAX: usize = 16;
+
+/// How many times the timeout additions of vectors are waited for.
+const SLOW: u32 = 12;
+
+/// Where the server is, and how to get there.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) address: String,
+    pub(crate) options: Options,
+    pub(crate) retry: Retry,
+}
+
+impl Target {
+    pub(crate) fn new(
+        host: &str,
+        port: u16,
+        login: (Option<String>, Option<String>),
+        db: u32,
+        timeout: Option<f64>,
+        retry: (u32, f64, f64),
+    ) -> PyResult<Self> {
+        let timeout = timeout.map(duration).transpose()?;
+        let (username, password) = login;
+        let mut options = Options { username, password, database: db, timeout, ..Options::resp3() };
+        options.connect_timeout = timeout.unwrap_or(options.connect_timeout);
+        let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        Ok(Self { address, options, retry: Retry::new(retry)? })
+    }
+}
+
+/// A blocking client's connections: commands, pipelines, and vectors in bulk.
 #[pyclass(module = "quiverdb._native", frozen)]
 pub(crate) struct Connection {
-    address: String,
-    options: Options,
+    target: Target,
     decode: bool,
-    state: Mutex<State>,
+    own: Mutex<State>,
+    spare: Mutex<Vec<State>>,
 }
 
 enum State {
-    Open(Box<Blocking>),
-    /// Failed, to be opened again when next used.
+    /// With the process that opened it: a child must not write into its parent's.
+    Open(Box<Blocking>, u32),
+    /// Failed, or not opened yet; to be opened when next used.
     Lost,
     Closed,
 }
@@ -30,7 +68,8 @@ enum State {
 #[pymethods]
 impl Connection {
     #[new]
-    #[pyo3(signature = (host, port, login, db, timeout, decode))]
+    #[pyo3(signature = (host, port, login, db, timeout, retry, decode))]
+    #[expect(clippy::too_many_arguments, reason = "the keyword arguments of the Python class")]
     fn new(
         py: Python<'_>,
         host: &str,
@@ -38,86 +77,57 @@ impl Connection {
         login: (Option<String>, Option<String>),
         db: u32,
         timeout: Option<f64>,
+        retry: (u32, f64, f64),
         decode: bool,
     ) -> PyResult<Self> {
-        let timeout = timeout.map(duration).transpose()?;
-        let (username, password) = login;
-        let mut options = Options { username, password, database: db, timeout, ..Options::resp3() };
-        options.connect_timeout = timeout.unwrap_or(options.connect_timeout);
-        let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        let connection = Self { address, options, decode, state: Mutex::new(State::Lost) };
-        connection.call(py, |_client| Ok(()))?;
+        let target = Target::new(host, port, login, db, timeout, retry)?;
+        let connection = Self { target, decode, own: Mutex::new(State::Lost), spare: Mutex::default() };
+        let opened = py.detach(|| connection.attempt(Repeats::default(), &mut lock(&connection.own), |_client| Ok(())));
+        opened.map_err(|error| convert::raise(&error, &connection.target.address))?;
         Ok(connection)
     }
 
-    /// Runs one command.
-    #[pyo3(signature = (*words))]
-    fn execute<'py>(&self, py: Python<'py>, words: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
-        let words = convert::words(words.as_any())?;
-        if words.is_empty() {
-            return Err(PyValueError::new_err("a command needs a name"));
-        }
-        let reply = self.call(py, |client| client.command(&words))?;
-        convert::to_python(py, reply, self.decode)
+    /// Runs one command; `raw`: strings of its reply are bytes in any case.
+    #[pyo3(signature = (words, repeatable, raw))]
+    fn execute<'py>(
+        &self,
+        py: Python<'py>,
+        words: &Bound<'py, PyTuple>,
+        repeatable: bool,
+        raw: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.run(py, &Request::one(words, self.decode && !raw, repeatable)?, false)
     }
 
     /// Runs several commands in one round trip; errors are among the replies.
-    fn pipeline<'py>(&self, py: Python<'py>, commands: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
-        let mut batch = Batch::new();
-        for command in commands.try_iter()? {
-            let words = convert::words(&command?)?;
-            if words.is_empty() {
-                return Err(PyValueError::new_err("a command needs a name"));
-            }
-            batch.push(&words);
-        }
-        let replies = self.call(py, |client| client.run(&batch))?;
-        let replies: Vec<_> =
-            replies.into_iter().map(|reply| convert::to_python(py, reply, self.decode)).collect::<PyResult<_>>()?;
-        PyList::new(py, replies)
-    }
-
-    /// VADD of each row of `vectors` (n x dim, float32, C order) under the id at its place; returns how many are new.
-    #[pyo3(signature = (key, ids, vectors, attributes, options))]
-    fn vector_add(
+    #[pyo3(signature = (commands, repeatable))]
+    fn pipeline<'py>(
         &self,
-        py: Python<'_>,
-        key: &Bound<'_, PyAny>,
-        ids: &Bound<'_, PyAny>,
-        vectors: PyReadonlyArray2<'_, f32>,
-        attributes: Option<Vec<Option<String>>>,
-        options: &Bound<'_, PyAny>,
-    ) -> PyResult<usize> {
-        let (key, ids, options) = (convert::word(key)?, convert::words(ids)?, convert::words(options)?);
-        let dim = vectors.shape()[1];
-        let rows = vectors.as_slice()?;
-        if ids.len() != vectors.shape()[0] || attributes.as_ref().is_some_and(|all| all.len() != ids.len()) {
-            return Err(PyValueError::new_err("ids, vectors and attributes differ in number"));
-        }
-        let mut batch = Batch::new();
-        let mut blob = Vec::new();
-        for (i, id) in ids.iter().enumerate() {
-            floats_to_bytes(&rows[i * dim..(i + 1) * dim], &mut blob);
-            let mut words: Vec<&[u8]> = vec![b"VADD", &key, b"FP32", &blob, id];
-            words.extend(options.iter().map(Vec::as_slice));
-            if let Some(Some(json)) = attributes.as_ref().map(|all| &all[i]) {
-                words.extend([b"SETATTR".as_slice(), json.as_bytes()]);
-            }
-            batch.push(&words);
-        }
-        let mut new = 0;
-        for reply in self.call(py, |client| client.run(&batch))? {
-            if let Value::Error(text) = reply {
-                return Err(convert::response_error(&text));
-            }
-            new += usize::from(reply.as_i64() == Some(1));
-        }
-        Ok(new)
+        py: Python<'py>,
+        commands: &Bound<'py, PyAny>,
+        repeatable: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.run(py, &Request::many(commands, self.decode, repeatable)?, false)
     }
 
-    /// VSIM of each row of `queries` (n x dim, float32, C order): for each a list of ids, their scores, and if asked
-    /// for their attributes (from a second round trip, so they may be newer than the scores).
-    #[pyo3(signature = (key, queries, options, with_attributes))]
+    /// Adds each row of `vectors` (n x dim, float32, C order) under the id at its place; returns how many are new.
+    #[pyo3(signature = (key, ids, vectors, attributes, options, at_once))]
+    #[expect(clippy::too_many_arguments, reason = "the parts of one command")]
+    fn vector_add<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        ids: &Bound<'py, PyAny>,
+        vectors: PyReadonlyArray2<'py, f32>,
+        attributes: Option<Vec<Option<String>>>,
+        options: &Bound<'py, PyAny>,
+        at_once: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.run(py, &Request::add(key, ids, &vectors, attributes.as_deref(), options, at_once)?, true)
+    }
+
+    /// For each row of `queries` (n x dim, float32, C order) ids, scores, and if asked for attributes.
+    #[pyo3(signature = (key, queries, options, with_attributes, at_once))]
     fn vector_search<'py>(
         &self,
         py: Python<'py>,
@@ -125,94 +135,140 @@ impl Connection {
         queries: PyReadonlyArray2<'py, f32>,
         options: &Bound<'py, PyAny>,
         with_attributes: bool,
-    ) -> PyResult<Bound<'py, PyList>> {
-        let (key, options) = (convert::word(key)?, convert::words(options)?);
-        let dim = queries.shape()[1].max(1);
-        let mut batch = Batch::new();
-        let mut blob = Vec::new();
-        for row in queries.as_slice()?.chunks_exact(dim) {
-            floats_to_bytes(row, &mut blob);
-            let mut words: Vec<&[u8]> = vec![b"VSIM", &key, b"FP32", &blob, b"WITHSCORES"];
-            words.extend(options.iter().map(Vec::as_slice));
-            batch.push(&words);
-        }
-        let replies = self.call(py, |client| client.run(&batch))?;
-        let hits: Vec<_> = replies.into_iter().map(hits).collect::<PyResult<_>>()?;
-        let mut attributes = if with_attributes { self.attributes(py, &key, &hits)? } else { Vec::new() }.into_iter();
-        let results = hits.iter().map(|(ids, scores)| {
-            let names = ids.iter().map(|id| convert::text_of(py, id)).collect::<PyResult<Vec<_>>>()?;
-            let attributes = with_attributes.then(|| attributes.by_ref().take(ids.len()).collect::<Vec<_>>());
-            (PyList::new(py, names)?, PyArray1::from_slice(py, scores), attributes).into_pyobject(py)
-        });
-        PyList::new(py, results.collect::<PyResult<Vec<_>>>()?)
+        at_once: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.run(py, &Request::search(key, &queries, options, with_attributes, at_once)?, true)
     }
 
-    /// Closes the connection for good.
+    /// Runs one command that answers as VSIM does with scores.
+    #[pyo3(signature = (words, with_attributes))]
+    fn vector_hits<'py>(
+        &self,
+        py: Python<'py>,
+        words: &Bound<'py, PyAny>,
+        with_attributes: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.run(py, &Request::hits(words, with_attributes)?, true)
+    }
+
+    /// The vectors of elements, shape (n, dim).
+    #[pyo3(signature = (key, ids))]
+    fn vectors<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        ids: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.run(py, &Request::vectors(key, ids)?, true)
+    }
+
+    /// Closes the connections for good.
     fn close(&self) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Closed;
+        *lock(&self.own) = State::Closed;
+        lock(&self.spare).clear();
     }
 }
 
 impl Connection {
-    /// Runs `work` on the open connection without holding the interpreter, connecting first where needed.
-    fn call<T: Send>(
-        &self,
-        py: Python<'_>,
-        work: impl FnOnce(&mut Blocking) -> Result<T, Error> + Send,
-    ) -> PyResult<T> {
+    /// Runs a request without holding the interpreter; `anywhere`: on another connection if the own one is busy.
+    fn run<'py>(&self, py: Python<'py>, request: &Request, anywhere: bool) -> PyResult<Bound<'py, PyAny>> {
         let outcome = py.detach(|| {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if let State::Lost = *state {
-                *state = State::Open(Box::new(Blocking::connect_with(&self.address, &self.options)?));
-            }
-            let State::Open(client) = &mut *state else {
-                return Err(Error::Closed);
+            let work = |client: &mut Blocking| {
+                let patience = if request.is_slow() { SLOW } else { 1 };
+                client.set_timeout(self.target.options.timeout.map(|timeout| timeout.saturating_mul(patience)));
+                client.run(&request.batch)
             };
-            let outcome = work(client);
-            if !client.is_usable() {
-                *state = State::Lost;
+            let repeats = Repeats { sent: request.repeatable, refused: request.is_undone_by_refusal() };
+            if !anywhere {
+                return self.attempt(repeats, &mut lock(&self.own), work);
             }
-            outcome
+            match self.own.try_lock() {
+                Ok(mut own) => self.attempt(repeats, &mut own, work),
+                Err(_) => {
+                    let mut state = lock(&self.spare).pop().unwrap_or(State::Lost);
+                    let outcome = self.attempt(repeats, &mut state, work);
+                    let mut spare = lock(&self.spare);
+                    if spare.len() < SPARE_MAX {
+                        spare.push(state);
+                    }
+                    outcome
+                }
+            }
         });
-        outcome.map_err(|error| convert::raise(&error, &self.address))
+        let replies = outcome.map_err(|error| convert::raise(&error, &self.target.address))?;
+        request.finish(py, replies)
     }
 
-    /// The attributes of all hits in one round trip, in order.
-    fn attributes(&self, py: Python<'_>, key: &[u8], hits: &[Hits]) -> PyResult<Vec<Option<String>>> {
-        let mut batch = Batch::new();
-        for id in hits.iter().flat_map(|(ids, _scores)| ids) {
-            batch.push(&[b"VGETATTR".as_slice(), key, id]);
+    /// Tries until it goes well, cannot go better, or was tried often enough.
+    fn attempt<T: Replies>(
+        &self,
+        Repeats { sent, refused }: Repeats,
+        state: &mut State,
+        work: impl Fn(&mut Blocking) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut failed = 0;
+        loop {
+            let (again, outcome) = match self.open(state) {
+                Err(error) => (may_pass(&error), Err(error)),
+                Ok(client) => {
+                    let outcome = work(client);
+                    if !client.is_usable() {
+                        *state = State::Lost;
+                    }
+                    let again = match &outcome {
+                        Ok(replies) => refused && refuses(replies.first()),
+                        Err(error) => sent && may_pass(error) || nothing_ran(error),
+                    };
+                    (again, outcome)
+                }
+            };
+            failed += 1;
+            match self.target.retry.pause(failed).filter(|_| again && !matches!(state, State::Closed)) {
+                Some(pause) => std::thread::sleep(pause),
+                None => return outcome,
+            }
         }
-        let replies = self.call(py, |client| client.run(&batch))?;
-        Ok(replies.iter().map(|reply| reply.as_str().map(str::to_owned)).collect())
+    }
+
+    fn open<'s>(&self, state: &'s mut State) -> Result<&'s mut Blocking, Error> {
+        let pid = std::process::id();
+        if !matches!(state, State::Open(_, opener) if *opener == pid) {
+            if let State::Closed = state {
+                return Err(Error::Closed);
+            }
+            *state = State::Open(Box::new(Blocking::connect_with(&self.target.address, &self.target.options)?), pid);
+        }
+        let State::Open(client, _) = state else { return Err(Error::Closed) };
+        Ok(client)
     }
 }
 
-/// Ids and scores of one query, best first.
-type Hits = (Vec<Vec<u8>>, Vec<f32>);
-
-fn hits(reply: Value) -> PyResult<Hits> {
-    if let Value::Error(text) = reply {
-        return Err(convert::response_error(&text));
-    }
-    let pairs = reply.into_pairs().ok_or_else(|| convert::unexpected("VSIM"))?;
-    let (mut ids, mut scores) = (Vec::with_capacity(pairs.len()), Vec::with_capacity(pairs.len()));
-    for (id, score) in pairs {
-        let (Value::Bulk(id), Some(score)) = (id, score.as_f64()) else {
-            return Err(convert::unexpected("VSIM"));
-        };
-        ids.push(id);
-        scores.push(score as f32);
-    }
-    Ok((ids, scores))
+/// What is tried again: what may have run, and what was refused.
+#[derive(Clone, Copy, Debug, Default)]
+struct Repeats {
+    sent: bool,
+    refused: bool,
 }
 
-/// `row` as the little-endian bytes of an FP32 argument.
-fn floats_to_bytes(row: &[f32], blob: &mut Vec<u8>) {
-    blob.resize(size_of_val(row), 0);
-    for (bytes, value) in blob.chunks_exact_mut(4).zip(row) {
-        bytes.copy_from_slice(&value.to_le_bytes());
+/// What a call gives, as far as retries look at it.
+trait Replies {
+    fn first(&self) -> Option<&Value>;
+}
+
+impl Replies for () {
+    fn first(&self) -> Option<&Value> {
+        None
     }
+}
+
+impl Replies for Vec<Value> {
+    fn first(&self) -> Option<&Value> {
+        self.as_slice().first()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn duration(seconds: f64) -> PyResult<Duration> {

@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use quiver_vector::{Error, Hnsw, Metric, Neighbor, Params, Scratch, Slot, Storage};
 
+use crate::accepted::Accepted;
 use crate::convert;
 use crate::index_file;
 
@@ -55,14 +56,16 @@ impl Index {
         py.detach(|| index_file::save(&self.read(), &path)).map_err(|error| file_error(error, &path))
     }
 
-    /// Adds or replaces each row of `vectors` (n x dim, float32, C order) under the id at its place; returns how many
-    /// are new.
+    /// Adds or replaces each row of `vectors` (n x dim, float32, C order) under the id at its place, with several threads
+    /// (all cores if None); returns how many are new.
+    #[pyo3(signature = (ids, vectors, ef, threads))]
     fn add(
         &self,
         py: Python<'_>,
         ids: &Bound<'_, PyAny>,
         vectors: PyReadonlyArray2<'_, f32>,
         ef: Option<usize>,
+        threads: Option<usize>,
     ) -> PyResult<usize> {
         let ids: Vec<Box<str>> = ids.try_iter()?.map(|id| name(&id?)).collect::<PyResult<_>>()?;
         let rows = vectors.as_slice()?.to_vec();
@@ -73,6 +76,9 @@ impl Index {
         py.detach(|| {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             let ef = ef.unwrap_or(state.graph.params().ef_construction);
+            if threads != Some(1) {
+                return state.put_many(&ids, &rows, ef, threads.unwrap_or(0));
+            }
             let mut new = 0;
             for (id, row) in ids.into_iter().zip(rows.chunks_exact(dim)) {
                 new += usize::from(state.put(id, row, ef)?);
@@ -82,7 +88,10 @@ impl Index {
         .map_err(value_error)
     }
 
-    /// For each row of `queries` (n x dim, float32, C order) the ids and scores of the `k` nearest.
+    /// For each row of `queries` (n x dim, float32, C order) the ids and scores of the `k` nearest; of those that
+    /// `filter` accepts, which is a function of an id, or a list of ids.
+    #[pyo3(signature = (queries, k, ef, exact, threads, filter))]
+    #[expect(clippy::too_many_arguments, reason = "the parts of one search")]
     fn search<'py>(
         &self,
         py: Python<'py>,
@@ -91,11 +100,14 @@ impl Index {
         ef: usize,
         exact: bool,
         threads: Option<usize>,
+        filter: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
         let dim = self.check_dim(queries.shape()[1])?;
         let rows = queries.as_slice()?.to_vec();
+        let effort = Effort { k, ef, exact };
+        let accepted = filter.map(|filter| self.accepted(filter)).transpose()?;
         let found =
-            py.detach(|| self.search_rows(&rows, dim, Effort { k, ef, exact }, threads)).map_err(value_error)?;
+            py.detach(|| self.search_rows(&rows, dim, effort, accepted.as_deref(), threads)).map_err(value_error)?;
         let results = found.into_iter().map(|(ids, scores)| {
             (PyList::new(py, ids.iter().map(|id| &**id))?, PyArray1::from_vec(py, scores)).into_pyobject(py)
         });
@@ -162,6 +174,22 @@ impl Index {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The ids a filter of Python's accepts: those it lists, or says yes to.
+    fn accepted(&self, filter: &Bound<'_, PyAny>) -> PyResult<Vec<Box<str>>> {
+        if !filter.is_callable() {
+            return filter.try_iter()?.map(|id| name(&id?)).collect();
+        }
+        // The function may search this index itself, so no lock is held while it is asked.
+        let mut accepted = Vec::new();
+        let names: Vec<Box<str>> = self.read().names.iter().flatten().cloned().collect();
+        for name in names {
+            if filter.call1((&*name,))?.is_truthy()? {
+                accepted.push(name);
+            }
+        }
+        Ok(accepted)
+    }
+
     fn check_dim(&self, got: usize) -> PyResult<usize> {
         let want = self.read().graph.dim();
         if got == want { Ok(want) } else { Err(value_error(Error::VectorDim { got, want })) }
@@ -173,20 +201,23 @@ impl Index {
         rows: &[f32],
         dim: usize,
         effort: Effort,
+        accepted: Option<&[Box<str>]>,
         threads: Option<usize>,
     ) -> Result<Vec<Hits>, Error> {
         let state = self.read();
+        let accepted = accepted.map(|names| Accepted::new(names.iter().filter_map(|name| state.slots.get(name))));
+        let accepted = accepted.as_ref();
         let queries = rows.len() / dim;
         let most = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let threads = most.min(queries / QUERIES_PER_THREAD).max(1);
         if threads == 1 {
-            return self.search_part(&state, rows, dim, effort);
+            return self.search_part(&state, rows, dim, effort, accepted);
         }
         let state = &*state;
         let parts = rows.chunks(queries.div_ceil(threads) * dim);
         std::thread::scope(|scope| {
             let workers: Vec<_> =
-                parts.map(|part| scope.spawn(move || self.search_part(state, part, dim, effort))).collect();
+                parts.map(|part| scope.spawn(move || self.search_part(state, part, dim, effort, accepted))).collect();
             let mut found = Vec::with_capacity(queries);
             for worker in workers {
                 found.extend(worker.join().expect("a search does not panic")?);
@@ -195,12 +226,27 @@ impl Index {
         })
     }
 
-    fn search_part(&self, state: &Named, rows: &[f32], dim: usize, effort: Effort) -> Result<Vec<Hits>, Error> {
+    fn search_part(
+        &self,
+        state: &Named,
+        rows: &[f32],
+        dim: usize,
+        effort: Effort,
+        accepted: Option<&Accepted>,
+    ) -> Result<Vec<Hits>, Error> {
         let taken = self.scratches.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut scratch = taken.unwrap_or_default();
         let mut nearest = Vec::new();
         let found = rows.chunks_exact(dim).map(|query| {
-            if effort.exact {
+            if let Some(accepted) = accepted {
+                let (scratch, nearest) = (&mut scratch, &mut nearest);
+                if effort.exact {
+                    state.graph.exact_filtered(query, effort.k, accepted, scratch, nearest)?;
+                } else {
+                    // An effort without a bound: never are fewer found than there are.
+                    state.graph.search_filtered(query, effort.k, effort.ef, usize::MAX, accepted, scratch, nearest)?;
+                }
+            } else if effort.exact {
                 state.graph.exact(query, effort.k, &mut scratch, &mut nearest)?;
             } else {
                 state.graph.search(query, effort.k, effort.ef, &mut scratch, &mut nearest)?;
@@ -227,12 +273,38 @@ impl Named {
             return Ok(false);
         }
         let slot = self.graph.insert(vector, hash(id.as_bytes()), ef)?;
+        self.enter(id, slot);
+        Ok(true)
+    }
+
+    /// Adds or replaces elements, those that are new in rounds on several threads; the number of new ones. Of an id given
+    /// twice the last vector counts.
+    fn put_many(&mut self, ids: &[Box<str>], rows: &[f32], ef: usize, threads: usize) -> Result<usize, Error> {
+        let dim = self.graph.dim();
+        let row = |at: usize| &rows[at * dim..][..dim];
+        (0..ids.len()).try_for_each(|at| self.graph.validate(row(at)))?;
+        let last: HashMap<&str, usize> = ids.iter().enumerate().map(|(at, id)| (&**id, at)).collect();
+        let (known, fresh): (Vec<usize>, Vec<usize>) =
+            (0..ids.len()).filter(|at| last[&*ids[*at]] == *at).partition(|at| self.slots.contains_key(&ids[*at]));
+        let vectors: Vec<&[f32]> = fresh.iter().map(|at| row(*at)).collect();
+        let keys: Vec<u64> = fresh.iter().map(|at| hash(ids[*at].as_bytes())).collect();
+        let slots = self.graph.insert_rows(&vectors, &keys, ef, threads)?;
+        for (at, slot) in fresh.iter().zip(slots) {
+            self.enter(ids[*at].clone(), slot);
+        }
+        for at in known {
+            self.graph.update(self.slots[&ids[at]], row(at), ef)?;
+        }
+        Ok(fresh.len())
+    }
+
+    /// Gives a slot its name.
+    fn enter(&mut self, id: Box<str>, slot: Slot) {
         if self.names.len() <= slot as usize {
             self.names.resize(slot as usize + 1, None);
         }
         self.names[slot as usize] = Some(id.clone());
         self.slots.insert(id, slot);
-        Ok(true)
     }
 
     fn remove(&mut self, id: &str) -> Result<bool, Error> {

@@ -68,3 +68,9 @@ def db(port: int) -> Iterator[quiverdb.Client]:
     with quiverdb.Client(port=port) as client:
         client.execute("FLUSHALL")
         yield client
+
+
+def needs(db: quiverdb.Client, command: str) -> None:
+    """Skips a test of commands that the server does not have: it may be another than the one of this repository."""
+    if not any(db.execute("COMMAND", "INFO", command)):
+        pytest.skip(f"the server has no {command}")

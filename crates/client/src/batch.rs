@@ -28,6 +28,12 @@ impl Batch {
         self.len += 1;
     }
 
+    /// Appends the commands of another batch.
+    pub fn append(&mut self, other: &Self) {
+        self.wire.extend_from_slice(&other.wire);
+        self.len += other.len;
+    }
+
     /// Number of commands, which is the number of replies to expect.
     #[must_use]
     pub fn len(&self) -> usize {

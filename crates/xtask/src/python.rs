@@ -12,7 +12,8 @@ use crate::project::{Project, capture, run};
 pub(crate) const PACKAGE: &str = "quiverdb-python";
 
 const OLDEST: (u32, u32) = (3, 9);
-const TOOLS: &[&str] = &["maturin>=1.9,<2", "numpy", "pytest", "redis", "tqdm"];
+const TOOLS: &[&str] =
+    &["maturin>=1.9,<2", "mypy", "numpy", "pandas", "polars", "pyarrow", "pyright", "pytest", "redis", "tqdm"];
 const ABSENT: &str = "no Python 3.9 or newer found: install one (Debian and Ubuntu: `apt install python3 python3-venv`; \
                       Fedora: `dnf install python3`; macOS: `brew install python`) or name it in the variable PYTHON";
 
@@ -76,7 +77,8 @@ impl Venv {
             .env_remove("CONDA_PREFIX")) // maturin refuses two environments at once
     }
 
-    fn program(&self, name: &str) -> PathBuf {
+    /// One of its programs.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
         let folder = if cfg!(windows) { "Scripts" } else { "bin" };
         self.folder.join(folder).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }

@@ -88,6 +88,12 @@ const STEPS: &[Step] = &[
         run: |project| python::Venv::ensure(project)?.develop(project, &[]),
     },
     Step {
+        name: "types",
+        what: "annotations and stubs of the Python package",
+        remedy: "run alone with `.venv/bin/mypy --strict quiverdb` and `.venv/bin/pyright quiverdb` in python/",
+        run: python_types,
+    },
+    Step {
         name: "python",
         what: "Python tests against the server just built",
         remedy: "run one alone with `.venv/bin/python -m pytest python/tests -k NAME`",
@@ -144,6 +150,14 @@ fn failover(project: &Project) -> Result<()> {
     run(harness
         .args(["--cycles", "12", "--within-ms", "10000"])
         .env("QUIVER_SERVER", project.binary("debug", "quiver-server")))
+}
+
+fn python_types(project: &Project) -> Result<()> {
+    let venv = python::Venv::ensure(project)?;
+    let folder = project.root.join("python");
+    run(project.command(venv.program("mypy")).args(["--strict", "quiverdb"]).current_dir(&folder))?;
+    let mut pyright = project.command(venv.program("pyright"));
+    run(pyright.arg("--pythonpath").arg(venv.python()).args(["quiverdb", "examples"]).current_dir(&folder))
 }
 
 fn python_tests(project: &Project) -> Result<()> {
