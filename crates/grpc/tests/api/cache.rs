@@ -41,10 +41,8 @@ async fn what_is_stored_is_found_exactly_and_by_similarity_in_its_scope_only() {
         (found.r#match(), found.id.as_str(), &found.response[..]),
         (CacheMatch::Semantic, id.as_str(), b"to hello".as_slice())
     );
-    assert_eq!(
-        (found.prompt.as_str(), found.metadata.as_deref(), found.ttl_ms),
-        ("hello", Some(r#"{"lang":"en"}"#), Some(5000))
-    );
+    assert_eq!((found.prompt.as_str(), found.metadata.as_deref()), ("hello", Some(r#"{"lang":"en"}"#)));
+    assert!(found.ttl_ms.is_some_and(|left| (1..=5000).contains(&left)), "{:?}", found.ttl_ms);
     assert!(found.score > 0.99 && found.score < 1.0 && found.created_ms > 0);
     let exact = LookupRequest { prompt: Some("hello".into()), embedding: None, ..near(&[1.0], "ann") };
     assert_eq!(client.lookup(exact.clone()).await.unwrap().into_inner().r#match(), CacheMatch::Exact);

@@ -23,7 +23,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::support::{connect, run, start};
+use crate::support::{ask, connect, run, start};
 
 /// A server with both APIs, and a channel to the gRPC one.
 async fn serve(args: &[&str]) -> (Server, Channel) {
@@ -216,7 +216,7 @@ async fn limits_and_certificates_are_changed_while_the_server_runs() {
     assert!(limited, "the new limit holds for new connections");
     drop(channel);
 
-    let Value::Error(text) = run(&mut connection, "CONFIG SET grpc-tls-cert-file /nowhere") else { panic!("an error") };
+    let Value::Error(text) = ask(&mut connection, "CONFIG SET grpc-tls-cert-file /nowhere") else { panic!("an error") };
     assert!(text.starts_with(b"ERR CONFIG SET failed"), "{}", text.escape_ascii());
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../grpc/tests/tls");
     let set = format!("CONFIG SET grpc-tls-key-file {folder}/server.key grpc-tls-cert-file {folder}/server.pem");
