@@ -21,6 +21,7 @@ const TOOLS: &[&str] = &[
     "mypy",
     "numpy",
     "pandas",
+    "pandas-stubs",
     "polars",
     "pyarrow",
     "pyright",
