@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from quiverdb._arrays import Attributes, Ids, Progress, Text, Word, progress_bar, queries_of, rows_of, to_json
 from quiverdb._errors import ResponseError
 from quiverdb._native import Connection
+from quiverdb._settings import Configured
 from quiverdb._tables import Elements, source_of
 from quiverdb._words import (
     Quant, add_options, flat, hset_words, info_of, is_unknown, native_settings, recommend_words, scan_words,
-    search_options, set_words, settings_of_url,
+    search_options, set_words,
 )
 from quiverdb.features import Features
 from quiverdb.results import SearchResult, SearchResults, from_json, results_of
-from quiverdb.retry import Retry
 from quiverdb.semantic_cache import SemanticCache
 
 # Queries worth a connection and a thread of their own.
@@ -32,7 +32,7 @@ _QUERIES_PER_THREAD = 64
 _ROWS_PER_PIPELINE = 256
 
 
-class Client:
+class Client(Configured):
     """A connection to a Quiver (or Redis) server.
 
     Values come back as ``bytes``, or as ``str`` with ``decode=True``; element ids of vector sets are always ``str``.
@@ -41,36 +41,8 @@ class Client:
     tried again after a failure (None: nothing). A client can be pickled, and used after a fork: the copy connects anew.
     """
 
-    def __init__(
-        self,
-        host: str = "127.0.0.1",
-        port: int = 6379,
-        password: Optional[str] = None,
-        db: int = 0,
-        timeout: Optional[float] = 5.0,
-        *,
-        username: Optional[str] = None,
-        decode: bool = False,
-        retry: Optional[Retry] = Retry(),
-    ) -> None:
-        self.__setstate__(
-            {"host": host, "port": port, "username": username, "password": password, "db": db, "timeout": timeout,
-             "decode": decode, "retry": retry}
-        )
-
-    @classmethod
-    def from_url(cls, url: str, **settings: Any) -> Client:
-        """Connects to ``redis://[[user]:password@]host[:port][/db]``."""
-        return cls(**{**settings_of_url(url), **settings})
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self._settings
-
-    def __setstate__(self, settings: dict[str, Any]) -> None:
-        self._settings = settings
+    def _connect(self, settings: dict[str, Any]) -> None:
         self._connection = Connection(*native_settings(settings))
-        # What Redis does not have is asked for until a server says so.
-        self._has_own_commands = True
 
     def __enter__(self) -> Client:
         return self

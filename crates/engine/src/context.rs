@@ -1,15 +1,19 @@
 //! What a handler works with.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use quiver_resp::{Argv, Encoder};
 
+use crate::command::CommandResult;
 use crate::effects::Effects;
 use crate::engine::Engine;
+use crate::error::CommandError;
 use crate::keyspace::{Key, Keyspace};
 use crate::mailbox::Sender;
 use crate::meter::Meter;
 use crate::registry::Entry;
 use crate::rng::Rng;
-use crate::session::Session;
+use crate::session::{Role, Session};
 
 /// One command's surroundings: the locked keyspace, who asked, where the reply goes.
 pub struct Ctx<'a> {
@@ -54,6 +58,25 @@ impl Ctx<'_> {
     /// This client as the cause of messages to others.
     pub fn sender(&self) -> Sender {
         Sender { id: self.session.shared.id, now_ms: self.ks.now_ms }
+    }
+
+    /// Refuses a write that was admitted before this instance became a replica, or began to hand its part over: for
+    /// commands that were admitted before they had a lock.
+    ///
+    /// # Errors
+    /// Writes are not for this instance any more.
+    pub(crate) fn may_still_write(&self) -> CommandResult {
+        let state = &self.engine.state;
+        if self.session.role == Role::Primary {
+            return Ok(());
+        }
+        if state.is_replica.load(Relaxed) && self.engine.config.replica_read_only() {
+            return Err(CommandError::ReadOnly);
+        }
+        if state.failing_over.load(Relaxed) {
+            return Err(CommandError::text("TRYAGAIN a failover is in progress"));
+        }
+        Ok(())
     }
 
     /// Replays as `words` instead of the command received.

@@ -46,7 +46,7 @@ impl Search {
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn note_in_all(&self, name: &[u8]) {
         let waiting = self.set.read().indexes().map(|index| index.note(name)).max().unwrap_or(0);
         if waiting == 0 {

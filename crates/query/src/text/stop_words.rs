@@ -1,6 +1,7 @@
 //! Words that are neither indexed nor asked for.
 
 use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
 
 /// The list that holds for every language unless FT.CREATE says otherwise.
 const USUAL: &[&str] = &[
@@ -8,14 +9,14 @@ const USUAL: &[&str] = &[
     "of", "on", "or", "such", "that", "their", "then", "there", "these", "they", "this", "to", "was", "will", "with",
 ];
 
-/// A set of stop words.
+/// A set of stop words; a copy costs nothing, as every query has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StopWords(HashSet<Box<str>>);
+pub struct StopWords(Arc<HashSet<Box<str>>>);
 
 impl StopWords {
     /// These words, whatever their case.
     pub fn new<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> Self {
-        Self(words.into_iter().map(|word| word.as_ref().to_lowercase().into()).collect())
+        Self(Arc::new(words.into_iter().map(|word| word.as_ref().to_lowercase().into()).collect()))
     }
 
     /// What a schema says: its own list, or the usual one.
@@ -25,7 +26,7 @@ impl StopWords {
 
     /// None at all.
     pub fn none() -> Self {
-        Self(HashSet::new())
+        Self(Arc::default())
     }
 
     /// Whether this folded word is one.
@@ -36,7 +37,8 @@ impl StopWords {
 
 impl Default for StopWords {
     fn default() -> Self {
-        Self::new(USUAL)
+        static SET: LazyLock<StopWords> = LazyLock::new(|| StopWords::new(USUAL));
+        SET.clone()
     }
 }
 

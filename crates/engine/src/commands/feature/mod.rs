@@ -7,7 +7,8 @@
 //! status for each value.
 //!
 //! Views are described in `view.rs` with how they are stored, event times in `times.rs`; `open.rs` finds and locks the
-//! hashes, `write.rs`, `incr.rs` and `read.rs` are the commands; counters over sliding windows are in `window.rs`. VSIM's WITHFEATURES reads features beside neighbours.
+//! hashes, `write.rs`, `incr.rs` and `read.rs` are the commands; counters over sliding windows are in
+//! `window.rs`. VSIM's WITHFEATURES reads features beside neighbours.
 //!
 //! Not here: joins at a point in time, transformations, and a registry of who owns what. The keys are made of views, so
 //! COMMAND GETKEYS tells none, and clients that cache by tracked keys are not told when an answer of FEAT.GET changes.

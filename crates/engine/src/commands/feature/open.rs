@@ -6,16 +6,15 @@
 //! locked already.
 
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use quiver_resp::Argv;
 
 use super::view::{VIEWS, View};
-use crate::command::KeyFlags;
+use crate::command::{CommandResult, KeyFlags};
 use crate::context::Ctx;
 use crate::error::{CommandError, quote_word};
 use crate::keyspace::{Key, KeyHasher};
-use crate::session::{Pause, Role};
+use crate::session::Pause;
 use crate::types::hash::{Hash, ItemText};
 
 /// Views and the hashes of entities, locked.
@@ -83,19 +82,8 @@ pub(super) fn lock_views(ctx: &mut Ctx<'_>, flags: KeyFlags) -> Result<(), Comma
     check_role(ctx, flags)
 }
 
-/// What was true when the command was admitted may have changed before it had a lock.
-fn check_role(ctx: &Ctx<'_>, flags: KeyFlags) -> Result<(), CommandError> {
-    let state = &ctx.engine.state;
-    if !flags.has(KeyFlags::UPDATE) || ctx.session.role == Role::Primary {
-        return Ok(());
-    }
-    if state.is_replica.load(Relaxed) && ctx.engine.config.replica_read_only() {
-        return Err(CommandError::ReadOnly);
-    }
-    if state.failing_over.load(Relaxed) {
-        return Err(CommandError::text("TRYAGAIN a failover is in progress"));
-    }
-    Ok(())
+fn check_role(ctx: &Ctx<'_>, flags: KeyFlags) -> CommandResult {
+    if flags.has(KeyFlags::UPDATE) { ctx.may_still_write() } else { Ok(()) }
 }
 
 fn find_all(ctx: &Ctx<'_>, names: &[&[u8]]) -> Result<Vec<Rc<View>>, CommandError> {

@@ -172,12 +172,12 @@ pub(super) fn run(
         explain: request.explain_score,
         ..Wanted::all(reading)
     };
-    let (synonyms, analyzer) = (index.synonyms(), Languages::new(StopWords::of(&definition.schema)));
+    let synonyms = index.synonyms();
+    let analyzer = request.excerpts.any().then(|| Languages::new(StopWords::of(&definition.schema)));
     let language = reading.language.map_or(definition.schema.language.as_str(), |language| language.name());
-    let highlighter = request
-        .excerpts
-        .any()
-        .then(|| Highlighter::new(&query, &analyzer, language, &|word| synonyms_of(&synonyms, word)));
+    let highlighter = analyzer
+        .as_ref()
+        .map(|analyzer| Highlighter::new(&query, analyzer, language, &|word| synonyms_of(&synonyms, word)));
     let mut content = |definition: &Definition, found: &Found, source: &Source<'_>| {
         contents(request, definition, found, source, highlighter.as_ref())
     };

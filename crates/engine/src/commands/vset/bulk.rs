@@ -5,7 +5,6 @@
 //! between, is new or small, or inside a transaction, all of it is done in place. The effect is the command itself.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use quiver_resp::Argv;
 use quiver_structures::Value;
@@ -20,7 +19,6 @@ use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::keyspace::Key;
 use crate::object::{Object, SharedVectorSet};
-use crate::session::Role;
 use crate::types::vset::{Ahead, Elements, VectorSet};
 
 /// Most elements of one command, which bounds how long its shard is held.
@@ -86,28 +84,13 @@ fn vmadd(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
             turn = Some(builder.lock());
             ahead = Ahead::find(set, &elements, form.ef);
         });
-        check_role(ctx)?;
+        ctx.may_still_write()?;
     }
     let ahead = there.as_ref().zip(ahead.map_err(refused)?);
     let new = enter(ctx, &key, &form, &elements, ahead, made)?;
     drop(turn);
     ctx.ks.dirty += count as u64 - 1;
     ctx.reply.integer(new as i64);
-    Ok(())
-}
-
-/// What was true when the command was admitted may have changed while nothing was locked.
-fn check_role(ctx: &Ctx<'_>) -> CommandResult {
-    let state = &ctx.engine.state;
-    if ctx.session.role == Role::Primary {
-        return Ok(());
-    }
-    if state.is_replica.load(Relaxed) && ctx.engine.config.replica_read_only() {
-        return Err(CommandError::ReadOnly);
-    }
-    if state.failing_over.load(Relaxed) {
-        return Err(CommandError::text("TRYAGAIN a failover is in progress"));
-    }
     Ok(())
 }
 
