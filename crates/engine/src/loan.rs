@@ -25,6 +25,7 @@ use quiver_structures::table::Owned;
 use quiver_structures::{Stripes, Value, ValueRef};
 
 use crate::command::{Flags, Locks};
+use crate::commands::command::keys_in;
 use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::field_expiry;
@@ -132,7 +133,7 @@ impl Engine {
         if tracking::remembers(&session.shared) {
             return None;
         }
-        let mut names: Vec<&[u8]> = entry.key_positions(argv).map(|at| argv.at(at)).collect();
+        let mut names: Vec<&[u8]> = keys_in(entry, argv).into_iter().map(|(at, _)| argv.at(at)).collect();
         names.sort_unstable();
         names.dedup();
         let mask = names.iter().fold(0, |mask, name| mask | KeyHasher.key(name).shard_set());
@@ -284,11 +285,11 @@ fn take(object: &mut Object) -> Option<Object> {
     })
 }
 
-/// Whether the table tells all keys of a long command. SORT does so only where it stores nothing and follows no pattern.
+/// Whether the table tells all keys of a long command. SORT does so only where it follows no pattern.
 fn names_its_keys(entry: &Entry, argv: Argv<'_>) -> bool {
     let says = |word: &[u8]| argv.from(2).iter().any(|arg| arg.eq_ignore_ascii_case(word));
     match entry.full_name {
-        "sort" | "sort_ro" => !says(b"store") && !argv.from(2).iter().any(|arg| arg.contains(&b'*')),
+        "sort" | "sort_ro" => !argv.from(2).iter().any(|arg| arg.contains(&b'*')),
         "copy" => !says(b"db"),
         "georadius" | "georadiusbymember" => {
             !entry.command.flags.has(Flags::WRITE) || !says(b"store") && !says(b"storedist")

@@ -11,12 +11,10 @@ use quiver_engine::Engine;
 use quiver_engine::engine::Freeing;
 use quiver_engine::host::LazyFree;
 use quiver_engine::keyspace::Garbage;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::memory::net_bytes;
-
-/// Steps of "niceness" below the other threads.
-const NICENESS: i32 = 10;
+use crate::priority::{TIDYING, stand_back};
 
 /// What to free, and why.
 type Job = (Vec<Garbage>, Freeing);
@@ -42,9 +40,7 @@ impl Freer {
         let (counts, engine) = (Arc::clone(&self.counts), Arc::downgrade(engine));
         let thread = std::thread::Builder::new().name("quiver-free".to_owned());
         let started = thread.spawn(move || {
-            if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
-                debug!("background freeing runs at full priority: {error}");
-            }
+            stand_back(TIDYING);
             for (garbage, freeing) in receiver {
                 for value in garbage {
                     let (objects, before) = (value.objects() as u64, net_bytes());

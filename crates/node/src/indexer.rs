@@ -6,12 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quiver_engine::Engine;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::clock::now_ms;
-
-/// Steps of "niceness" below the other threads.
-const NICENESS: i32 = 5;
+use crate::priority::{WORKING, stand_back};
 
 /// How long it sleeps when there is nothing to do, unless something comes.
 const SLEEP: Duration = Duration::from_millis(100);
@@ -21,9 +19,7 @@ pub(crate) fn start(engine: &Arc<Engine>) {
     let engine = Arc::downgrade(engine);
     let thread = std::thread::Builder::new().name("quiver-index".to_owned());
     let started = thread.spawn(move || {
-        if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
-            debug!("indexing in the background runs at full priority: {error}");
-        }
+        stand_back(WORKING);
         while let Some(engine) = engine.upgrade() {
             if !engine.tend_search(now_ms()) {
                 engine.search.wait_for_news(SLEEP);

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::clock::now_ms;
 use crate::host::NodeHost;
+use crate::pace::Pace;
 use crate::progress::{Loading, Saving};
 use crate::stream::Stream;
 use crate::sync::replication_point;
@@ -70,8 +71,10 @@ impl Saver {
         };
         let path = Self::path(engine);
         self.saving.begin();
+        let mut pace = Pace::new();
         let result = quiver_persist::save(engine, &path, &crate::save_options(engine), at_cut, &mut |now| {
             self.saving.advance(now);
+            pace.rest();
             if self.giving_up.load(Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         self.saving.end();

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use crate::Node;
+use crate::pace::Pace;
 use crate::stream::{Reader, Stream};
 
 /// Pieces waiting for one replica.
@@ -82,7 +83,9 @@ fn run(node: &Node, source: &Arc<Stream>) {
         warn!("another snapshot kept running; no full synchronisation");
         return node.host.syncs.0.lock().clear();
     };
+    let mut pace = Pace::new();
     while let Some(piece) = snapshot.next_piece() {
+        pace.rest();
         if !piece.is_empty() {
             hand_over(engine, &mut members, Arc::new(piece));
         }

@@ -130,7 +130,7 @@ fn strings_small_collections_and_unknown_keys_are_not_lent() {
     borrower.run(&engine, "SET string x");
     borrower.run(&engine, "SADD small x y");
     let refused =
-        ["SUNIONSTORE string a b", "SUNION small", "SORT a BY w_*", "SORT a STORE dst", "COPY a dst DB 1", "GET a"];
+        ["SUNIONSTORE string a b", "SUNION small", "SORT a BY w_*", "SORT a STORE string", "COPY a dst DB 1", "GET a"];
     for line in refused {
         assert!(lend(&engine, &borrower, line).is_none(), "{line}");
     }
@@ -163,6 +163,8 @@ fn a_command_on_a_loan_answers_changes_and_tells_as_it_does_in_place() {
         "ZUNIONSTORE z 2 a b",
         "ZREMRANGEBYRANK z 0 -2",
         "SORT b LIMIT 0 3",
+        "SORT b STORE sorted",
+        "SORT b DESC STORE b",
         "SMEMBERS none",
     ];
     let run = |borrows: bool| {

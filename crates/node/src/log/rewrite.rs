@@ -22,6 +22,7 @@ use tracing::{info, warn};
 use super::{Log, Switch, Task};
 use crate::clock::now_ms;
 use crate::host::NodeHost;
+use crate::pace::Pace;
 
 /// Bytes of a base after which it is synced, so that the last sync is short.
 const SYNC_EVERY_BYTES: u64 = 4 << 20;
@@ -169,8 +170,9 @@ impl Log {
         mut base: BaseFile,
         mut stream: SnapshotStream<&Engine>,
     ) -> Result<BaseFile, String> {
-        let mut synced = 0;
+        let (mut synced, mut pace) = (0, Pace::new());
         while let Some(piece) = stream.next_piece() {
+            pace.rest();
             if self.rewrite.giving_up.load(Relaxed) {
                 return Err("given up".to_owned());
             }
