@@ -85,7 +85,12 @@ pub struct Node {
 impl Node {
     /// An instance with an empty keyspace and this configuration; nothing runs yet.
     pub fn new(config: Config) -> Self {
-        let host = host::NodeHost::new();
+        Self::on_disk(config, Arc::new(SystemDisk))
+    }
+
+    /// The same with its log and its snapshots on another disk. Backups, and files of configuration, stay on the machine's.
+    pub fn on_disk(config: Config, disk: Arc<dyn Disk>) -> Self {
+        let host = host::NodeHost::new(disk);
         let engine = Arc::new(Engine::new(config, Box::new(host.clone())));
         host.attach(&engine);
         engine.scripts.set_runtime(Arc::new(LuaRuntime::default()));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use quiver_engine::eviction::Stamps;
 use quiver_engine::keyspace::Keyspace;
 use quiver_engine::{CommandError, Engine};
+use quiver_persist::log::Disk;
 use quiver_persist::{LoadOptions, ReplicationPoint, SaveError};
 use tracing::{info, warn};
 
@@ -20,8 +21,10 @@ use crate::stream::Stream;
 use crate::sync::replication_point;
 
 /// State of saving.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Saver {
+    /// Where snapshots are written.
+    disk: Arc<dyn Disk>,
     running: AtomicBool,
     scheduled: AtomicBool,
     failed: AtomicBool,
@@ -39,6 +42,23 @@ pub(crate) struct Saver {
 const RETRY_S: i64 = 5;
 
 impl Saver {
+    pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
+        Self {
+            disk,
+            running: AtomicBool::new(false),
+            scheduled: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            giving_up: AtomicBool::new(false),
+            last_save_s: AtomicI64::new(0),
+            last_try_s: AtomicI64::new(0),
+            last_duration_s: AtomicI64::new(0),
+            started_s: AtomicI64::new(0),
+            saves: AtomicU64::new(0),
+            saving: Saving::default(),
+            loading: Loading::default(),
+        }
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         self.running.load(Relaxed)
     }
@@ -70,7 +90,8 @@ impl Saver {
         };
         let path = Self::path(engine);
         self.saving.begin();
-        let result = quiver_persist::save(engine, &path, &crate::save_options(engine), at_cut, &mut |now| {
+        let options = crate::save_options(engine);
+        let result = quiver_persist::save_on(&*self.disk, engine, &path, &options, at_cut, &mut |now| {
             self.saving.advance(now);
             if self.giving_up.load(Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
@@ -199,7 +220,8 @@ impl Saver {
             clock: Some(Stamps::new(now_ms, &engine.config)),
         };
         self.loading.begin(&path);
-        let loaded = quiver_persist::load_file(engine, &path, &options, &mut |now| self.loading.advance(&path, now));
+        let mut progress = |now| self.loading.advance(&path, now);
+        let loaded = quiver_persist::load_file_on(&*self.disk, engine, &path, &options, &mut progress);
         let Some(loaded) = loaded.map_err(|error| error.to_string())? else { return Ok(None) };
         self.loading.end(&loaded);
         for warning in &loaded.warnings {

@@ -6,6 +6,7 @@
 //! - [`crash`] kills servers and looks whether they lost what they had acknowledged.
 //! - [`differential`] sends the same seeded commands to two servers and reports where their replies differ.
 //! - [`corpus`] fills a server with one of everything and writes down what it holds; [`local`] is an engine without one.
+//! - [`power`] cuts the power of a node in this process, and lets operations on its disk fail.
 //! - [`fuzz`] runs parsers and loaders on mutated inputs.
 //!
 //! It never reads a server's memory or debug commands: what a client cannot see is not compared.
@@ -18,6 +19,7 @@ pub mod crash;
 pub mod differential;
 pub mod fuzz;
 pub mod local;
+pub mod power;
 pub mod server;
 
 pub use connection::{Connection, Reply};

@@ -24,7 +24,7 @@ impl Log {
         engine: &Arc<Engine>,
         progress: &mut dyn FnMut(LogProgress),
     ) -> Result<bool, String> {
-        let mut folder = match Self::open_folder(engine).map_err(|error| error.to_string())? {
+        let mut folder = match self.open_folder(engine).map_err(|error| error.to_string())? {
             Found::Nothing(folder) => {
                 *self.folder.lock() = Some(folder);
                 return Ok(false);
@@ -106,7 +106,7 @@ impl Log {
             return;
         }
         // A log of an earlier time is what the new one takes the place of, so it must be possible to read its manifest.
-        let folder = match Self::open_folder(engine) {
+        let folder = match log.open_folder(engine) {
             Ok(found) => found.into_folder(),
             Err(error) => {
                 warn!("the log cannot be turned on: {error}");

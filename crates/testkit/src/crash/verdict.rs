@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, bail, ensure};
+
 use super::model::Model;
 use super::writer::Step;
 
@@ -41,6 +43,45 @@ pub fn judge(before: &Model, steps: &[Step], found: &[String], crashed: Instant)
         oldest_lost,
         newest_kept: done.checked_sub(1).map(|last| steps[last].sent),
     })
+}
+
+/// What all writers' steps came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Compared {
+    /// Steps acknowledged.
+    pub acknowledged: u64,
+    /// Acknowledged steps that are gone.
+    pub lost: u64,
+    /// The longest time before the crash that a lost step had been acknowledged.
+    pub window: Duration,
+}
+
+/// Holds what is `found` of each writer against its steps, and puts the models where it was found.
+///
+/// # Errors
+/// Something is torn, made up, or not cut at one place.
+pub fn compare(
+    models: &mut Vec<Model>,
+    steps: &[Vec<Step>],
+    crashed: Instant,
+    found: &mut dyn FnMut(usize) -> Result<Vec<String>>,
+) -> Result<Compared> {
+    let (mut all, mut compared): (Vec<Left>, _) = (Vec::new(), Compared::default());
+    for (writer, steps) in steps.iter().enumerate() {
+        let found = found(writer)?;
+        let Some(left) = judge(&models[writer], steps, &found, crashed) else {
+            let mut last = models[writer].clone();
+            steps.iter().for_each(|_| last.step());
+            bail!("writer {writer}: no number of steps explains\n{found:#?}\nall of them give\n{:#?}", last.show());
+        };
+        compared.acknowledged += steps.iter().filter(|step| step.acknowledged.is_some()).count() as u64;
+        compared.lost += left.lost;
+        compared.window = compared.window.max(left.window);
+        all.push(left);
+    }
+    ensure!(is_one_cut(&all), "later steps of one writer are there, earlier ones of another are not");
+    *models = all.into_iter().map(|left| left.model).collect();
+    Ok(compared)
 }
 
 /// Whether a later step of one writer is there while an earlier one of another is gone: the log is cut at one place.
