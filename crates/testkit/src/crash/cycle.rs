@@ -159,8 +159,7 @@ impl Harness {
         let mut connection = self.server.connect()?;
         let mut found = |writer| observe(&mut |words| Ok(connection.call(words)?.value), writer);
         let compared = compare(&mut self.models, steps, crashed, &mut found)?;
-        (outcome.acknowledged, outcome.lost, outcome.window) =
-            (compared.acknowledged, compared.lost, compared.window);
+        (outcome.acknowledged, outcome.lost, outcome.window) = (compared.acknowledged, compared.lost, compared.window);
         Ok(())
     }
 }

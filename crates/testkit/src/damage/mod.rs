@@ -123,7 +123,11 @@ impl Damager {
         }
         // Without a word only the end of the last file may be missing, and only behind a whole batch.
         let last = self.sample.log_files().into_iter().filter(|path| path.to_string_lossy().ends_with(".incr.aof"));
-        ensure!(last.max().as_ref() == Some(&copy.change.path), "{} states are missing", self.sample.history.len() - at);
+        ensure!(
+            last.max().as_ref() == Some(&copy.change.path),
+            "{} states are missing",
+            self.sample.history.len() - at
+        );
         let (now, before) = (copy.disk.content(&copy.change.path), self.sample.disk.content(&copy.change.path));
         let (now, before) = (now.unwrap_or_default(), before.unwrap_or_default());
         ensure!(before.starts_with(&now) && (now.is_empty() || now.ends_with(b"\n")), "silently less than there was");
