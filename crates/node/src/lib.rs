@@ -9,6 +9,7 @@
 //!   `indexer.rs`: one that keeps search indexes current.
 //! - `memory.rs`: the allocator's figures.
 //! - `progress.rs`: how far loading and saving are.
+//! - `upload.rs`: snapshots to and from object storage.
 //! - `backup.rs`: BACKUP. `log/`: the append-only log. `saver.rs`: snapshots, in the foreground and the background. `ending.rs`: the end.
 //! - `stream.rs`, `feed.rs`, `sync.rs`: the ordered stream, the replicas that read it, the snapshots they begin with.
 //! - `link.rs`, `load.rs`: the primary this one follows, and its snapshot on its way.
@@ -50,6 +51,7 @@ mod stream;
 mod sync;
 mod told;
 mod turns;
+mod upload;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -70,6 +72,7 @@ pub use io::IoThreads;
 pub use quiver_engine::REDIS_VERSION;
 pub use quiver_persist::log::{CheckOptions as AofCheck, Disk, SystemDisk, check_log as check_aof};
 pub use socket::Accepted;
+pub use upload::restore;
 
 /// The allocator of the server: its counters answer INFO memory.
 #[global_allocator]

@@ -19,6 +19,7 @@ use crate::host::NodeHost;
 use crate::progress::{Loading, Saving};
 use crate::stream::Stream;
 use crate::sync::replication_point;
+use crate::upload::Uploads;
 
 /// State of saving.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub(crate) struct Saver {
     saves: AtomicU64,
     saving: Saving,
     loading: Loading,
+    pub(crate) uploads: Arc<Uploads>,
 }
 
 /// Seconds before a failed background snapshot is tried again by a save point.
@@ -56,6 +58,7 @@ impl Saver {
             saves: AtomicU64::new(0),
             saving: Saving::default(),
             loading: Loading::default(),
+            uploads: Arc::default(),
         }
     }
 
@@ -109,6 +112,7 @@ impl Saver {
                 engine.stats.dirty_at_save.store(dirty as i64, Relaxed);
                 self.last_save_s.store(now_ms() / 1000, Relaxed);
                 self.saves.fetch_add(1, Relaxed);
+                self.uploads.offer(&engine.config, &path);
                 info!(
                     "DB saved on disk: {} keys, {} bytes in {} after {} ms; writers had copied {} bytes at most",
                     saved.keys,
@@ -258,6 +262,7 @@ impl Saver {
             self.saving.last_copied_bytes_max(),
         );
         self.loading.last_info(out);
+        self.uploads.info(&engine.config, out);
         if loading {
             self.loading.info(out);
         }
