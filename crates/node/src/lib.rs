@@ -51,6 +51,10 @@ mod stream;
 mod sync;
 mod told;
 mod turns;
+#[cfg(feature = "object-storage")]
+mod upload;
+#[cfg(not(feature = "object-storage"))]
+#[path = "no_upload.rs"]
 mod upload;
 
 use std::sync::Arc;
