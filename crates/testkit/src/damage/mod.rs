@@ -150,13 +150,13 @@ impl Damager {
         let verdict = self.judge(copy)?;
         let settings = ["--appendonly", is_log, "--aof-load-truncated", "yes", "--io-threads", "1"];
         let started = Server::start_in(program, folder.path(), &settings);
-        let mut local = match (verdict, started) {
+        let server = match (verdict, started) {
             (Verdict::Refused, Err(_)) => return Ok(()),
             (Verdict::Refused, Ok(_)) => bail!("{}: the server starts on what is refused", copy.change),
             (_, Err(error)) => return Err(error).with_context(|| format!("{}: the server refuses it", copy.change)),
-            (_, Ok(server)) => server.connect()?,
+            (_, Ok(server)) => server,
         };
-        let seed = local.call(&["GET", "seed"])?;
+        let seed = server.connect()?.call(&["GET", "seed"])?;
         ensure!(seed.value.as_str().is_some() || verdict == Verdict::Earlier, "{}: the first key is lost", copy.change);
         Ok(())
     }

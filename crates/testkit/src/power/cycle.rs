@@ -142,10 +142,10 @@ fn write(node: &Node, writer: usize, first: u64, stop: &AtomicBool) -> Result<Ve
         steps.push(Step { sent: Instant::now(), acknowledged: None });
         for command in commands(writer, step) {
             match client.call(&command)? {
-                None => return Ok(steps),
-                Some(Value::Error(text)) if text.starts_with(b"MISCONF") => return Ok(steps),
-                Some(Value::Error(text)) => bail!("{command:?} was refused: {}", text.escape_ascii()),
-                Some(_) => {}
+                (Value::Error(text), _) if text.starts_with(b"MISCONF") => return Ok(steps),
+                (Value::Error(text), _) => bail!("{command:?} was refused: {}", text.escape_ascii()),
+                (_, false) => return Ok(steps),
+                (_, true) => {}
             }
         }
         steps.last_mut().context("it was just sent")?.acknowledged = Some(Instant::now());

@@ -97,15 +97,15 @@ fn step(client: &mut Client, step: u64) -> Result<Answer> {
     let commands = commands(0, step);
     for command in &commands {
         match client.call(command)? {
-            None if commands.last() == Some(command) => return Ok(Answer::Unknown),
-            Some(Value::Error(text)) if text.starts_with(b"MISCONF") || text.starts_with(b"EXECABORT") => {
+            (Value::Error(text), _) if text.starts_with(b"MISCONF") || text.starts_with(b"EXECABORT") => {
                 if commands.len() > 1 {
                     // It may have ended already.
                     client.execute(&["DISCARD"])?;
                 }
                 return Ok(Answer::Refused);
             }
-            Some(Value::Error(text)) => bail!("{command:?} was refused: {}", text.escape_ascii()),
+            (Value::Error(text), _) => bail!("{command:?} was refused: {}", text.escape_ascii()),
+            (_, false) if commands.last() == Some(command) => return Ok(Answer::Unknown),
             _ => {}
         }
     }

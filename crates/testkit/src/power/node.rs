@@ -91,13 +91,13 @@ impl Client {
         value.context("a reply is complete")
     }
 
-    /// Runs a command and waits until its reply may be given away; `None` when it must not be.
+    /// Runs a command and waits until its reply may be given away; `false` when it must not be. A refusal may always.
     ///
     /// # Errors
     /// The reply is none.
-    pub fn call<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Result<Option<Value>> {
+    pub fn call<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Result<(Value, bool)> {
         let value = self.execute(words)?;
-        Ok(block_on(self.0.settled()).then_some(value))
+        Ok((value, block_on(self.0.settled())))
     }
 
     /// A field of INFO.
