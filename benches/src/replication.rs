@@ -82,8 +82,18 @@ pub fn run(specs: &[ServerSpec], settings: &Settings) -> Result<Vec<Row>> {
 /// The rows as a table.
 pub fn table(rows: &[Row]) -> String {
     let mut table = Table::new(&[
-        "server", "sync s", "writing", "sync cpu s", "of replica", "us/write", "replicated", "cost %", "replica us",
-        "writes/s", "applied/s", "share",
+        "server",
+        "sync s",
+        "writing",
+        "sync cpu s",
+        "of replica",
+        "us/write",
+        "replicated",
+        "cost %",
+        "replica us",
+        "writes/s",
+        "applied/s",
+        "share",
     ]);
     for row in rows {
         let share = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);

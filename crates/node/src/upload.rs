@@ -217,14 +217,16 @@ pub fn restore(config: &Config) -> Result<(), String> {
         info!("{} is there: nothing is restored from object storage", data.display());
         return Ok(());
     }
-    let (place, named) = Store::split(&url).map_or((url.as_str(), None), |(place, name)| (place, Some(name.to_owned())));
+    let (place, named) =
+        Store::split(&url).map_or((url.as_str(), None), |(place, name)| (place, Some(name.to_owned())));
     let store = Store::open(place).map_err(|error| error.to_string())?;
     let name = match named {
         Some(name) => name,
         None => newest(&store, &stem_of(config))?,
     };
     let dir = PathBuf::from(config.get("dir"));
-    let (target, temporary) = (dir.join(config.get("dbfilename")), dir.join(format!("temp-{}.restore", std::process::id())));
+    let (target, temporary) =
+        (dir.join(config.get("dbfilename")), dir.join(format!("temp-{}.restore", std::process::id())));
     let bytes = store.download(&name, &temporary).map_err(|error| format!("restoring {name}: {error}"))?;
     put_in_place(&temporary, &target).map_err(|reason| {
         // Of no use to anybody.
@@ -277,9 +279,12 @@ mod tests {
         let config = Config::default();
         let (dir, url) = (folder.join("data"), format!("file://{}/objects", folder.display()));
         fs::create_dir_all(&dir).unwrap();
-        for (name, value) in
-            [("dir", dir.to_str().unwrap()), ("snapshot-upload-url", &url), ("snapshot-upload-keep", keep), ("restore-from", &url)]
-        {
+        for (name, value) in [
+            ("dir", dir.to_str().unwrap()),
+            ("snapshot-upload-url", &url),
+            ("snapshot-upload-keep", keep),
+            ("restore-from", &url),
+        ] {
             config.set(name, value, false).unwrap();
         }
         config
@@ -288,7 +293,8 @@ mod tests {
     fn snapshot() -> Vec<u8> {
         let engine = quiver_engine::Engine::standalone();
         let mut stream =
-            quiver_persist::SnapshotStream::begin(&engine, &quiver_persist::SaveOptions::new("8.0.2", 0), |_| None).unwrap();
+            quiver_persist::SnapshotStream::begin(&engine, &quiver_persist::SaveOptions::new("8.0.2", 0), |_| None)
+                .unwrap();
         let mut bytes = Vec::new();
         while let Some(piece) = stream.next_piece() {
             bytes.extend_from_slice(&piece);
@@ -313,7 +319,8 @@ mod tests {
         let mut out = String::new();
         uploads.info(&config, &mut out);
         assert!(out.contains("snapshot_uploads:1\r\n") && out.contains("last_status:ok"), "{out}");
-        let mut names: Vec<_> = fs::read_dir(folder.path().join("objects")).unwrap().map(|file| file.unwrap().file_name()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(folder.path().join("objects")).unwrap().map(|file| file.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names.len(), 3, "{names:?}");
         assert_eq!(names[0], "dump-20210101T000000Z.rdb");

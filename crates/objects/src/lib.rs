@@ -107,8 +107,7 @@ impl Store {
             // Safe on disk, like everything else that is said to be there.
             return Self::with(Arc::new(LocalFileSystem::new().with_fsync(true)), place);
         }
-        let variables =
-            std::env::vars().filter(|(name, _)| VARIABLES.iter().any(|prefix| name.starts_with(prefix)));
+        let variables = std::env::vars().filter(|(name, _)| VARIABLES.iter().any(|prefix| name.starts_with(prefix)));
         let (store, place) = parse_url_opts(&parsed, variables).map_err(|error| wrong(error.to_string()))?;
         Self::with(Arc::from(store), place)
     }
@@ -175,9 +174,9 @@ impl Store {
             Err(object_store::Error::NotFound { .. }) => Vec::new(),
             Err(source) => return Err(ObjectError::Store { step: "list", name: self.place.to_string(), source }),
         };
-        let objects = listed.into_iter().filter_map(|object| {
-            Some(Object { name: object.location.filename()?.to_owned(), bytes: object.size })
-        });
+        let objects = listed
+            .into_iter()
+            .filter_map(|object| Some(Object { name: object.location.filename()?.to_owned(), bytes: object.size }));
         let mut objects: Vec<Object> = objects.filter(|object| object.name.starts_with(prefix)).collect();
         objects.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(objects)

@@ -89,7 +89,8 @@ impl Drop for Sentinel {
 
 impl Sentinel {
     fn start(primary: SocketAddr) -> Result<Self> {
-        let line = std::env::var("QUIVER_SENTINEL").context("QUIVER_SENTINEL names the program, e.g. redis-sentinel")?;
+        let line =
+            std::env::var("QUIVER_SENTINEL").context("QUIVER_SENTINEL names the program, e.g. redis-sentinel")?;
         let (folder, port) = (tempfile::tempdir()?, free_port()?);
         let file = folder.path().join("sentinel.conf");
         let settings = format!(
@@ -198,9 +199,7 @@ impl Watched {
                 ensure!(!matches!(reply, Value::Error(_)), "{line}: {reply:?}");
             }
         }
-        wait("both replicas to confirm", || {
-            Ok(connection.call(&["WAIT", "2", "1000"])?.value == Value::Integer(2))
-        })?;
+        wait("both replicas to confirm", || Ok(connection.call(&["WAIT", "2", "1000"])?.value == Value::Integer(2)))?;
         Ok(())
     }
 

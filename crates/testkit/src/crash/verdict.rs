@@ -26,22 +26,24 @@ pub struct Left {
 pub fn judge(before: &Model, steps: &[Step], found: &[String], crashed: Instant) -> Option<Left> {
     let acknowledged = steps.iter().take_while(|step| step.acknowledged.is_some()).count();
     let mut model = before.clone();
-    let mut kept = model.is(found).then(|| (0, model.clone()));
+    let mut kept = model.is(found).then(|| (0, 0, model.clone()));
     for done in 1..=steps.len() {
         model.step();
         // The later of two that look alike: steps without effect are not missed.
         if model.is(found) {
-            kept = Some((done, model.clone()));
+            let least = kept.map_or(done, |(least, last, _)| if last + 1 == done { least } else { done });
+            kept = Some((least, done, model.clone()));
         }
     }
-    let (done, model) = kept?;
+    let (least, done, model) = kept?;
     let oldest_lost = steps[done..].iter().find_map(|step| step.acknowledged);
     Some(Left {
         model,
         lost: acknowledged.saturating_sub(done) as u64,
         window: oldest_lost.map_or(Duration::ZERO, |at| crashed.saturating_duration_since(at)),
         oldest_lost,
-        newest_kept: done.checked_sub(1).map(|last| steps[last].sent),
+        // Those without effect may or may not have been done.
+        newest_kept: least.checked_sub(1).map(|last| steps[last].sent),
     })
 }
 
