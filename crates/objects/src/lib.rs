@@ -102,7 +102,9 @@ impl Store {
     pub fn open(url: &str) -> Result<Self, ObjectError> {
         let wrong = |reason: String| ObjectError::Place { url: without_user(url), reason };
         let parsed = Url::parse(url).map_err(|error| wrong(error.to_string()))?;
-        let (scheme, place) = ObjectStoreScheme::parse(&parsed).map_err(|error| wrong(error.to_string()))?;
+        // Its own words quote the URL, and what may be a password in it.
+        let unknown = |_| wrong("its kind of store is not known".to_owned());
+        let (scheme, place) = ObjectStoreScheme::parse(&parsed).map_err(unknown)?;
         if scheme == ObjectStoreScheme::Local {
             // Safe on disk, like everything else that is said to be there.
             return Self::with(Arc::new(LocalFileSystem::new().with_fsync(true)), place);
