@@ -41,7 +41,7 @@ pub(super) fn increments() -> Vec<Vec<u8>> {
     seeds.push(with_base);
     seeds.push(b"*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$1\r\na\r\n*1\r\n$4\r\nEXEC\r\n#TS:1700000000\r\n".to_vec());
     // Short ones are changed where it matters more often.
-    let short: Vec<Vec<u8>> = seeds.iter().filter_map(|seed| Some(seed[..seed.len().min(600)].to_vec())).collect();
+    let short: Vec<Vec<u8>> = seeds.iter().map(|seed| seed[..seed.len().min(600)].to_vec()).collect();
     seeds.extend(short);
     seeds
 }
