@@ -5,7 +5,7 @@ use quiver_testkit::power::{Harness, Options, faults};
 fn cut(fsync: &str, torn: bool) {
     let fsync = fsync.to_owned();
     let options = Options { seed: 7, fsync, writers: 3, run_ms: 200, sync_ms: 50, torn };
-    let mut harness = Harness::new(options).unwrap();
+    let mut harness = Harness::new(options).expect("a node starts on nothing");
     let mut acknowledged = 0;
     for cycle in 0..4 {
         let outcome = harness.cycle().unwrap_or_else(|error| panic!("cycle {cycle}: {error:?}"));
