@@ -26,6 +26,7 @@ pub mod npy;
 pub mod plot;
 pub mod procfs;
 pub mod progress;
+pub mod replication;
 pub mod reply;
 pub mod report;
 pub mod server;

@@ -15,6 +15,7 @@ use quiver_benches::library;
 use quiver_benches::load::{self, Test};
 use quiver_benches::machine::Provenance;
 use quiver_benches::progress::note;
+use quiver_benches::replication;
 use quiver_benches::report::Document;
 use quiver_benches::server::{Cores, ServerSpec, pin_this_thread};
 use quiver_benches::snapshot;
@@ -46,6 +47,8 @@ enum Command {
     Contender(ContenderArgs),
     /// A background save under writes: memory, throughput, stalls; and loading.
     Snapshot(SnapshotArgs),
+    /// What a replica costs, how fast it follows, and how long a full sync takes.
+    Replication(ReplicationArgs),
 }
 
 #[derive(Debug, Args)]
@@ -262,6 +265,36 @@ struct SnapshotArgs {
     dim: usize,
 }
 
+#[derive(Debug, Args)]
+struct ReplicationArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// String keys
+    #[arg(long, default_value_t = 5_000_000)]
+    keys: u64,
+    /// Bytes of a key
+    #[arg(long, default_value_t = 16)]
+    key_bytes: usize,
+    /// Bytes of a value
+    #[arg(long, default_value_t = 32)]
+    value_bytes: usize,
+    /// Connections that write
+    #[arg(long, default_value_t = 50)]
+    connections: usize,
+    /// Requests each has in flight
+    #[arg(long, default_value_t = 16)]
+    pipeline: usize,
+    /// Seconds of each run; CPU time is precise to 10 ms
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Runs with and without a replica, in turn
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Writes that a replica has to catch up with
+    #[arg(long, default_value_t = 1_000_000)]
+    behind: u64,
+}
+
 fn main() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Load(args) => run_load(args),
@@ -274,6 +307,7 @@ fn main() -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Snapshot(args) => run_snapshot(args),
+        Command::Replication(args) => run_replication(args),
     }
 }
 
@@ -396,6 +430,25 @@ fn run_snapshot(args: SnapshotArgs) -> Result<ExitCode> {
     println!("{}", snapshot::table(&rows));
     let provenance = Provenance::collect();
     let document = Document { kind: "snapshot", provenance: &provenance, settings: &settings, results: &rows };
+    args.common.finish(&document.write(&args.common.out, &args.common.label)?, &[])
+}
+
+fn run_replication(args: ReplicationArgs) -> Result<ExitCode> {
+    ensure!(args.keys > 0 && args.pipeline > 0 && args.seconds > 0.0, "--keys, --pipeline, --seconds: not positive");
+    let settings = replication::Settings {
+        keys: args.keys,
+        key_bytes: args.key_bytes,
+        value_bytes: args.value_bytes,
+        connections: args.connections,
+        pipeline: args.pipeline,
+        run_s: args.seconds,
+        rounds: args.rounds,
+        behind: args.behind,
+    };
+    let rows = replication::run(&args.common.prepare()?, &settings)?;
+    println!("{}", replication::table(&rows));
+    let provenance = Provenance::collect();
+    let document = Document { kind: "replication", provenance: &provenance, settings: &settings, results: &rows };
     args.common.finish(&document.write(&args.common.out, &args.common.label)?, &[])
 }
 

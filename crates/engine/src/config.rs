@@ -176,6 +176,8 @@ pub const PARAMETERS: &[Parameter] = &[
     fixed("replicaof", "", Kind::Text),
     live("requirepass", "", Kind::Text),
     live("sanitize-dump-payload", "no", Kind::Word(&["no", "yes", "clients"])),
+    // Quiver's own: where a first start takes its data from.
+    fixed("restore-from", "", Kind::Text),
     live("save", "3600 1 300 100 60 10000", Kind::SavePoints),
     live("search-bm25std-tanh-factor", "4", Kind::Int(1, 10_000)),
     live("search-cursor-max-idle", "300000", Kind::Int(0, i64::MAX)),
@@ -197,6 +199,9 @@ pub const PARAMETERS: &[Parameter] = &[
     live("shutdown-timeout", "10", Kind::Int(0, i32::MAX as i64)),
     live("slowlog-log-slower-than", "10000", Kind::Int(-1, i64::MAX)),
     live("slowlog-max-len", "128", Kind::Int(0, i64::MAX)),
+    // Quiver's own: every snapshot also goes to object storage, and so many of them stay there (0: all).
+    live("snapshot-upload-keep", "0", Kind::Int(0, 1_000_000)),
+    live("snapshot-upload-url", "", Kind::Text),
     live("stop-writes-on-bgsave-error", "yes", Kind::Bool),
     live("stream-idmp-duration", "100", Kind::Int(1, 86_400)),
     live("stream-idmp-maxsize", "100", Kind::Int(1, 10_000)),
@@ -559,7 +564,7 @@ pub fn exists(name: &str) -> bool {
 /// Whether the parameter decides where files are written: CONFIG SET changes it only where
 /// `enable-protected-configs` allows, so that whoever reaches the port cannot aim snapshots at system files.
 pub fn is_protected(name: &str) -> bool {
-    find(name).is_some_and(|index| matches!(PARAMETERS[index].name, "dir" | "dbfilename"))
+    find(name).is_some_and(|index| matches!(PARAMETERS[index].name, "dir" | "dbfilename" | "snapshot-upload-url"))
 }
 
 /// Whether a line of the configuration file may have more than one word behind the name.

@@ -104,6 +104,10 @@ impl NodeHost {
                 Exit::Forced
             }
         };
+        let patience = Duration::from_secs(engine.config.shutdown_timeout_s() as u64);
+        if !wanted.now && !self.saver.uploads.finish(patience) {
+            warn!("the last snapshot was not uploaded in time");
+        }
         info!("ready to exit");
         self.ending.exit.send_replace(Some(exit));
         Ok(())

@@ -11,6 +11,7 @@ use quiver_engine::host::{BackupFacts, BackupOrder, Failover, Host, LazyFree, Ro
 use quiver_engine::keyspace::Garbage;
 use quiver_engine::{CommandError, Engine};
 use quiver_persist::ReplicationPoint;
+use quiver_persist::log::Disk;
 use tracing::warn;
 
 use crate::backup::Backup;
@@ -77,12 +78,12 @@ impl std::ops::Deref for NodeHost {
 }
 
 impl NodeHost {
-    pub(crate) fn new() -> Self {
-        let log = Arc::new(Log::new());
+    pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
+        let log = Arc::new(Log::new(Arc::clone(&disk)));
         Self(Arc::new(Inner {
             engine: OnceLock::new(),
             run_id: random_id(),
-            saver: Saver::default(),
+            saver: Saver::new(disk),
             ending: Ending::default(),
             freer: Freer::default(),
             memory: Memory::default(),

@@ -9,6 +9,7 @@
 //!   `indexer.rs`: one that keeps search indexes current.
 //! - `memory.rs`: the allocator's figures.
 //! - `progress.rs`: how far loading and saving are.
+//! - `upload.rs`: snapshots to and from object storage.
 //! - `backup.rs`: BACKUP. `log/`: the append-only log. `saver.rs`: snapshots, in the foreground and the background. `ending.rs`: the end.
 //! - `stream.rs`, `feed.rs`, `sync.rs`: the ordered stream, the replicas that read it, the snapshots they begin with.
 //! - `link.rs`, `load.rs`: the primary this one follows, and its snapshot on its way.
@@ -52,6 +53,11 @@ mod stream;
 mod sync;
 mod told;
 mod turns;
+#[cfg(feature = "object-storage")]
+mod upload;
+#[cfg(not(feature = "object-storage"))]
+#[path = "no_upload.rs"]
+mod upload;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -72,6 +78,7 @@ pub use io::IoThreads;
 pub use quiver_engine::REDIS_VERSION;
 pub use quiver_persist::log::{CheckOptions as AofCheck, Disk, SystemDisk, check_log as check_aof};
 pub use socket::Accepted;
+pub use upload::restore;
 
 /// The allocator of the server: its counters answer INFO memory.
 #[global_allocator]
@@ -87,7 +94,12 @@ pub struct Node {
 impl Node {
     /// An instance with an empty keyspace and this configuration; nothing runs yet.
     pub fn new(config: Config) -> Self {
-        let host = host::NodeHost::new();
+        Self::on_disk(config, Arc::new(SystemDisk))
+    }
+
+    /// The same with its log and its snapshots on another disk. Backups, and files of configuration, stay on the machine's.
+    pub fn on_disk(config: Config, disk: Arc<dyn Disk>) -> Self {
+        let host = host::NodeHost::new(disk);
         let engine = Arc::new(Engine::new(config, Box::new(host.clone())));
         host.attach(&engine);
         engine.scripts.set_runtime(Arc::new(LuaRuntime::default()));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use quiver_engine::eviction::Stamps;
 use quiver_engine::keyspace::Keyspace;
 use quiver_engine::{CommandError, Engine};
+use quiver_persist::log::Disk;
 use quiver_persist::{LoadOptions, ReplicationPoint, SaveError};
 use tracing::{info, warn};
 
@@ -19,10 +20,13 @@ use crate::pace::Pace;
 use crate::progress::{Loading, Saving};
 use crate::stream::Stream;
 use crate::sync::replication_point;
+use crate::upload::Uploads;
 
 /// State of saving.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Saver {
+    /// Where snapshots are written.
+    disk: Arc<dyn Disk>,
     running: AtomicBool,
     scheduled: AtomicBool,
     failed: AtomicBool,
@@ -34,12 +38,31 @@ pub(crate) struct Saver {
     saves: AtomicU64,
     saving: Saving,
     loading: Loading,
+    pub(crate) uploads: Arc<Uploads>,
 }
 
 /// Seconds before a failed background snapshot is tried again by a save point.
 const RETRY_S: i64 = 5;
 
 impl Saver {
+    pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
+        Self {
+            disk,
+            running: AtomicBool::new(false),
+            scheduled: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            giving_up: AtomicBool::new(false),
+            last_save_s: AtomicI64::new(0),
+            last_try_s: AtomicI64::new(0),
+            last_duration_s: AtomicI64::new(0),
+            started_s: AtomicI64::new(0),
+            saves: AtomicU64::new(0),
+            saving: Saving::default(),
+            loading: Loading::default(),
+            uploads: Arc::default(),
+        }
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         self.running.load(Relaxed)
     }
@@ -71,8 +94,9 @@ impl Saver {
         };
         let path = Self::path(engine);
         self.saving.begin();
+        let options = crate::save_options(engine);
         let mut pace = Pace::new();
-        let result = quiver_persist::save(engine, &path, &crate::save_options(engine), at_cut, &mut |now| {
+        let result = quiver_persist::save_on(&*self.disk, engine, &path, &options, at_cut, &mut |now| {
             self.saving.advance(now);
             pace.rest();
             if self.giving_up.load(Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -91,6 +115,7 @@ impl Saver {
                 engine.stats.dirty_at_save.store(dirty as i64, Relaxed);
                 self.last_save_s.store(now_ms() / 1000, Relaxed);
                 self.saves.fetch_add(1, Relaxed);
+                self.uploads.offer(&engine.config, &path);
                 info!(
                     "DB saved on disk: {} keys, {} bytes in {} after {} ms; writers had copied {} bytes at most",
                     saved.keys,
@@ -202,7 +227,8 @@ impl Saver {
             clock: Some(Stamps::new(now_ms, &engine.config)),
         };
         self.loading.begin(&path);
-        let loaded = quiver_persist::load_file(engine, &path, &options, &mut |now| self.loading.advance(&path, now));
+        let mut progress = |now| self.loading.advance(&path, now);
+        let loaded = quiver_persist::load_file_on(&*self.disk, engine, &path, &options, &mut progress);
         let Some(loaded) = loaded.map_err(|error| error.to_string())? else { return Ok(None) };
         self.loading.end(&loaded);
         for warning in &loaded.warnings {
@@ -239,6 +265,7 @@ impl Saver {
             self.saving.last_copied_bytes_max(),
         );
         self.loading.last_info(out);
+        self.uploads.info(&engine.config, out);
         if loading {
             self.loading.info(out);
         }

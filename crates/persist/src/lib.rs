@@ -25,7 +25,8 @@ mod stream;
 
 pub use check::{KeysReport, Largest, Report, ValuesReport, check_file};
 pub use load::{
-    LoadError, LoadFileError, LoadFileReason, LoadOptions, LoadProgress, Loaded, load, load_file, read_data_set,
+    LoadError, LoadFileError, LoadFileReason, LoadOptions, LoadProgress, Loaded, load, load_file, load_file_on,
+    read_data_set,
 };
 pub use quiver_rdb::frame::{Properties, ReplicationPoint};
 pub use save::{SaveError, SaveProgress, Saved, save, save_on};

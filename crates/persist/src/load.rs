@@ -3,7 +3,6 @@
 //! The records go into a [`DataSet`] of their own, which takes the engine's place only after the checksum was found
 //! right and nothing follows it. Memory grows with the bytes that have arrived, never with what a length claims.
 
-use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
@@ -17,6 +16,7 @@ use quiver_rdb::frame::Properties;
 use quiver_rdb::{Reason, code, walk};
 use thiserror::Error;
 
+use crate::log::{Disk, SystemDisk};
 use crate::records::{Record, Records, hint, quoted};
 
 /// How a snapshot is read.
@@ -157,15 +157,23 @@ pub fn load_file(
     options: &LoadOptions,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<Option<Loaded>, LoadFileError> {
+    load_file_on(&SystemDisk, engine, path, options, progress)
+}
+
+/// [`load_file`] from another disk.
+///
+/// # Errors
+/// As there.
+pub fn load_file_on(
+    disk: &dyn Disk,
+    engine: &Engine,
+    path: &Path,
+    options: &LoadOptions,
+    progress: &mut dyn FnMut(LoadProgress),
+) -> Result<Option<Loaded>, LoadFileError> {
     let fail = |source| LoadFileError { path: path.to_path_buf(), source };
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        // A link to nowhere is a file that was there.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {
-            return Ok(None);
-        }
-        Err(error) => return Err(fail(LoadFileReason::Open(error))),
-    };
+    let opened = disk.len(path).and_then(|len| len.map(|_| disk.read_from(path, 0)).transpose());
+    let Some(mut file) = opened.map_err(|error| fail(LoadFileReason::Open(error)))? else { return Ok(None) };
     load(engine, &mut file, options, progress).map(Some).map_err(|error| fail(error.into()))
 }
 

@@ -18,6 +18,8 @@ Usage: quiver-server [/path/to/redis.conf] [--parameter value ...]
                                              what is in a log (its manifest or one file), and what is wrong with it
   quiver-server --save \"\"                    no snapshots but on SAVE and BGSAVE
   quiver-server --grpc-port 6380             the gRPC API as well
+  quiver-server --snapshot-upload-url URL    snapshots also go to object storage
+  quiver-server --restore-from URL           into an empty data folder: the newest snapshot there
   quiver-server --replicaof 10.0.0.1 6379    a replica";
 
 /// What the configuration holds besides parameters.

@@ -69,6 +69,7 @@ fn run(arguments: &[String]) -> Result<Exit> {
     logs::banner(&config);
     enter_folder(&config)?;
     let _pid_file = process::PidFile::write(&config);
+    quiver_node::restore(&config).map_err(anyhow::Error::msg).context("object storage")?;
     let node = Node::new(config);
     logs::follow(&node);
     users::load(&node, &startup.users)?;

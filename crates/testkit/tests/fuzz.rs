@@ -18,6 +18,16 @@ fn acl_rules_print_as_what_they_are_read_from() {
 }
 
 #[test]
+fn loaded_logs_are_sound_and_load_again_as_the_same() {
+    holds("aof", 500);
+}
+
+#[test]
+fn manifests_read_as_they_are_printed() {
+    holds("manifest", 5000);
+}
+
+#[test]
 fn parameters_take_what_they_print() {
     holds("config", 500);
 }

@@ -15,13 +15,14 @@ mod start;
 mod writer;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use parking_lot::{Condvar, Mutex};
 use quiver_engine::Engine;
 use quiver_engine::effects::Effects;
-use quiver_persist::log::{LogFolder, Part, write_timestamp};
+use quiver_persist::log::{Disk, LogFolder, Part, write_timestamp};
 use tokio::sync::watch;
 
 use crate::clock::now_ms;
@@ -41,6 +42,8 @@ const NEVER: u8 = 3;
 /// The log. Without one running, appending costs a load.
 #[derive(Debug)]
 pub(crate) struct Log {
+    /// Where its files are.
+    disk: Arc<dyn Disk>,
     /// There is a log, or one is to be made.
     on: AtomicBool,
     /// Units are appended.
@@ -129,8 +132,9 @@ pub(crate) enum Switch {
 type Switched = (u64, Option<Part>);
 
 impl Log {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
         Self {
+            disk,
             on: AtomicBool::new(false),
             active: AtomicBool::new(false),
             state: Mutex::new(State::default()),

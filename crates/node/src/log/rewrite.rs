@@ -16,7 +16,7 @@ use std::time::Duration;
 use quiver_engine::effects::Sink;
 use quiver_engine::{CommandError, Engine};
 use quiver_persist::SnapshotStream;
-use quiver_persist::log::{BaseFile, LogFolder};
+use quiver_persist::log::{BaseFile, Found, LogError, LogFolder};
 use tracing::{info, warn};
 
 use super::{Log, Switch, Task};
@@ -125,7 +125,7 @@ impl Log {
             let _starting = host.starting.lock();
             engine.set_sink(Some(Arc::clone(&host.stream) as Arc<dyn Sink>), || ());
         } else {
-            *self.folder.lock() = Some(Self::open_folder(engine).map_err(text)?.into_folder());
+            *self.folder.lock() = Some(self.open_folder(engine).map_err(text)?.into_folder());
         }
         let base = self.folder.lock().as_ref().ok_or("there is no log")?.begin_base().map_err(text)?;
         let mut options = crate::save_options(engine);
@@ -233,11 +233,10 @@ impl Log {
     }
 
     /// The folder as the configuration names it.
-    pub(super) fn open_folder(engine: &Engine) -> Result<quiver_persist::log::Found, quiver_persist::log::LogError> {
+    pub(super) fn open_folder(&self, engine: &Engine) -> Result<Found, LogError> {
         let config = &engine.config;
-        let disk = Arc::new(quiver_persist::log::SystemDisk);
         LogFolder::open(
-            disk,
+            Arc::clone(&self.disk),
             Path::new(&config.get("dir")),
             &config.get("appenddirname"),
             &config.get("appendfilename"),

@@ -12,8 +12,11 @@ use quiver_persist::log::{Found, LogFolder, LogLoaded, LogOptions, LogProgress, 
 use tracing::{info, warn};
 
 use super::{Log, Task};
-use crate::clock::now_ms;
+use crate::clock::{now_ms, random_seed};
 use crate::host::NodeHost;
+
+/// A log begins somewhere below 2^40, so that the files of one never fit those of another, whose positions are others.
+const FIRST_POSITION_SHIFT: u32 = 24;
 
 impl Log {
     /// Loads the log and goes on with it. `Ok(false)`: there was none, so the data come from elsewhere, and
@@ -24,9 +27,10 @@ impl Log {
         engine: &Arc<Engine>,
         progress: &mut dyn FnMut(LogProgress),
     ) -> Result<bool, String> {
-        let mut folder = match Self::open_folder(engine).map_err(|error| error.to_string())? {
+        let mut folder = match self.open_folder(engine).map_err(|error| error.to_string())? {
             Found::Nothing(folder) => {
                 *self.folder.lock() = Some(folder);
+                self.stand_at(random_seed() >> FIRST_POSITION_SHIFT, host.stream.end());
                 return Ok(false);
             }
             Found::Log(folder) => folder,
@@ -106,8 +110,12 @@ impl Log {
             return;
         }
         // A log of an earlier time is what the new one takes the place of, so it must be possible to read its manifest.
-        let folder = match Self::open_folder(engine) {
-            Ok(found) => found.into_folder(),
+        let folder = match log.open_folder(engine) {
+            Ok(Found::Log(folder)) => folder,
+            Ok(Found::Nothing(folder)) => {
+                log.stand_at(random_seed() >> FIRST_POSITION_SHIFT, host.stream.end());
+                folder
+            }
             Err(error) => {
                 warn!("the log cannot be turned on: {error}");
                 let _ = engine.config.set("appendonly", "no", true);

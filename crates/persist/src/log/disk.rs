@@ -122,7 +122,8 @@ impl Disk for SystemDisk {
         match fs::metadata(path) {
             Ok(known) if known.is_file() => Ok(Some(known.len())),
             Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // A link to nowhere is a file that was there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => Ok(None),
             Err(error) => Err(error),
         }
     }

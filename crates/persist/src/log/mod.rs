@@ -5,7 +5,7 @@
 //! the other way round. What is added stands where Redis does not look: checksums in lines it takes for remarks, and
 //! pairs in the manifest that it passes over.
 //!
-//! - `disk`: the operations on files, which tests let fail.
+//! - `disk`: the operations on files; `memory_disk`: one that fails on demand and whose power can be cut.
 //! - `annotation`, `manifest`: what stands in the files besides commands.
 //! - `file`: an increment being written. `folder`: from one set of files to the next.
 //! - `scan`, `load`, `check`: from files back to data, and what is wrong with them.
@@ -25,6 +25,7 @@ mod file;
 mod folder;
 mod load;
 mod manifest;
+mod memory_disk;
 mod scan;
 
 pub use annotation::write_timestamp;
@@ -34,4 +35,5 @@ pub use file::LogFile;
 pub use folder::{BaseFile, Found, LogError, LogFolder};
 pub use load::{Cut, LogLoaded, LogOptions, LogProgress, load_log};
 pub use manifest::{Manifest, ManifestError, Part};
+pub use memory_disk::{DiskFault, MemoryDisk, SyncTime};
 pub use scan::{Fault, FaultKind, Scan, scan};

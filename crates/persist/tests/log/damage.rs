@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use proptest::prelude::*;
+use quiver_persist::log::MemoryDisk;
 
 use crate::common::digest;
-use crate::disk::MemoryDisk;
-use crate::driver::{Instance, load};
+use crate::driver::{Instance, disk_with, load};
 
 /// A log of a base and three increments, and what it held after each command.
 fn sample() -> (MemoryDisk, Instance) {
-    let disk = MemoryDisk::new(None);
+    let disk = disk_with(None);
     let mut instance = Instance::start(&disk).expect("nothing fails");
     for line in ["SET base 1", "RPUSH base:list a b"] {
         instance.run(line);

@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex};
 use quiver_engine::digest::Digest;
 use quiver_engine::effects::{Effects, Sink};
 use quiver_engine::{Engine, Session, Worker};
-use quiver_persist::log::{Disk, LogError, LogFile, LogFolder, LogLoaded, LogOptions, load_log};
+use quiver_persist::log::{Disk, DiskFault, LogError, LogFile, LogFolder, LogLoaded, LogOptions, MemoryDisk, load_log};
 use quiver_persist::{SaveOptions, SnapshotStream};
 use quiver_resp::OwnedArgv;
 
 use crate::common::{NOW_MS, digest, load_options};
-use crate::disk::MemoryDisk;
 
 pub(crate) const DIR: &str = "/data";
 pub(crate) const FOLDER: &str = "appendonlydir";
@@ -42,6 +41,11 @@ pub(crate) struct Instance {
     pub(crate) acknowledged: usize,
     /// A sync failed: the file is of no use any more.
     pub(crate) needs_base: bool,
+}
+
+/// A disk with the data folder.
+pub(crate) fn disk_with(fault: Option<DiskFault>) -> MemoryDisk {
+    MemoryDisk::new(Path::new(DIR), fault)
 }
 
 pub(crate) fn options() -> LogOptions {

@@ -7,11 +7,11 @@ use proptest::prelude::*;
 use quiver_engine::Engine;
 use quiver_engine::digest::Digest;
 
+use quiver_persist::log::{DiskFault, MemoryDisk};
 use quiver_persist::{SaveOptions, save_on};
 
 use crate::common::{bytes_of, digest, loaded, save_options, set};
-use crate::disk::{Fault, MemoryDisk};
-use crate::driver::{DIR, Instance, load};
+use crate::driver::{DIR, Instance, disk_with, load};
 
 /// Commands of all kinds, with rewrites among them.
 const SCRIPT: &[&str] = &[
@@ -63,7 +63,7 @@ fn assert_nothing_is_lost(left: &MemoryDisk, instance: Option<&Instance>, before
 }
 
 fn operations_of_the_script() -> u64 {
-    let disk = MemoryDisk::new(None);
+    let disk = disk_with(None);
     let instance = run_script(&disk).expect("nothing fails");
     assert_eq!(instance.acknowledged, instance.history.len() - 1, "everything was acknowledged");
     disk.operations()
@@ -75,7 +75,7 @@ fn whichever_operation_fails_nothing_acknowledged_is_lost_and_the_log_recovers()
     assert!(operations > 60, "{operations}");
     let nothing = digest(&Engine::standalone());
     for at in 1..=operations {
-        let disk = MemoryDisk::new(Some(Fault::Once(at)));
+        let disk = disk_with(Some(DiskFault::Once(at)));
         let instance = run_script(&disk);
         let what = format!("operation {at} fails");
         assert_nothing_is_lost(
@@ -97,7 +97,7 @@ fn whichever_operation_fails_nothing_acknowledged_is_lost_and_the_log_recovers()
 fn wherever_the_power_is_cut_nothing_acknowledged_is_lost() {
     let nothing = digest(&Engine::standalone());
     for at in 1..=operations_of_the_script() {
-        let disk = MemoryDisk::new(Some(Fault::PowerOff(at)));
+        let disk = disk_with(Some(DiskFault::PowerOff(at)));
         let instance = run_script(&disk);
         let what = format!("the power is cut at operation {at}");
         assert_nothing_is_lost(&disk.after_power_cut(), instance.as_ref(), &nothing, &what);
@@ -116,13 +116,13 @@ fn whichever_operation_of_a_save_fails_the_file_is_the_old_one_or_the_new_one() 
         let options = SaveOptions { sync_every_bytes: Some(64 << 10), compress: false, ..save_options() };
         save_on(disk, &new, &path, &options, |_| None, &mut |_| ControlFlow::Continue(()))
     };
-    let disk = MemoryDisk::new(None);
+    let disk = disk_with(None);
     save(&disk).expect("nothing fails");
     let operations = disk.operations();
     assert!(operations > 10, "{operations}");
     for at in 1..=operations {
-        for fault in [Fault::Once(at), Fault::PowerOff(at)] {
-            let disk = MemoryDisk::new(Some(fault));
+        for fault in [DiskFault::Once(at), DiskFault::PowerOff(at)] {
+            let disk = disk_with(Some(fault));
             disk.put(&path, bytes_of(&old));
             assert!(save(&disk).is_err(), "{fault:?}: it says so");
             for left in [disk.after_power_cut(), disk.after_crash()] {
@@ -132,7 +132,7 @@ fn whichever_operation_of_a_save_fails_the_file_is_the_old_one_or_the_new_one() 
                 assert!(found == digest(&old) || is_new, "{fault:?}");
                 assert!(!is_new || at == operations, "{fault:?}: only the last step fails behind the rename");
             }
-            assert!(save(&disk).is_ok() || matches!(fault, Fault::PowerOff(_)), "the next one succeeds");
+            assert!(save(&disk).is_ok() || matches!(fault, DiskFault::PowerOff(_)), "the next one succeeds");
         }
     }
 }
@@ -157,10 +157,10 @@ proptest! {
 
     #[test]
     fn two_hundred_power_cuts_in_a_row_lose_nothing_acknowledged(cycles in cycles()) {
-        let mut disk = MemoryDisk::new(None);
+        let mut disk = disk_with(None);
         let mut before = digest(&Engine::standalone());
         for Cycle { commands, cut_after, killed } in cycles {
-            disk.cut_power_at(disk.operations() + cut_after);
+            disk.set_fault(Some(DiskFault::PowerOff(disk.operations() + cut_after)));
             let instance = Instance::start(&disk).ok().map(|mut instance| {
                 for at in commands {
                     match SCRIPT[at] {

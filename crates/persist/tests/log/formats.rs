@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quiver_persist::log::{CheckOptions, Disk, check_log, write_timestamp};
+use quiver_persist::log::{CheckOptions, Disk, MemoryDisk, check_log, write_timestamp};
 
 use crate::common::{bytes_of, digest, loaded, set};
-use crate::disk::MemoryDisk;
-use crate::driver::{DIR, FOLDER, Instance, NAME, load, open};
+use crate::driver::{DIR, FOLDER, Instance, NAME, disk_with, load, open};
 use quiver_engine::Engine;
 
 fn path(name: &str) -> PathBuf {
@@ -21,7 +20,7 @@ fn text(disk: &MemoryDisk, name: &str) -> String {
 
 /// A disk with a folder for the log and nothing in it.
 fn empty() -> MemoryDisk {
-    let disk = MemoryDisk::new(None);
+    let disk = disk_with(None);
     disk.create_folder(&Path::new(DIR).join(FOLDER)).expect("nothing fails");
     disk
 }
@@ -35,7 +34,7 @@ const SET_B: &str = "*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$1\r\n2\r\n";
 
 #[test]
 fn a_log_has_the_files_of_redis() {
-    let disk = MemoryDisk::new(None);
+    let disk = disk_with(None);
     let mut instance = Instance::start(&disk).expect("nothing fails");
     instance.run("SET a 1");
     let manifest = text(&disk, "appendonly.aof.manifest");
@@ -81,7 +80,7 @@ fn the_single_file_of_older_versions_becomes_the_base() {
     let mut with_preamble = bytes_of(&source);
     with_preamble.extend_from_slice(SET_A.as_bytes());
     for (content, keys) in [(SET_A.as_bytes().to_vec(), 0), (with_preamble, 1)] {
-        let disk = MemoryDisk::new(None);
+        let disk = disk_with(None);
         disk.put(&Path::new(DIR).join(NAME), content);
         let instance = Instance::start(&disk).expect("it loads");
         assert_eq!(text(&disk, "appendonly.aof.manifest").lines().next(), Some("file appendonly.aof seq 1 type b"));
@@ -103,7 +102,7 @@ fn a_move_that_a_crash_interrupted_is_finished() {
 
 #[test]
 fn files_without_a_manifest_are_no_reason_to_start_empty() {
-    let disk = MemoryDisk::new(None);
+    let disk = disk_with(None);
     Instance::start(&disk).expect("nothing fails").run("SET a 1");
     disk.drop_file(&path("appendonly.aof.manifest"));
     let error = open(&disk).expect_err("it is refused").to_string();
@@ -119,13 +118,13 @@ fn a_missing_an_empty_and_an_exchanged_file_are_refused_by_name() {
         ("appendonly.aof.1.base.rdb", "is named in appendonly.aof.manifest and is not there"),
         ("appendonly.aof.1.incr.aof", "is named in appendonly.aof.manifest and is not there"),
     ] {
-        let disk = MemoryDisk::new(None);
+        let disk = disk_with(None);
         Instance::start(&disk).expect("nothing fails").run("SET a 1");
         disk.drop_file(&path(name));
         let error = open(&disk).expect_err("it is refused").to_string();
         assert!(error.contains(name) && error.contains(reason), "{error}");
     }
-    let disk = MemoryDisk::new(None);
+    let disk = disk_with(None);
     Instance::start(&disk).expect("nothing fails").run("SET a 1");
     let other = Engine::standalone();
     set(&other, 0, b"other", b"1", None);
@@ -140,7 +139,7 @@ fn a_missing_an_empty_and_an_exchanged_file_are_refused_by_name() {
 
 #[test]
 fn a_torn_end_is_cut_off_with_a_copy_and_a_report() {
-    let disk = MemoryDisk::new(None);
+    let disk = disk_with(None);
     let mut instance = Instance::start(&disk).expect("nothing fails");
     instance.run("SET a 1");
     let name = "appendonly.aof.1.incr.aof";
@@ -201,7 +200,7 @@ fn a_log_goes_back_to_a_point_in_time() {
 
 #[test]
 fn a_check_changes_nothing_and_a_repair_keeps_what_it_cuts() {
-    let disk = MemoryDisk::new(None);
+    let disk = disk_with(None);
     let mut instance = Instance::start(&disk).expect("nothing fails");
     instance.run("SET a 1");
     let name = path("appendonly.aof.1.incr.aof");
@@ -222,7 +221,7 @@ fn a_check_changes_nothing_and_a_repair_keeps_what_it_cuts() {
 
 #[test]
 fn a_base_says_that_it_is_one() {
-    let disk = MemoryDisk::new(None);
+    let disk = disk_with(None);
     let mut instance = Instance::start(&disk).expect("nothing fails");
     instance.run("SET a 1");
     instance.rewrite().expect("nothing fails");

@@ -3,7 +3,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;
-mod disk;
 mod driver;
 mod faults;
 mod formats;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use super::model::{Model, observe};
-use super::verdict::{Left, is_one_cut, judge};
+use super::verdict::compare;
 use super::writer::{self, Step};
 use crate::Server;
 use crate::differential::random::Rng;
@@ -157,21 +157,9 @@ impl Harness {
 
     fn compare(&mut self, steps: &[Vec<Step>], crashed: Instant, outcome: &mut Outcome) -> Result<()> {
         let mut connection = self.server.connect()?;
-        let mut all: Vec<Left> = Vec::new();
-        for (writer, steps) in steps.iter().enumerate() {
-            let found = observe(&mut connection, writer)?;
-            let Some(left) = judge(&self.models[writer], steps, &found, crashed) else {
-                let mut last = self.models[writer].clone();
-                steps.iter().for_each(|_| last.step());
-                bail!("writer {writer}: no number of steps explains\n{found:#?}\nall of them give\n{:#?}", last.show());
-            };
-            outcome.acknowledged += steps.iter().filter(|step| step.acknowledged.is_some()).count() as u64;
-            outcome.lost += left.lost;
-            outcome.window = outcome.window.max(left.window);
-            all.push(left);
-        }
-        ensure!(is_one_cut(&all), "later steps of one writer are there, earlier ones of another are not");
-        self.models = all.into_iter().map(|left| left.model).collect();
+        let mut found = |writer| observe(&mut |words| Ok(connection.call(words)?.value), writer);
+        let compared = compare(&mut self.models, steps, crashed, &mut found)?;
+        (outcome.acknowledged, outcome.lost, outcome.window) = (compared.acknowledged, compared.lost, compared.window);
         Ok(())
     }
 }

@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use anyhow::Result;
 use quiver_resp::Value;
 
-use crate::Connection;
-
 /// Steps of different kinds in a row.
 const KINDS: u64 = 10;
 /// Entries of the stream, and of the second list.
@@ -131,16 +129,16 @@ impl Model {
     }
 }
 
-/// What a server holds of a writer's keys.
+/// What a server holds of a writer's keys, which `call` asks.
 ///
 /// # Errors
 /// The connection ended, or a reply is of another type.
-pub fn observe(connection: &mut Connection, writer: usize) -> Result<Vec<String>> {
+pub fn observe(call: &mut dyn FnMut(&[&str]) -> Result<Value>, writer: usize) -> Result<Vec<String>> {
     let mut ask = |line: &str| -> Result<Vec<String>> {
         let line = line.replace('%', &format!("w{writer}:"));
         let words: Vec<&str> = line.split(' ').collect();
         let mut texts = Vec::new();
-        flatten(&connection.call(&words)?.value, &mut texts)?;
+        flatten(&call(&words)?, &mut texts)?;
         Ok(texts)
     };
     let mut shown = Vec::new();

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, bail, ensure};
+
 use super::model::Model;
 use super::writer::Step;
 
@@ -24,23 +26,64 @@ pub struct Left {
 pub fn judge(before: &Model, steps: &[Step], found: &[String], crashed: Instant) -> Option<Left> {
     let acknowledged = steps.iter().take_while(|step| step.acknowledged.is_some()).count();
     let mut model = before.clone();
-    let mut kept = model.is(found).then(|| (0, model.clone()));
+    let mut kept = model.is(found).then(|| (0, 0, model.clone()));
     for done in 1..=steps.len() {
         model.step();
         // The later of two that look alike: steps without effect are not missed.
         if model.is(found) {
-            kept = Some((done, model.clone()));
+            let least = kept.map_or(done, |(least, last, _)| if last + 1 == done { least } else { done });
+            kept = Some((least, done, model.clone()));
         }
     }
-    let (done, model) = kept?;
+    let (least, done, model) = kept?;
     let oldest_lost = steps[done..].iter().find_map(|step| step.acknowledged);
     Some(Left {
         model,
         lost: acknowledged.saturating_sub(done) as u64,
         window: oldest_lost.map_or(Duration::ZERO, |at| crashed.saturating_duration_since(at)),
         oldest_lost,
-        newest_kept: done.checked_sub(1).map(|last| steps[last].sent),
+        // Those without effect may or may not have been done.
+        newest_kept: least.checked_sub(1).map(|last| steps[last].sent),
     })
+}
+
+/// What all writers' steps came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Compared {
+    /// Steps acknowledged.
+    pub acknowledged: u64,
+    /// Acknowledged steps that are gone.
+    pub lost: u64,
+    /// The longest time before the crash that a lost step had been acknowledged.
+    pub window: Duration,
+}
+
+/// Holds what is `found` of each writer against its steps, and puts the models where it was found.
+///
+/// # Errors
+/// Something is torn, made up, or not cut at one place.
+pub fn compare(
+    models: &mut Vec<Model>,
+    steps: &[Vec<Step>],
+    crashed: Instant,
+    found: &mut dyn FnMut(usize) -> Result<Vec<String>>,
+) -> Result<Compared> {
+    let (mut all, mut compared): (Vec<Left>, _) = (Vec::new(), Compared::default());
+    for (writer, steps) in steps.iter().enumerate() {
+        let found = found(writer)?;
+        let Some(left) = judge(&models[writer], steps, &found, crashed) else {
+            let mut last = models[writer].clone();
+            steps.iter().for_each(|_| last.step());
+            bail!("writer {writer}: no number of steps explains\n{found:#?}\nall of them give\n{:#?}", last.show());
+        };
+        compared.acknowledged += steps.iter().filter(|step| step.acknowledged.is_some()).count() as u64;
+        compared.lost += left.lost;
+        compared.window = compared.window.max(left.window);
+        all.push(left);
+    }
+    ensure!(is_one_cut(&all), "later steps of one writer are there, earlier ones of another are not");
+    *models = all.into_iter().map(|left| left.model).collect();
+    Ok(compared)
 }
 
 /// Whether a later step of one writer is there while an earlier one of another is gone: the log is cut at one place.

@@ -6,6 +6,7 @@
 //! Not here: coverage feedback. Seeds that reach deep (a value of every type in every encoding) take its place.
 
 mod glob;
+mod logs;
 mod mutate;
 mod queries;
 mod seeds;

@@ -9,7 +9,7 @@ use quiver_engine::glob;
 use quiver_rdb::frame;
 use quiver_resp::{Decoder, Limits, Requests, Value, split_inline};
 
-use super::{Target, glob as plain_glob, queries, seeds};
+use super::{Target, glob as plain_glob, logs, queries, seeds};
 use crate::local::Local;
 
 /// All targets.
@@ -19,6 +19,12 @@ pub const TARGETS: &[Target] = &[
         promise: "rules that are printed and read again print the same",
         seeds: seeds::rules,
         run: acl,
+    },
+    Target {
+        name: "aof",
+        promise: "what loads is sound, loads again as the same, and saves as the same; what was cut off is kept",
+        seeds: logs::increments,
+        run: logs::aof,
     },
     Target {
         name: "config",
@@ -44,6 +50,12 @@ pub const TARGETS: &[Target] = &[
         promise: "a quoted line reads as the words it was made of",
         seeds: seeds::lines,
         run: inline,
+    },
+    Target {
+        name: "manifest",
+        promise: "what is read is printed and read again as the same, and names files of its folder only",
+        seeds: logs::manifests,
+        run: logs::manifest,
     },
     Target {
         name: "query",
