@@ -83,6 +83,7 @@ pub const PARAMETERS: &[Parameter] = &[
     live("backup-sealed-ttl", "0", Kind::Int(0, i32::MAX as i64)),
     fixed("backupdirname", "backupdir", Kind::Text),
     live("bind", "127.0.0.1 -::1", Kind::Text),
+    live("bind-source-addr", "", Kind::Text),
     live("busy-reply-threshold", "5000", Kind::Int(0, i64::MAX)),
     fixed("cluster-enabled", "no", Kind::Word(&["no"])),
     live(
@@ -113,6 +114,8 @@ pub const PARAMETERS: &[Parameter] = &[
     live("grpc-tls-ca-cert-file", "", Kind::Text),
     live("grpc-tls-cert-file", "", Kind::Text),
     live("grpc-tls-key-file", "", Kind::Text),
+    // No log line has words of clients in it.
+    live("hide-user-data-from-log", "no", Kind::Bool),
     live("hash-max-listpack-entries", "512", Kind::Int(0, i64::MAX)),
     live("hash-max-listpack-value", "64", Kind::Memory),
     live("hll-sparse-max-bytes", "3000", Kind::Memory),

@@ -5,6 +5,7 @@
 //! whole. Broken links are tried again, with a growing pause of which a part is random.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use quiver_engine::{Engine, Session, Worker};
 use quiver_replication::{Event, Link, LinkError, Login, Point};
 use quiver_resp::{Decoder, Limits, Requests};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -85,6 +86,24 @@ async fn run(node: Node, mut target: watch::Receiver<Option<Primary>>) {
     }
 }
 
+/// Connects from an address of this machine, or from whatever the system chooses.
+async fn connect(host: &str, port: u16, source: &str) -> io::Result<TcpStream> {
+    let Ok(source) = source.parse::<IpAddr>() else { return TcpStream::connect((host, port)).await };
+    let mut failed = io::Error::other("no address of the primary is of the kind of bind-source-addr");
+    for address in tokio::net::lookup_host((host, port)).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        let connected = match socket.bind(SocketAddr::new(source, 0)) {
+            Ok(()) => socket.connect(address).await,
+            Err(error) => Err(error),
+        };
+        match connected {
+            Ok(connected) => return Ok(connected),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
 /// Whether the primary answered a step of the handshake with an error.
 fn is_refusal(error: &io::Error, of: &str) -> bool {
     let refused = error.get_ref().and_then(|error| error.downcast_ref::<LinkError>());
@@ -145,7 +164,8 @@ impl Follower {
         let timeout = Duration::from_secs(self.engine.config.repl_timeout_s().max(1) as u64);
         self.host.note_step(Step::Connecting);
         info!("Connecting to MASTER {}:{}", primary.host, primary.port);
-        let connect = TcpStream::connect((primary.host.as_str(), primary.port));
+        let source = self.engine.config.get("bind-source-addr");
+        let connect = connect(&primary.host, primary.port, &source);
         let mut socket = tokio::time::timeout(timeout, connect).await.map_err(io::Error::other)??;
         let _ = socket.set_nodelay(true);
         self.host.note_step(Step::Handshake);
