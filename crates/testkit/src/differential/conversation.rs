@@ -110,6 +110,7 @@ impl Conversation {
         if client.connection.send(&words).is_err() {
             return client.end();
         }
+        let greets = is("hello");
         let leaves = ["exec", "discard", "reset", "quit"].into_iter().any(is);
         if is("multi") || (client.in_multi && !leaves) {
             let answer = client.hear_answer(if of_clients { &ids } else { &[] })?;
@@ -119,6 +120,11 @@ impl Conversation {
         client.in_multi &= !leaves;
         self.ask(connection)?;
         self.listen(connection, if of_clients { &ids } else { &[] })?;
+        if greets {
+            // Who the server is belongs to itself.
+            let lines = self.clients[connection].heard.iter_mut();
+            lines.filter(|line| line.contains("proto")).for_each(|line| "(a greeting)".clone_into(line));
+        }
         Ok(())
     }
 
