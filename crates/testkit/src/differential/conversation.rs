@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use quiver_resp::Value;
 
-use super::Step;
+use super::{Step, allow};
 use crate::connection::{Connection, Reply};
 
 /// How long a client is listened to before it is asked whether it waits.
@@ -110,21 +110,20 @@ impl Conversation {
         if client.connection.send(&words).is_err() {
             return client.end();
         }
-        let greets = is("hello");
         let leaves = ["exec", "discard", "reset", "quit"].into_iter().any(is);
-        if is("multi") || (client.in_multi && !leaves) {
+        if is("multi") || client.in_multi {
             let answer = client.hear_answer(if of_clients { &ids } else { &[] })?;
-            client.in_multi |= answer == Some(Value::Simple(b"OK".to_vec()));
+            // Said wrongly it changes nothing.
+            let refused = |text: &[u8]| text.starts_with(b"ERR wrong number");
+            client.in_multi = match answer {
+                Some(Value::Error(text)) => client.in_multi && (!leaves || refused(&text)),
+                Some(_) => !leaves,
+                None => false,
+            };
             return Ok(());
         }
-        client.in_multi &= !leaves;
         self.ask(connection)?;
         self.listen(connection, if of_clients { &ids } else { &[] })?;
-        if greets {
-            // Who the server is belongs to itself.
-            let lines = self.clients[connection].heard.iter_mut();
-            lines.filter(|line| line.contains("proto")).for_each(|line| "(a greeting)".clone_into(line));
-        }
         Ok(())
     }
 
@@ -223,11 +222,18 @@ impl Client {
     /// Numbers of clients differ between servers, and are told as the clients' places.
     fn note(&mut self, reply: &Reply, ids: &[String]) {
         const MAX_SHOWN: usize = 500;
-        let shown = reply.raw.iter().take(MAX_SHOWN).copied().collect::<Vec<u8>>().escape_ascii().to_string();
-        let named = ids.iter().enumerate().fold(shown, |shown, (at, id)| {
-            shown.replace(&format!(":{id}\\r\\n"), &format!(":@{at}\\r\\n"))
-        });
-        self.heard.push(named);
+        let mut shown = reply.raw.iter().take(MAX_SHOWN).copied().collect::<Vec<u8>>().escape_ascii().to_string();
+        if let Value::Error(text) = &reply.value {
+            // Quiver's errors are UTF-8, whatever words they quote.
+            shown = String::from_utf8_lossy(text).into_owned();
+        }
+        let named = ids
+            .iter()
+            .enumerate()
+            .fold(shown, |shown, (at, id)| shown.replace(&format!(":{id}\\r\\n"), &format!(":@{at}\\r\\n")));
+        // Who the server is belongs to itself, and so does the list of classes of events.
+        let named = if named.contains("$5\\r\\nproto\\r\\n") { "(a greeting)".to_owned() } else { named };
+        self.heard.push(allow::known_words(&named));
     }
 
     /// The server has ended the connection, which the other one must do as well.

@@ -349,9 +349,11 @@ impl Family {
             at -= weight;
         }
         let mut words = chosen.fill(rng);
-        // A wait is as long as it says where another client ends it.
-        let waits = self.converses && matches!(words[0].first(), Some(b'b' | b'x'));
-        if !waits && rng.one_in(8) {
+        // A wait is as long as it says where another client ends it; and no message may match two patterns.
+        let name = &words[0];
+        let kept = matches!(name.first(), Some(b'b' | b'x')) || name.ends_with(b"subscribe") || name == b"client";
+        let whole = self.converses && kept;
+        if !whole && rng.one_in(8) {
             words::damage(rng, &mut words);
         }
         if matches!(words[0].first(), Some(b'v' | b'V')) {
