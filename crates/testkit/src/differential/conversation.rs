@@ -137,7 +137,8 @@ impl Conversation {
             }
             let mut served = false;
             for (at, waited) in waited.iter().enumerate() {
-                served |= self.listen(at, &[])? && *waited;
+                // Who waits on has heard nothing that will not be heard later.
+                served |= (!*waited || !self.waits(at)?.0) && self.listen(at, &[])? && *waited;
             }
             if !served {
                 return Ok(());
@@ -159,6 +160,13 @@ impl Conversation {
         Ok(())
     }
 
+    /// Whether a client waits for somebody, by what CLIENT LIST says of it.
+    fn waits(&mut self, at: usize) -> Result<(bool, String)> {
+        let list = text(&self.control.call(&["CLIENT", "LIST", "ID", &self.clients[at].id])?);
+        let flags = list.split(' ').find_map(|fact| fact.strip_prefix("flags="));
+        Ok((flags.is_some_and(|flags| flags.contains('b')), list))
+    }
+
     /// Listens until a client has answered its PING (`true`) or is said to wait.
     fn listen(&mut self, at: usize, ids: &[String]) -> Result<bool> {
         let begun = Instant::now();
@@ -166,10 +174,8 @@ impl Conversation {
             if self.clients[at].hear(ids)? {
                 continue;
             }
-            let id = self.clients[at].id.clone();
-            let list = text(&self.control.call(&["CLIENT", "LIST", "ID", &id])?);
-            let flags = list.split(' ').find_map(|fact| fact.strip_prefix("flags="));
-            if flags.is_some_and(|flags| flags.contains('b')) {
+            let (waits, list) = self.waits(at)?;
+            if waits {
                 return Ok(false);
             }
             ensure!(begun.elapsed() < SETTLED_WITHIN, "client {at} neither answers nor waits: {list}");
