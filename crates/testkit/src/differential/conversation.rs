@@ -138,7 +138,8 @@ impl Conversation {
             let mut served = false;
             for (at, waited) in waited.iter().enumerate() {
                 // Who waits on has heard nothing that will not be heard later.
-                served |= (!*waited || !self.waits(at)?.0) && self.listen(at, &[])? && *waited;
+                let waits_on = *waited && self.waits(at)?.0;
+                served |= !waits_on && self.listen(at, &[])? && *waited;
             }
             if !served {
                 return Ok(());
