@@ -38,6 +38,10 @@ const DEFRAG_REFUSED: &str = "Active defragmentation cannot be enabled: it requi
 pub(crate) const SCORERS: &[&str] =
     &["BM25STD", "BM25STD.NORM", "BM25STD.TANH", "BM25", "TFIDF", "TFIDF.DOCNORM", "DISMAX", "DOCSCORE", "HAMMING"];
 
+/// As whom the server may speak to syslog; [`syslog_facility`] has their numbers.
+const SYSLOG_FACILITIES: &[&str] =
+    &["user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"];
+
 /// What a signal may ask of a shutdown.
 const SHUTDOWN_WORDS: &[&str] = &["default", "save", "nosave", "now", "force"];
 
@@ -79,6 +83,7 @@ pub const PARAMETERS: &[Parameter] = &[
     live("backup-sealed-ttl", "0", Kind::Int(0, i32::MAX as i64)),
     fixed("backupdirname", "backupdir", Kind::Text),
     live("bind", "127.0.0.1 -::1", Kind::Text),
+    live("bind-source-addr", "", Kind::Text),
     live("busy-reply-threshold", "5000", Kind::Int(0, i64::MAX)),
     fixed("cluster-enabled", "no", Kind::Word(&["no"])),
     live(
@@ -109,6 +114,8 @@ pub const PARAMETERS: &[Parameter] = &[
     live("grpc-tls-ca-cert-file", "", Kind::Text),
     live("grpc-tls-cert-file", "", Kind::Text),
     live("grpc-tls-key-file", "", Kind::Text),
+    // No log line has words of clients in it.
+    live("hide-user-data-from-log", "no", Kind::Bool),
     live("hash-max-listpack-entries", "512", Kind::Int(0, i64::MAX)),
     live("hash-max-listpack-value", "64", Kind::Memory),
     live("hll-sparse-max-bytes", "3000", Kind::Memory),
@@ -208,7 +215,9 @@ pub const PARAMETERS: &[Parameter] = &[
     live("stream-node-max-bytes", "4096", Kind::Memory),
     live("stream-node-max-entries", "100", Kind::Int(0, i64::MAX)),
     fixed("supervised", "no", Kind::Word(&["upstart", "systemd", "auto", "no"])),
-    fixed("syslog-enabled", "no", Kind::Word(&["no"])),
+    fixed("syslog-enabled", "no", Kind::Bool),
+    fixed("syslog-facility", "local0", Kind::Word(SYSLOG_FACILITIES)),
+    fixed("syslog-ident", "redis", Kind::Text),
     live("tcp-keepalive", "300", Kind::Int(0, i32::MAX as i64)),
     fixed("tcp-backlog", "511", Kind::Int(0, i32::MAX as i64)),
     fixed("tls-port", "0", Kind::Int(0, 0)),
@@ -576,6 +585,11 @@ pub fn takes_several_words(name: &str) -> bool {
         }
         _ => TEXTS.contains(&PARAMETERS[index].name),
     })
+}
+
+/// The number of a facility of syslog: 1 for `user`, 16 and on for the local ones.
+pub fn syslog_facility(name: &str) -> usize {
+    SYSLOG_FACILITIES.iter().position(|known| *known == name).map_or(1, |at| if at == 0 { 1 } else { 15 + at })
 }
 
 /// Whether the parameter is set at the start for good.

@@ -115,6 +115,8 @@ pub struct State {
     pub paused_all: AtomicBool,
     /// RESTORE takes payloads whatever their checksum (DEBUG SET-SKIP-CHECKSUM-VALIDATION).
     pub skip_checksums: AtomicBool,
+    /// Scripts may call what tests look at with ([`crate::scripting`], DEBUG SET-DISABLE-DENY-SCRIPTS).
+    pub scripts_may_look: AtomicBool,
     /// A failover holds back what writes.
     pub failing_over: AtomicBool,
     /// Fewer replicas keep up than `min-replicas-to-write` asks for.

@@ -151,6 +151,21 @@ impl Stats {
         }
     }
 
+    /// Counts an error by its first word. Those are few, but a script may make up any: beyond a number of them new ones
+    /// are not counted, and the words there are come back once, to be logged.
+    pub fn count_error(&self, code: String) -> Option<String> {
+        const CODES_MAX: usize = 128;
+        let mut codes = self.errors_by_code.lock();
+        if codes.len() < CODES_MAX || codes.contains_key(&code) {
+            *codes.entry(code).or_default() += 1;
+            return None;
+        }
+        let full = codes.len() == CODES_MAX;
+        let known = full.then(|| codes.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
+        codes.insert("ERRORSTATS_DISABLED".to_owned(), 1);
+        known
+    }
+
     /// The sum over all threads of what `read` picks.
     pub fn sum(&self, read: impl Fn(&ThreadStats) -> u64) -> u64 {
         self.threads.lock().iter().map(|thread| read(thread)).sum()
@@ -194,5 +209,22 @@ impl Stats {
         for counter in resyncs.into_iter().chain(traffic) {
             counter.store(0, Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_kinds_of_errors_are_counted_up_to_a_number_and_old_ones_always() {
+        let stats = Stats::default();
+        let logged: Vec<String> = (0..1000).filter_map(|at| stats.count_error(format!("E{at}"))).collect();
+        assert!(logged.len() == 1 && logged[0].starts_with("E0, E1, "), "{logged:?}");
+        assert_eq!(stats.count_error("E5".to_owned()), None);
+        let codes = stats.errors_by_code.lock();
+        let count = |code: &str| codes.get(code).copied();
+        assert_eq!((codes.len(), count("E5"), count("E500")), (129, Some(2), None));
+        assert_eq!(count("ERRORSTATS_DISABLED"), Some(1));
     }
 }

@@ -163,7 +163,7 @@ fn several_elements_are_moved_one_by_one_or_in_bulk() {
         ("LMOVEM a b LEFT LEFT", "*1['y']"),
         ("LMOVEM a b LEFT RIGHT COUNT 9 OBO", "*2['x' 'z']"),
         ("EXISTS a", ":0"),
-        ("LMOVEM a b LEFT RIGHT COUNT 9 OBO", "*0[]"),
+        ("LMOVEM a b LEFT RIGHT COUNT 9 OBO", "*-1"),
         ("LMOVEM a b LEFT RIGHT EXACTLY 1 OBO", "*-1"),
         ("LMOVEM b a LEFT RIGHT COUNT 1", "-ERR syntax error"),
         ("LMOVEM b a LEFT RIGHT COUNT 1 UP", "-ERR syntax error"),

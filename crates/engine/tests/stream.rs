@@ -267,7 +267,7 @@ fn released_entries_have_no_owner_and_are_claimed_first() {
         ("XPENDING s g", "*4[:2 '1-1' '1-2' *1[*2['c' '1']]]"),
         (
             "XREADGROUP GROUP g d CLAIM 1000 STREAMS s >",
-            "*1[*2['s' *2[*4['1-2' *2['a' '2'] :-1 :0] *2['1-3' *2['a' '3']]]]]",
+            "*1[*2['s' *2[*4['1-2' *2['a' '2'] '-1' '0'] *4['1-3' *2['a' '3'] '0' '0']]]]",
         ),
         ("XNACK s g FATAL IDS 1 1-1", ":1"),
         ("XNACK s g FAIL IDS 1 1-2 RETRYCOUNT 4", ":1"),

@@ -93,7 +93,7 @@ fn a_released_entry_wakes_a_reader_that_claims() {
     readers.write("XREADGROUP GROUP g a STREAMS s >");
     assert_eq!(readers.read(0, "XREADGROUP GROUP g b BLOCK 0 CLAIM 1000 STREAMS s >"), WAITS);
     readers.write("XNACK s g FAIL IDS 1 1-1");
-    assert_eq!(readers.hear(0), "*1[*2['s' *1[*4['1-1' *2['f' '1'] :-1 :1]]]]");
+    assert_eq!(readers.hear(0), "*1[*2['s' *1[*4['1-1' *2['f' '1'] '-1' '1']]]]");
 }
 
 #[test]

@@ -102,3 +102,12 @@ fn nothing_matches_behind_a_thousand_stars() {
     assert_eq!(show(&harness.run_words(&["KEYS", &"*?".repeat(1000)])), format!("*1['{key}']"));
     assert_eq!(show(&harness.run_words(&["KEYS", &"*?".repeat(1001)])), "*0[]");
 }
+
+#[test]
+fn a_write_of_fields_to_a_key_that_is_not_there_is_no_miss() {
+    let mut harness = Harness::new();
+    harness.run("HSETEX h EX 100 FIELDS 1 f v");
+    assert!(harness.run("INFO stats").contains("keyspace_misses:0"));
+    harness.run("HGET missing f");
+    assert!(harness.run("INFO stats").contains("keyspace_misses:1"));
+}

@@ -82,21 +82,22 @@ impl NodeHost {
         if self.ending.running.swap(true, Relaxed) {
             return Err(failed);
         }
+        info!("User requested shutdown...");
         let save = wanted.save.unwrap_or_else(|| !engine.config.save_points().is_empty());
         let refused_before = engine.state.ending.swap(save || self.log.is_on() || self.has_replicas(), Relaxed);
         let goes_on = |reason: &str| {
-            warn!("the server goes on: {reason}");
+            warn!("{reason}");
             engine.state.ending.store(refused_before, Relaxed);
             self.ending.running.store(false, Relaxed);
         };
         if !wanted.now && !self.wait_for_replicas(engine) {
-            goes_on("the shutdown was taken back");
+            goes_on("Shutdown manually aborted.");
             return Err(failed);
         }
         let exit = match self.put_on_disk(engine, save) {
             Ok(()) => Exit::Clean,
             Err(error) if !wanted.force => {
-                goes_on(&error);
+                goes_on(&format!("Errors trying to shut down the server: {error}"));
                 return Err(failed);
             }
             Err(error) => {
@@ -108,7 +109,7 @@ impl NodeHost {
         if !wanted.now && !self.saver.uploads.finish(patience) {
             warn!("the last snapshot was not uploaded in time");
         }
-        info!("ready to exit");
+        info!("Quiver is now ready to exit, bye bye...");
         self.ending.exit.send_replace(Some(exit));
         Ok(())
     }
@@ -126,7 +127,7 @@ impl NodeHost {
         }
         self.ending.aborted.store(false, Relaxed);
         self.ending.waiting.store(true, Relaxed);
-        info!("waiting for {} replicas that lag behind", lag());
+        info!("Waiting for replicas before shutting down: {} lag behind", lag());
         let until = Instant::now() + Duration::from_secs(engine.config.shutdown_timeout_s() as u64);
         self.stream.ask_acks();
         while lag() > 0 && Instant::now() < until && !self.ending.aborted.load(Relaxed) {
@@ -134,10 +135,22 @@ impl NodeHost {
         }
         self.ending.waiting.store(false, Relaxed);
         let aborted = self.ending.aborted.swap(false, Relaxed);
-        if !aborted && lag() > 0 {
-            warn!("{} replicas lag behind at the end", lag());
+        if !aborted {
+            self.tell_lags(offset);
         }
         !aborted
+    }
+
+    /// Which replicas have not got everything.
+    fn tell_lags(&self, offset: u64) {
+        let replicas = self.stream.replicas();
+        let late: Vec<_> = replicas.iter().filter(|replica| replica.acknowledged < offset).collect();
+        for replica in &late {
+            let behind = offset - replica.acknowledged;
+            warn!("Lagging replica {}:{} is {behind} bytes behind the primary", replica.ip, replica.port);
+        }
+        let in_sync = replicas.len() - late.len();
+        info!("{in_sync} of {} replicas are in sync when shutting down.", replicas.len());
     }
 
     /// SHUTDOWN ABORT; `false` when there is nothing to take back.
@@ -153,12 +166,13 @@ impl NodeHost {
     fn put_on_disk(&self, engine: &Engine, save: bool) -> Result<(), String> {
         let logged = self.log.close().map_err(|error| format!("the log is not on disk: {error}"));
         let saved = if save { self.save_everything(engine) } else { Ok(()) };
-        logged.and(saved.map_err(|error| format!("the last snapshot failed: {error}")))
+        logged.and(saved.map_err(|error| format!("Error trying to save the DB, can't exit. {error}")))
     }
 
     /// The last snapshot. Writes are refused by now, but one that was let in before may have run behind the cut.
     fn save_everything(&self, engine: &Engine) -> Result<(), String> {
         self.saver.give_up_background();
+        info!("Saving the final RDB snapshot before exiting.");
         self.saver.save(engine, &self.stream)?;
         if engine.stats.dirty() as i64 != engine.stats.dirty_at_save.load(Relaxed) {
             self.saver.save(engine, &self.stream)?;

@@ -39,6 +39,7 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// Feeds a replica until it leaves.
 pub(crate) async fn feed(node: &Node, stream: Accepted, session: Session, takeover: Takeover) {
     let client = Arc::clone(&session.shared);
+    info!("Replica {} asks for synchronization", client.addr);
     let source = node.start_stream();
     source.add_replica(&client, &session.replica);
     client.texts.lock().flags = "S".to_owned();
@@ -48,8 +49,8 @@ pub(crate) async fn feed(node: &Node, stream: Accepted, session: Session, takeov
         () = killed(&client) => Ok(()),
     };
     match served {
-        Ok(()) => info!("replica {} left", client.addr),
-        Err(error) => warn!("replica {}: {error}", client.addr),
+        Ok(()) => info!("Connection with replica {} lost.", client.addr),
+        Err(error) => warn!("Connection with replica {} lost: {error}", client.addr),
     }
     source.remove_replica(client.id);
 }
@@ -73,7 +74,10 @@ async fn serve(
     let prepared = async {
         match next.and_then(|next| source.resume(&replid, next)) {
             Some((stream_id, reader)) => {
-                info!("replica {} goes on at offset {}", client.addr, reader.offset);
+                info!(
+                    "Partial resynchronization request from {} accepted, from offset {}.",
+                    client.addr, reader.offset
+                );
                 node.engine.stats.partial_syncs.fetch_add(1, Relaxed);
                 let known = session.replica.capa_psync2.then_some(stream_id);
                 let line = known.map_or("+CONTINUE\r\n".to_owned(), |id| format!("+CONTINUE {id}\r\n"));
@@ -106,6 +110,7 @@ async fn serve(
             if marked {
                 let _ = first_ack.await;
             }
+            info!("Synchronization with replica {} succeeded", client.addr);
             source.update_replica(client.id, |replica| (replica.state, replica.heard_ms) = ("online", now_ms()));
             write_stream(node, source, client, reader, output).await
         } => written,
@@ -126,7 +131,7 @@ async fn full_sync(
     let (point, reader) = with_signs_of_life(output, &mut ticket.told)
         .await?
         .map_err(|_| io::Error::other("another snapshot kept running; no full synchronisation"))?;
-    info!("full synchronisation of replica {} at offset {}", session.shared.addr, point.offset);
+    info!("Full resync requested by replica {}, at offset {}", session.shared.addr, point.offset);
     source.update_replica(session.shared.id, |replica| replica.state = "send_bulk");
     if announced {
         output.write_all(format!("+FULLRESYNC {} {}\r\n", point.id, point.offset).as_bytes()).await?;

@@ -5,6 +5,7 @@
 //! whole. Broken links are tried again, with a growing pause of which a part is random.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use quiver_engine::{Engine, Session, Worker};
 use quiver_replication::{Event, Link, LinkError, Login, Point};
 use quiver_resp::{Decoder, Limits, Requests};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -63,8 +64,12 @@ async fn run(node: Node, mut target: watch::Receiver<Option<Primary>>) {
             continue;
         }
         if let Err(error) = ended {
-            warn!("link to primary {}:{}: {error}", primary.host, primary.port);
-            if is_refusal(&error) && node.host.failover_refused(&node.engine) {
+            if follower.was_up {
+                warn!("Connection with master lost.");
+            }
+            let what = if is_refusal(&error, "AUTH") { "Unable to AUTH to MASTER" } else { "MASTER <-> REPLICA sync" };
+            warn!("{what} {}:{}: {error}", primary.host, primary.port);
+            if is_refusal(&error, "PSYNC") && node.host.failover_refused(&node.engine) {
                 continue;
             }
         }
@@ -81,10 +86,28 @@ async fn run(node: Node, mut target: watch::Receiver<Option<Primary>>) {
     }
 }
 
-/// Whether the primary answered PSYNC with an error.
-fn is_refusal(error: &io::Error) -> bool {
+/// Connects from an address of this machine, or from whatever the system chooses.
+async fn connect(host: &str, port: u16, source: &str) -> io::Result<TcpStream> {
+    let Ok(source) = source.parse::<IpAddr>() else { return TcpStream::connect((host, port)).await };
+    let mut failed = io::Error::other("no address of the primary is of the kind of bind-source-addr");
+    for address in tokio::net::lookup_host((host, port)).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        let connected = match socket.bind(SocketAddr::new(source, 0)) {
+            Ok(()) => socket.connect(address).await,
+            Err(error) => Err(error),
+        };
+        match connected {
+            Ok(connected) => return Ok(connected),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+/// Whether the primary answered a step of the handshake with an error.
+fn is_refusal(error: &io::Error, of: &str) -> bool {
     let refused = error.get_ref().and_then(|error| error.downcast_ref::<LinkError>());
-    matches!(refused, Some(LinkError::Refused { step: "PSYNC", .. }))
+    matches!(refused, Some(LinkError::Refused { step, .. }) if *step == of)
 }
 
 /// The stream is the primary's from now on. Turns that were let in as a primary's end first, so that nothing of their
@@ -140,10 +163,13 @@ impl Follower {
     async fn follow(&mut self, primary: &Primary) -> io::Result<()> {
         let timeout = Duration::from_secs(self.engine.config.repl_timeout_s().max(1) as u64);
         self.host.note_step(Step::Connecting);
-        let connect = TcpStream::connect((primary.host.as_str(), primary.port));
+        info!("Connecting to MASTER {}:{}", primary.host, primary.port);
+        let source = self.engine.config.get("bind-source-addr");
+        let connect = connect(&primary.host, primary.port, &source);
         let mut socket = tokio::time::timeout(timeout, connect).await.map_err(io::Error::other)??;
         let _ = socket.set_nodelay(true);
         self.host.note_step(Step::Handshake);
+        info!("MASTER <-> REPLICA sync started");
         let client = self.connected(&socket);
         let mut link = Link::new(self.login());
         let (mut input, mut events) = (vec![0; READ_BYTES], Vec::new());
@@ -231,7 +257,7 @@ impl Follower {
     ) -> io::Result<()> {
         match event {
             Event::FullSync { id, offset } => {
-                info!("full synchronisation at offset {offset}");
+                info!("Full resync from master: {id}:{offset}");
                 self.host.handed_over(&self.engine);
                 self.host.note_step(Step::Transfer);
                 self.loading = Some(Loading::begin(&self.engine, Point { id, offset, db: None })?);
@@ -258,6 +284,7 @@ impl Follower {
                 let Ok(old) = adopted else { return Err(io::Error::other("another primary is to be followed")) };
                 std::thread::spawn(move || drop(old));
                 self.session = primary_session(Arc::clone(&self.session.shared), db);
+                info!("MASTER <-> REPLICA sync: Finished with success");
                 self.link_is_up();
                 link.acknowledge(self.host.stream.end(), self.host.log.synced_offset());
             }
@@ -268,7 +295,7 @@ impl Follower {
                         state.rename(id);
                     }
                 });
-                info!("the stream goes on at offset {}", self.host.stream.end());
+                info!("Successful partial resynchronization with master, at offset {}", self.host.stream.end());
                 self.link_is_up();
                 link.acknowledge(self.host.stream.end(), self.host.log.synced_offset());
             }

@@ -82,7 +82,7 @@ impl Loading {
         for warning in &loaded.warnings {
             warn!("the primary's snapshot: {warning}");
         }
-        info!("{} keys loaded from the primary", loaded.keys);
+        info!("MASTER <-> REPLICA sync: Done loading RDB, keys loaded: {}", loaded.keys);
         point.db = loaded.properties.replication.and_then(|known| known.stream_db);
         Ok((data_set, point))
     }

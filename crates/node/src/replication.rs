@@ -114,7 +114,7 @@ impl NodeHost {
         }
         let Some((host, port)) = primary else {
             if self.part.following.borrow().is_some() {
-                info!("a primary now");
+                info!("MASTER MODE enabled");
                 self.stream.change(|state| {
                     state.new_term();
                     state.promote(random_id());
@@ -126,7 +126,7 @@ impl NodeHost {
             }
             return Ok(());
         };
-        info!("following {host}:{port}");
+        info!("REPLICAOF {host}:{port} enabled");
         let term = self.stream.change(quiver_replication::Stream::new_term);
         self.note_step(Step::Connect);
         engine.state.link_up.store(false, Relaxed);
@@ -218,7 +218,7 @@ impl NodeHost {
             good += usize::from(replica.lag_s(now_ms) <= max_lag_s);
             let behind = replica.sent.map_or(0, |sent| end.saturating_sub(sent));
             if replica.lag_s(now_ms) > timeout_s {
-                warn!("replica {}:{} is silent and is closed", replica.ip, replica.port);
+                warn!("Disconnecting timedout replica (streaming sync): {}:{}", replica.ip, replica.port);
                 replica.client.kill();
             } else if is_too_slow(replica, behind, soft, limit.soft_s, now_ms) {
                 warn!("replica {}:{} is {behind} bytes behind and is closed", replica.ip, replica.port);
@@ -244,7 +244,7 @@ impl NodeHost {
         let alone_ms = now_ms - self.part.alone_since_ms.load(Relaxed);
         let remembered = self.stream.point().is_some() && self.part.following.borrow().is_none();
         if remembered && ttl_s > 0 && alone_ms / 1000 > ttl_s {
-            info!("no replicas for {} s: the backlog is given up", alone_ms / 1000);
+            info!("Replication backlog freed after {} seconds without connected replicas.", alone_ms / 1000);
             let _starting = self.starting.lock();
             if self.stream.replica_count() == 0 {
                 // The log goes on reading what turns yield.

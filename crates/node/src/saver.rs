@@ -166,7 +166,7 @@ impl Saver {
     }
 
     fn save_in_background(&self, engine: &Engine, stream: &Stream) {
-        info!("Background saving started");
+        info!("Background saving started by pid {}", std::process::id());
         loop {
             match self.save_claimed(engine, stream) {
                 Ok(()) => info!("Background saving terminated with success"),
@@ -201,7 +201,7 @@ impl Saver {
         let since_s = now_s - saver.last_save_s();
         let due = engine.config.save_points().into_iter().find(|(s, n)| since_s > *s as i64 && changes >= *n as i64);
         if let Some((seconds, _)) = due {
-            info!("{changes} changes in {seconds} seconds: saving");
+            info!("{changes} changes in {seconds} seconds. Saving...");
             let _ = Self::start(host.clone(), Arc::clone(engine), false);
         }
     }
@@ -234,14 +234,12 @@ impl Saver {
         for warning in &loaded.warnings {
             warn!("{}: {warning}", path.display());
         }
-        let took_ms = crate::clock::now_ms() - now_ms;
+        let took_s = (crate::clock::now_ms() - now_ms) as f64 / 1000.0;
         info!(
-            "DB loaded from disk: {} keys from {} in {took_ms} ms, {} expired, {} empty",
-            loaded.keys,
-            path.display(),
-            loaded.expired,
-            loaded.empty,
+            "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
+            loaded.keys, loaded.expired, loaded.empty,
         );
+        info!("DB loaded from disk: {took_s:.3} seconds");
         Ok(loaded.properties.replication)
     }
 

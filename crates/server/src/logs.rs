@@ -2,7 +2,8 @@
 //!
 //! A line is what operators' tools know from Redis: `pid:role day month year hh:mm:ss.mmm level message`, the role M or
 //! S, the levels `.` debug, `-` verbose, `*` notice and `#` warning. Times are UTC. The level follows CONFIG SET, and
-//! the file is opened anew for every line, so that it may be moved away at any time.
+//! the file is opened anew for every line, so that it may be moved away at any time. `syslog-enabled` sends the same
+//! lines to the system's log as well.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -20,6 +21,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::syslog::Syslog;
+
 /// The instance whose role and level the lines show, once there is one.
 static NODE: OnceLock<Node> = OnceLock::new();
 
@@ -32,7 +35,11 @@ pub(crate) fn start(config: &Config) {
         None => shows(&first_level, event.level()),
     });
     let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(destination).event_format(Line);
-    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    let system = Syslog::wanted(config).map(|syslog| {
+        let form = syslog.form();
+        tracing_subscriber::fmt::layer().with_ansi(false).with_writer(syslog).event_format(form)
+    });
+    tracing_subscriber::registry().with(lines.and_then(system).with_filter(filter)).init();
 }
 
 /// From now on lines show the role of this instance, and its level decides.

@@ -12,6 +12,7 @@ mod grpc;
 mod listen;
 mod logs;
 mod process;
+mod syslog;
 mod system;
 mod users;
 

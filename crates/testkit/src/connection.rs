@@ -25,6 +25,8 @@ pub struct Connection {
     stream: TcpStream,
     decoder: ReplyDecoder,
     received: Vec<u8>,
+    /// Bytes of a reply whose end has not come.
+    partial: Vec<u8>,
 }
 
 impl Connection {
@@ -37,7 +39,8 @@ impl Connection {
             TcpStream::connect_timeout(&addr, REPLY_TIMEOUT).with_context(|| format!("connecting to {addr}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
-        Ok(Self { stream, decoder: ReplyDecoder::new(ReplyLimits::default()), received: Vec::new() })
+        let decoder = ReplyDecoder::new(ReplyLimits::default());
+        Ok(Self { stream, decoder, received: Vec::new(), partial: Vec::new() })
     }
 
     /// Where it leads.
@@ -101,28 +104,47 @@ impl Connection {
     /// # Errors
     /// As [`Self::call`].
     pub fn receive(&mut self) -> Result<Reply> {
-        let mut raw = Vec::new();
         loop {
-            let (consumed, value) = self.decoder.decode(&self.received).context("decoding a reply")?;
-            raw.extend(self.received.drain(..consumed));
-            if let Some(value) = value {
-                return Ok(Reply { value, raw });
+            if let Some(reply) = self.received_already()? {
+                return Ok(reply);
             }
-            self.read_more()?;
+            if !self.read_more()? {
+                bail!("no reply within {} s", REPLY_TIMEOUT.as_secs());
+            }
         }
     }
 
-    fn read_more(&mut self) -> Result<()> {
+    /// The next reply or push message, if it comes in this time.
+    ///
+    /// # Errors
+    /// When the connection ends, or what comes is no reply.
+    pub fn receive_within(&mut self, time: Duration) -> Result<Option<Reply>> {
+        if let Some(reply) = self.received_already()? {
+            return Ok(Some(reply));
+        }
+        self.stream.set_read_timeout(Some(time))?;
+        let read = self.read_more();
+        self.stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
+        if read? { self.received_already() } else { Ok(None) }
+    }
+
+    /// The next reply, if all of it has been read.
+    fn received_already(&mut self) -> Result<Option<Reply>> {
+        let (consumed, value) = self.decoder.decode(&self.received).context("decoding a reply")?;
+        self.partial.extend(self.received.drain(..consumed));
+        Ok(value.map(|value| Reply { value, raw: std::mem::take(&mut self.partial) }))
+    }
+
+    /// Reads what there is; `false` when nothing came in time.
+    fn read_more(&mut self) -> Result<bool> {
         let mut chunk = [0; 16 * 1024];
         match self.stream.read(&mut chunk) {
             Ok(0) => bail!("the server closed the connection"),
             Ok(len) => self.received.extend_from_slice(&chunk[..len]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                bail!("no reply within {} s", REPLY_TIMEOUT.as_secs())
-            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -56,6 +56,7 @@ fn debug(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         (b"digest-value", 2..) => digest_value(ctx, argv),
         (b"error", 3) => ctx.reply.error_bytes(argv.at(2)),
         (b"htstats", 3..=4) => return inspect::table_stats(ctx, argv),
+        (b"listpack", 3) => return inspect::listpack(ctx, argv.at(2)),
         (b"loadaof", 2) => return load_log(ctx),
         (b"log", 3) => {
             ctx.engine.host().log(&format!("DEBUG LOG: {}", String::from_utf8_lossy(argv.at(2))));
@@ -77,6 +78,10 @@ fn debug(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         }
         (b"set-active-expire", 3) => {
             ctx.engine.state.active_expire_off.store(integer(argv.at(2)) == Ok(0), Relaxed);
+            ctx.reply.ok();
+        }
+        (b"set-disable-deny-scripts", 3) => {
+            ctx.engine.state.scripts_may_look.store(integer(argv.at(2))? != 0, Relaxed);
             ctx.reply.ok();
         }
         (b"sleep", 3) => return sleep(ctx, argv.at(2)),
@@ -254,6 +259,7 @@ fn debug_help(ctx: &mut Ctx<'_>) {
             ("DIGEST-VALUE <key> [<key> ...]", "Digests of single values."),
             ("ERROR <text>", "Answers the text as an error."),
             ("HTSTATS <dbid>", "How full the tables of a database are."),
+            ("LISTPACK <key>", "Writes to the log what a value in one listpack takes."),
             ("LOADAOF", "Reads the append-only log in the place of the data there is."),
             ("LOG <text>", "Writes a line to the log."),
             ("OBJECT <key>", "How a value is stored."),
@@ -269,6 +275,7 @@ fn debug_help(ctx: &mut Ctx<'_>) {
             ("SDSLEN <key>", "Lengths of a key and of its string."),
             ("SET-SKIP-CHECKSUM-VALIDATION <0|1>", "Whether RESTORE takes payloads whose checksum is wrong."),
             ("SET-ACTIVE-EXPIRE <0|1>", "Whether keys are removed before somebody asks for them."),
+            ("SET-DISABLE-DENY-SCRIPTS <0|1>", "Whether scripts may call CLIENT LIST and DEBUG PROTOCOL."),
             ("SLEEP <seconds>", "Holds the whole server up."),
             ("STRINGMATCH-LEN <len> <pattern>", "Whether so many letters a match the pattern."),
         ],

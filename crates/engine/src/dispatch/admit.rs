@@ -176,10 +176,10 @@ pub(crate) fn note_rejection(ctx: &Ctx<'_>, argv: Argv<'_>, error: &CommandError
 }
 
 pub(crate) fn note_error(engine: &Engine, error: &CommandError) {
-    let mut codes = engine.stats.errors_by_code.lock();
-    // The first words are few, but a handler may quote a client: the bound keeps the map small.
-    if codes.len() < 128 {
-        *codes.entry(error.code()).or_default() += 1;
+    if let Some(known) = engine.stats.count_error(error.code()) {
+        let host = engine.host();
+        host.log("Errorstats stopped adding new errors because the number of errors reached the limit.");
+        host.log(&format!("Current errors code list: {known}"));
     }
 }
 

@@ -106,9 +106,9 @@ impl Log {
                 figures.failures_in_a_row.store(0, Relaxed);
                 figures.rewrite_ok.store(true, Relaxed);
             }
-            Err(_) if given_up => info!("the rewrite of the log was given up"),
+            Err(_) if given_up => info!("Background AOF rewrite given up"),
             Err(error) => {
-                warn!("the log could not be rewritten: {error}");
+                warn!("Background AOF rewrite terminated with error: {error}");
                 figures.failures_in_a_row.fetch_add(1, Relaxed);
                 figures.rewrite_ok.store(false, Relaxed);
                 self.rewrite.failed_s.store(now_ms() / 1000, Relaxed);
@@ -160,7 +160,7 @@ impl Log {
         if is_on {
             self.order(Task::Published(position));
         }
-        info!("the log was rewritten: {keys} keys, {of_base} bytes");
+        info!("Background AOF rewrite finished successfully: {keys} keys, {of_base} bytes");
         Ok(())
     }
 
@@ -227,7 +227,7 @@ impl Log {
             && now > engine.config.auto_aof_rewrite_min_size() as u64
             && now.saturating_sub(then).saturating_mul(100) / then >= percent;
         if grown {
-            info!("rewriting the log: it has grown from {then} to {now} bytes");
+            info!("Starting automatic rewriting of AOF: it has grown from {then} to {now} bytes");
         }
         grown
     }

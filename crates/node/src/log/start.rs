@@ -222,7 +222,10 @@ fn read(folder: &LogFolder, engine: &Arc<Engine>, progress: &mut dyn FnMut(LogPr
     if let Some(cut) = &loaded.cut {
         warn!("the end of the log was not whole. {cut}");
     }
-    let took_ms = crate::clock::now_ms() - started_ms;
-    info!("{} keys and {} commands loaded from the log in {took_ms} ms", loaded.keys, loaded.commands);
+    let took_s = (crate::clock::now_ms() - started_ms) as f64 / 1000.0;
+    info!(
+        "DB loaded from append only file: {took_s:.3} seconds, {} keys and {} commands",
+        loaded.keys, loaded.commands
+    );
     Ok(loaded)
 }

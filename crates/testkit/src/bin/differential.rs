@@ -23,7 +23,7 @@ struct Arguments {
     /// Steps for each family.
     #[arg(long, default_value_t = 10_000)]
     count: usize,
-    /// Family of commands, by its name in `differential/families`; all but filter when left out. May be repeated.
+    /// Family of commands, by its name in `differential/families`; all but those on request when left out. May be repeated.
     #[arg(long)]
     family: Vec<String>,
     /// Protocol version, 2 or 3; both in turn when left out.

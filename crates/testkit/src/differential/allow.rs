@@ -77,7 +77,7 @@ pub fn same_values(words: &[Vec<u8>], a: &Value, b: &Value) -> bool {
 }
 
 /// An error without the words that only later releases know: the list of classes of events at its end, and policies.
-fn known_words(error: &str) -> String {
+pub(super) fn known_words(error: &str) -> String {
     let error = error.split_once(" Invalid event class character.").map_or(error, |(before, _)| before);
     ["volatile-lrm, ", "allkeys-lrm, "].iter().fold(error.to_owned(), |error, policy| error.replace(policy, ""))
 }

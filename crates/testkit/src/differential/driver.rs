@@ -7,6 +7,7 @@ use std::thread::sleep;
 use anyhow::{Context, Result, ensure};
 use quiver_resp::Value;
 
+use super::conversation::Conversation;
 use super::families::Family;
 use super::minimise::minimise;
 use super::random::Rng;
@@ -90,14 +91,14 @@ impl Driver {
             }
             let mut from = 0;
             // After a disagreement the rest of the episode is tried without the step that caused it.
-            while let Some(mismatch) = self.replay(&steps[from..], protocol, family.connections)? {
+            while let Some(mismatch) = self.replay(&steps[from..], protocol, family)? {
                 let end = from + mismatch.at;
                 let label = label(&steps[end], &mismatch);
                 let times = seen.entry(label).or_insert(0);
                 *times += 1;
                 if *times <= SAME_MAX {
                     let history = steps[from..=end].to_vec();
-                    differences.push(self.shortest(history, mismatch, protocol, family.connections)?);
+                    differences.push(self.shortest(history, mismatch, protocol, family)?);
                     if differences.len() >= options.max_differences {
                         break;
                     }
@@ -112,7 +113,11 @@ impl Driver {
     ///
     /// # Errors
     /// When a server cannot be reached.
-    pub fn replay(&self, steps: &[Step], protocol: u8, connections: usize) -> Result<Option<Mismatch>> {
+    pub fn replay(&self, steps: &[Step], protocol: u8, family: &Family) -> Result<Option<Mismatch>> {
+        let connections = family.connections;
+        if family.converses {
+            return self.converse(steps, protocol, connections);
+        }
         let mut ours = Side::open(self.ours, protocol, connections)?;
         let mut theirs = Side::open(self.theirs, protocol, connections)?;
         let mut queued = vec![Vec::new(); connections];
@@ -126,6 +131,25 @@ impl Driver {
             };
             if !same_step(step, &mut queued, a, b) {
                 return Ok(Some(Mismatch { at, ours: raw(a), theirs: raw(b) }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// As [`Self::replay`], for clients that hear of each other.
+    fn converse(&self, steps: &[Step], protocol: u8, connections: usize) -> Result<Option<Mismatch>> {
+        let mut ours = Conversation::open(self.ours, protocol, connections)?;
+        let mut theirs = Conversation::open(self.theirs, protocol, connections)?;
+        for (at, step) in steps.iter().enumerate() {
+            ours.step(step).with_context(|| format!("Quiver at {step}"))?;
+            theirs.step(step).with_context(|| format!("the oracle at {step}"))?;
+            ours.wait_for(&theirs.waiting())?;
+            theirs.wait_for(&ours.waiting())?;
+            let told = |side: &mut Conversation| (side.waiting(), side.take_heard());
+            let (a, b) = (told(&mut ours), told(&mut theirs));
+            if a != b {
+                let shown = |(waiting, heard): (Vec<bool>, Vec<String>)| format!("{heard:?}, waiting: {waiting:?}");
+                return Ok(Some(Mismatch { at, ours: shown(a), theirs: shown(b) }));
             }
         }
         Ok(None)
@@ -148,10 +172,10 @@ impl Driver {
         Ok(())
     }
 
-    fn shortest(&self, history: Vec<Step>, first: Mismatch, protocol: u8, connections: usize) -> Result<Difference> {
+    fn shortest(&self, history: Vec<Step>, first: Mismatch, protocol: u8, family: &Family) -> Result<Difference> {
         let mut last = first;
         let mut replay = |steps: &[Step]| -> Result<bool> {
-            let found = self.replay(steps, protocol, connections)?;
+            let found = self.replay(steps, protocol, family)?;
             Ok(found.is_some_and(|mismatch| {
                 let at_the_end = mismatch.at + 1 == steps.len();
                 if at_the_end {

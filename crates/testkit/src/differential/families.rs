@@ -1,6 +1,7 @@
 //! Which commands are tried together.
 
 pub(super) mod acl;
+pub(super) mod clients;
 pub(super) mod filters;
 mod lists;
 mod pubsub;
@@ -26,6 +27,8 @@ pub struct Family {
     pub name: &'static str,
     /// Connections an episode uses.
     pub connections: usize,
+    /// Its clients wait for and hear of each other.
+    pub converses: bool,
     templates: Vec<(usize, Template)>,
     /// Left out unless it is named: Quiver does not have it yet.
     pub on_request: bool,
@@ -306,6 +309,10 @@ pub fn all() -> Vec<Family> {
         sets::hyperloglog(),
         sets::sets(),
         sets::sort(),
+        clients::waiting(),
+        clients::tracking(),
+        clients::subscribers(),
+        clients::events(),
         family("filter", 1, &[VSET, FILTER], |_| None),
     ]
 }
@@ -323,7 +330,7 @@ impl Family {
     /// A family of weighted templates over some connections.
     pub fn new(name: &'static str, connections: usize, templates: &[(usize, &str)]) -> Self {
         let templates = templates.iter().map(|(weight, text)| (*weight, Template::parse(text))).collect();
-        Self { name, connections, templates, on_request: false, specials: |_| None }
+        Self { name, connections, converses: false, templates, on_request: false, specials: |_| None }
     }
 
     /// The next steps of an episode.
@@ -342,15 +349,21 @@ impl Family {
             at -= weight;
         }
         let mut words = chosen.fill(rng);
-        if rng.one_in(8) {
+        // A wait is as long as it says where another client ends it; and no message may match two patterns.
+        let name = &words[0];
+        let kept = matches!(name.first(), Some(b'b' | b'x')) || name.ends_with(b"subscribe") || name == b"client";
+        let whole = self.converses && kept;
+        if !whole && rng.one_in(8) {
             words::damage(rng, &mut words);
         }
         if matches!(words[0].first(), Some(b'v' | b'V')) {
             let avoided = |word: &&mut Vec<u8>| NOT_FOR_VECTORS.iter().any(|avoided| avoided.as_bytes() == **word);
             words.iter_mut().filter(avoided).for_each(|word| *word = b"7".to_vec());
         }
-        lists::shorten_wait(&mut words);
-        streams::tame(&mut words);
+        if !self.converses {
+            lists::shorten_wait(&mut words);
+            streams::tame(&mut words);
+        }
         if rng.one_in(6) {
             words[0].make_ascii_uppercase();
         }

@@ -6,9 +6,12 @@
 //! history is cut down by replaying parts of it ([`minimise`]). Where two correct servers may differ (random picks, the
 //! order of unordered replies, the clock) [`allow`] says so command by command; everything else must be equal.
 //!
+//! Families of clients that wait for each other, or hear of each other, go through [`conversation`].
+//!
 //! Not compared: what depends on processes and machines (INFO, CLIENT LIST), and commands the oracle does not know.
 
 pub mod allow;
+mod conversation;
 pub mod driver;
 pub mod families;
 pub mod minimise;

@@ -375,7 +375,7 @@ pub fn push(pool: &str, rng: &mut Rng, out: &mut Vec<Vec<u8>>) {
         "vector" => return push_vector(rng, out),
         "zkey" | "gkey" | "zmember" | "longmember" | "score" | "scoreend" | "lexend" | "unit" | "lon" | "lat"
         | "distance" => super::families::zset::word(pool, rng),
-        other => panic!("no pool of words is called {other}"),
+        other => super::families::clients::word(other, rng),
     };
     out.push(word);
 }

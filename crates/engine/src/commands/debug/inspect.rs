@@ -40,6 +40,23 @@ pub(super) fn object(ctx: &mut Ctx<'_>, name: &[u8]) -> CommandResult {
     Ok(())
 }
 
+/// DEBUG LISTPACK: what the log is told of a value in one listpack.
+pub(super) fn listpack(ctx: &mut Ctx<'_>, name: &[u8]) -> CommandResult {
+    let key = ctx.key(name);
+    let entry = ctx.ks.peek(key).ok_or(CommandError::NoSuchKey)?;
+    let encoding = encoding_name(&entry);
+    let ValueRef::Object(object) = entry.value() else { return Err(NOT_A_LISTPACK) };
+    if !encoding.starts_with("listpack") {
+        return Err(NOT_A_LISTPACK);
+    }
+    let line = format!("DEBUG LISTPACK: {} in {} bytes", encoding, object.memory_bytes());
+    ctx.engine.host().log(&line);
+    ctx.reply.simple("Listpack structure printed on stdout");
+    Ok(())
+}
+
+const NOT_A_LISTPACK: CommandError = CommandError::text("ERR Not a listpack encoded object.");
+
 /// DEBUG SDSLEN: lengths of a key and of its string. Neither has room to grow.
 pub(super) fn string_lengths(ctx: &mut Ctx<'_>, name: &[u8]) -> CommandResult {
     let key = ctx.key(name);

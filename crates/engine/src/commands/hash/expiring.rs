@@ -239,8 +239,9 @@ fn hsetex(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let wish = Wish::to_set(ctx, argv)?;
     let (key, limits, as_of) = (ctx.first_key(argv), limits(ctx), ctx.ks.as_of());
     ctx.ks.expire_fields(key, wish.fields.names());
-    let hash = ctx.ks.value::<Hash>(key)?;
-    let is_there = |field: &[u8]| hash.is_some_and(|hash| hash.contains(field, as_of));
+    // A write looks for no key: one that is missing is no miss.
+    let hash = ctx.ks.value_mut::<Hash>(key)?;
+    let is_there = |field: &[u8]| hash.as_ref().is_some_and(|hash| hash.contains(field, as_of));
     if wish.there.is_some_and(|wanted| wish.fields.names().any(|field| is_there(field) != wanted)) {
         ctx.reply.integer(0);
         return Ok(());

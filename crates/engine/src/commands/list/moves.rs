@@ -171,10 +171,7 @@ pub(super) fn lmovem(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let how = HowMany::parse(argv, 5)?;
     let way = way(ctx, argv, from, to);
     if !move_many(ctx, way, how)? {
-        match how.exactly {
-            true => ctx.reply.null_array(),
-            false => ctx.reply.array(0),
-        }
+        ctx.reply.null_array();
     }
     Ok(())
 }

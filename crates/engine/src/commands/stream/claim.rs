@@ -266,6 +266,8 @@ fn xautoclaim(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let claim = AutoClaim::parse(argv)?;
     let (key, now_ms) = (ctx.first_key(argv), ctx.ks.now_ms);
     let mut changes = Changes::new(ctx);
+    // It reads as well: a missing key is a miss.
+    ctx.ks.value::<Box<Stream>>(key)?;
     let target = Target::find(ctx.ks.value_mut::<Box<Stream>>(key)?, argv, &key, now_ms)?;
     if target.is_new {
         changes.created(argv.at(3));

@@ -93,6 +93,16 @@ fn write_entry(reply: &mut Encoder<'_>, entry: &Entry<'_>) {
     write_fields(reply, entry);
 }
 
+/// An entry as readers that claim get it: with how long it was idle and how often it was delivered, which Redis says in
+/// strings.
+fn write_delivery(reply: &mut Encoder<'_>, entry: &Entry<'_>, idle_ms: i64, delivered: i64) {
+    reply.array(4);
+    write_id(reply, entry.id);
+    write_fields(reply, entry);
+    reply.bulk_of_int(idle_ms);
+    reply.bulk_of_int(delivered);
+}
+
 /// Fields and values of an entry.
 fn write_fields(reply: &mut Encoder<'_>, entry: &Entry<'_>) {
     reply.array(entry.len() * 2);

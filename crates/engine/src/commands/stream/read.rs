@@ -188,22 +188,23 @@ fn serve(ctx: &mut Ctx<'_>, name: &[u8], from: From, budget: &mut Budget) -> Res
     let stream = ctx.ks.value::<Box<Stream>>(key)?;
     let (Some(stream), From::Behind(id)) = (stream, from) else { return Ok(false) };
     let at = ctx.reply.position();
-    let written = write_behind(&stream.log, id, &mut ctx.reply, budget, &mut |_| ());
+    let written = write_behind(&stream.log, id, &mut ctx.reply, budget, write_entry, &mut |_| ());
     ctx.reply.array_before(at, written);
     Ok(written > 0)
 }
 
-/// Writes the entries behind an id; `delivered` hears of each. The number of entries, whose header is the caller's.
+/// Writes the entries behind an id in a form; `delivered` hears of each. The number of entries, whose header is the caller's.
 pub(super) fn write_behind(
     log: &Log,
     id: Id,
     reply: &mut Encoder<'_>,
     budget: &mut Budget,
+    form: fn(&mut Encoder<'_>, &Entry<'_>),
     delivered: &mut dyn FnMut(&Entry<'_>),
 ) -> usize {
     let mut written = 0;
     for entry in id.next().into_iter().flat_map(|from| log.range(from, Id::MAX)).take(budget.count) {
-        if !budget.write(reply, |reply| write_entry(reply, &entry)) {
+        if !budget.write(reply, |reply| form(reply, &entry)) {
             break;
         }
         delivered(&entry);

@@ -5,11 +5,11 @@ use quiver_resp::Encoder;
 use super::claim::note_consumer;
 use super::read::{Budget, From, Reader, write_behind};
 use super::replay::Changes;
-use super::{no_key_or_group, write_entry, write_id};
+use super::{no_key_or_group, write_delivery, write_entry, write_id};
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::types::stream::group::{ConsumerId, Group};
-use crate::types::stream::{Id, Log, Stream};
+use crate::types::stream::{Entry, Id, Log, Stream};
 
 /// Serves a reader from one stream; whether it got an array of entries, which may be empty for its own history.
 pub(super) fn serve_group(
@@ -42,6 +42,11 @@ pub(super) fn serve_group(
     note_consumer(ctx, key, is_new);
     changes.replay(ctx, key, reader.group);
     Ok(served)
+}
+
+/// An entry that nobody has got before, for a reader that claims.
+fn write_fresh(reply: &mut Encoder<'_>, entry: &Entry<'_>) {
+    write_delivery(reply, entry, 0, 0);
 }
 
 /// Delivers entries of one stream to one consumer.
@@ -94,7 +99,9 @@ impl Delivery<'_> {
         let count = budget.count;
         budget.count = count - claimed;
         let mut delivered = Vec::new();
-        let fresh = write_behind(self.log, self.group.last_id, reply, budget, &mut |entry| delivered.push(entry.id));
+        let form = if reader.claim_ms.is_some() { write_fresh } else { write_entry };
+        let heard = &mut |entry: &Entry<'_>| delivered.push(entry.id);
+        let fresh = write_behind(self.log, self.group.last_id, reply, budget, form, heard);
         budget.count = count;
         for id in &delivered {
             self.deliver_new(*id, reader.no_ack);
@@ -127,13 +134,7 @@ impl Delivery<'_> {
                 continue;
             };
             let idle = if pending.owner().is_some() { self.now_ms.saturating_sub(pending.delivery_time) } else { -1 };
-            let fits = budget.write(reply, |reply| {
-                reply.array(4);
-                write_id(reply, id);
-                super::write_fields(reply, &entry);
-                reply.integer(idle);
-                reply.integer(pending.delivery_count);
-            });
+            let fits = budget.write(reply, |reply| write_delivery(reply, &entry, idle, pending.delivery_count));
             if !fits {
                 break;
             }
