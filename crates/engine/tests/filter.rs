@@ -317,7 +317,7 @@ fn what_is_indexed_is_exact_for_the_filters_that_are_common() {
         (".a > 1", &[1, 2][..]),
         (".a >= 1 and .b == 'x'", &[0, 2]),
         ("2 > .a", &[0, 3]),
-        ("not .a < 2", &[1, 2]),
+        ("not (.a < 2)", &[1, 2]),
         (".b != 'x'", &[1, 3]),
         (".b in ['y', 'z'] or .a == 1", &[0, 1, 3]),
         ("'q' in .t", &[0, 1]),

@@ -54,7 +54,7 @@ fn indexes_are_added_counted_and_dropped() {
         ("VINDEX k SHOW a", "-ERR the action must be ADD or DROP"),
         ("VINDEX k ADD a.b", "-ERR an expression cannot name this field"),
         ("VINDEX k ADD .", "-ERR an expression cannot name this field"),
-        ("VINDEX k ADD", "-ERR wrong number of arguments for 'vindex' command"),
+        ("VINDEX k ADD", "-ERR wrong number of arguments for 'VINDEX' command"),
         ("VSIM k VALUES 2 1 1 FILTER '.a > 1'", "*1['y']"),
         ("SET text x", "+OK"),
         ("VINDEX text ADD a", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
@@ -112,11 +112,13 @@ fn an_index_is_part_of_what_is_replayed_dumped_and_copied() {
     let dump = pair.primary.run_words(&[b"DUMP", b"k".as_slice()]);
     let start = dump.windows(2).position(|pair| pair == b"\r\n").unwrap() + 2;
     let dump = &dump[start..dump.len() - 2];
-    pair.run_words(&[b"RESTORE".as_slice(), b"again", b"0", dump]);
-    for side in [&mut pair.primary, &mut pair.replica] {
-        for key in ["k", "copy", "again"] {
-            let info = side.run3(&format!("VINFO {key}"));
-            assert!(info.contains("+attribute-indexes %2['a' :1 'b' :1]"), "{key}: {info}");
+    assert_eq!(show(&pair.run_words(&[b"RESTORE".as_slice(), b"again", b"0", dump])), "+OK");
+    for key in ["k", "copy", "again"] {
+        let info = pair.primary.run3(&format!("VINFO {key}"));
+        assert!(info.contains("+attribute-indexes %2['a' :1 'b' :1]"), "{key}: {info}");
+        for side in [&pair.primary, &pair.replica] {
+            let set = set(side, key).unwrap();
+            assert!(set.read().indexed_fields().eq([(&b"a"[..], 1), (b"b", 1)]));
             check(side, key);
         }
     }
