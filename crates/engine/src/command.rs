@@ -203,6 +203,10 @@ macro_rules! bit_set {
 
             /// The union.
             pub const fn with(self, other: Self) -> Self { Self(self.0 | other.0) }
+            /// The members that are in `other` too.
+            pub const fn only(self, other: Self) -> Self { Self(self.0 & other.0) }
+            /// The set without the members of `other`.
+            pub const fn without(self, other: Self) -> Self { Self(self.0 & !other.0) }
             /// Whether every member of `other` is in the set.
             pub const fn has(self, other: Self) -> bool { self.0 & other.0 == other.0 }
             /// Whether any member of `other` is in the set.

@@ -35,6 +35,9 @@ use crate::session::{Pause, ReplyMode, Role, Session};
 /// Most commands under one hold of locks.
 pub(crate) const GROUP_MAX: usize = 64;
 
+/// A batch that has taken this long lets the thread's other connections come first.
+const SLICE_NS: u64 = 250_000;
+
 /// Replies waiting beyond this stop the batch: the client must read first.
 pub const OUTPUT_PAUSE_BYTES: usize = 1024 * 1024;
 
@@ -51,7 +54,7 @@ pub(crate) struct Step {
 
 impl Engine {
     /// Runs requests from `first` on; gives the index of the first that was not run. It stops early when the
-    /// connection is to be closed or taken over, or when enough output waits.
+    /// connection is to be closed or taken over, when enough output waits, or when it has taken long and others wait.
     #[expect(
         clippy::too_many_arguments,
         reason = "the hot path takes its parts apart, so that each can be borrowed alone"
@@ -66,7 +69,7 @@ impl Engine {
         out: &mut Vec<u8>,
         now_ms: i64,
     ) -> usize {
-        let mut next = first;
+        let (mut next, mut since_ns) = (first, None);
         while next < requests.len() {
             if session.close_after_reply || session.takeover.is_some() || out.len() > OUTPUT_PAUSE_BYTES {
                 break;
@@ -74,6 +77,13 @@ impl Engine {
             next = self.run_group(worker, session, requests, buf, next, out, now_ms);
             if session.blocked.is_some() || session.postponed || session.pause.is_some() {
                 break;
+            }
+            // One group is none too many, so the clock is read only where there are more.
+            if session.yields && next < requests.len() {
+                let now_ns = (worker.clock_ns)();
+                if now_ns.saturating_sub(*since_ns.get_or_insert(now_ns)) > SLICE_NS {
+                    break;
+                }
             }
         }
         // A command that waits counts when its wait is over.

@@ -172,6 +172,7 @@ const COSTS: &[(Cost, &[&str])] = &[
             "sc.drop",
             "sc.invalidate",
             "shutdown",
+            "vindex",
         ],
     ),
 ];
@@ -216,7 +217,8 @@ fn words_are_long(session: &Session, entry: &Entry, argv: Argv<'_>) -> bool {
 pub(crate) fn is_long_by_keys(ks: &Keyspace<'_>, entry: &Entry, argv: Argv<'_>) -> bool {
     match entry.cost {
         Cost::Words | Cost::Number | Cost::Count | Cost::Rows | Cost::Keyspace => false,
-        Cost::Change | Cost::Additions => set_at(ks, argv).is_some_and(|set| set.try_write_for(PATIENCE).is_none()),
+        // They wait with no shard held, and give themselves back.
+        Cost::Change | Cost::Additions => false,
         Cost::Search if set_at(ks, argv).is_some_and(|set| set.try_read_for(PATIENCE).is_none()) => true,
         cost => elements(ks, entry, argv, cost) > LONG_ELEMENTS,
     }
@@ -249,11 +251,13 @@ fn elements(ks: &Keyspace<'_>, entry: &Entry, argv: Argv<'_>, cost: Cost) -> usi
 
 /// Whether a command of a script takes long.
 pub(crate) fn is_long(ctx: &Ctx<'_>, entry: &Entry, argv: Argv<'_>) -> bool {
-    words_are_long(ctx.session, entry, argv) || is_long_by_keys(&ctx.ks, entry, argv)
+    let changes = matches!(entry.cost, Cost::Change | Cost::Additions);
+    let busy = || set_at(&ctx.ks, argv).is_some_and(|set| set.try_write_for(PATIENCE).is_none());
+    words_are_long(ctx.session, entry, argv) || is_long_by_keys(&ctx.ks, entry, argv) || changes && busy()
 }
 
 /// How long a turn waits for others to be done with a vector set. Ordinary searches are shorter.
-const PATIENCE: Duration = Duration::from_micros(200);
+pub(crate) const PATIENCE: Duration = Duration::from_micros(200);
 
 /// The vector set under the key behind the command's name.
 fn set_at<'k>(ks: &'k Keyspace<'_>, argv: Argv<'_>) -> Option<&'k SharedVectorSet> {

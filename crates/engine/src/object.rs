@@ -120,25 +120,42 @@ impl Collection for SharedVectorSet {
         RwLock::read(self).digest()
     }
     fn rdb_kind(&self) -> u8 {
-        if RwLock::read(self).earliest().is_some() { code::QUIVER_VECTOR_SET } else { code::MODULE_2 }
+        kind_of(&RwLock::read(self))
     }
     fn write_part(&self, writer: &mut Writer<'_>, at: &mut usize, room: usize) -> bool {
         let set = RwLock::read(self);
-        if *at == 0 && set.earliest().is_some() {
+        let kind = kind_of(&set);
+        if *at == 0 && kind == code::QUIVER_VECTOR_SET_2 {
+            set.write_indexed(writer);
+        }
+        if *at == 0 && kind != code::MODULE_2 {
             set.write_expiries(writer);
         }
         set.write_part(writer, at, room)
     }
     fn reads(kind: u8) -> bool {
-        [code::MODULE_2, code::QUIVER_VECTOR_SET].contains(&kind)
+        [code::MODULE_2, code::QUIVER_VECTOR_SET, code::QUIVER_VECTOR_SET_2].contains(&kind)
     }
     fn read(reader: &mut Reader<'_>, kind: u8) -> codec::Result<Self> {
+        let fields = if kind == code::QUIVER_VECTOR_SET_2 { VectorSet::read_indexed(reader)? } else { Vec::new() };
         let expiries = if kind == code::MODULE_2 { Vec::new() } else { VectorSet::read_expiries(reader)? };
         let mut set = VectorSet::read(reader)?;
         set.restore_expiries(&expiries).map_err(|reason| reader.error(Reason::Corrupt(reason)))?;
+        if !fields.is_empty() {
+            set.add_indexes(&fields.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        }
         Ok(set.into_shared())
     }
     in_object!(VectorSet);
+}
+
+/// Redis' own type where that has room for all there is.
+fn kind_of(set: &VectorSet) -> u8 {
+    match (set.indexed_fields().len(), set.earliest()) {
+        (0, None) => code::MODULE_2,
+        (0, Some(_)) => code::QUIVER_VECTOR_SET,
+        _ => code::QUIVER_VECTOR_SET_2,
+    }
 }
 
 macro_rules! objects {

@@ -3,7 +3,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use quiver_engine::filter::Filter;
+use quiver_engine::filter::{FieldIndex, Filter};
 use serde_json::{Value as Json, json};
 
 /// An expression as a tree.
@@ -240,6 +240,42 @@ proptest! {
     }
 
     #[test]
+    fn indexes_leave_out_nothing_that_passes_and_say_when_they_hold_nothing_else(
+        tree in tree(), all in vec(attributes(), 1..40), later in vec(attributes(), 0..20),
+        indexed in prop::sample::subsequence(&["a", "b", "n-1", "x_y", "deep"][..], 1..=5), budget in 0..60_usize,
+    ) {
+        let mut indexes: Vec<_> = indexed.iter().map(|field| FieldIndex::new(field.as_bytes())).collect();
+        let mut all: Vec<String> = all.iter().map(Json::to_string).collect();
+        for index in &mut indexes {
+            all.iter().enumerate().for_each(|(slot, text)| index.insert(slot as u32, text.as_bytes()));
+        }
+        for (i, new) in later.iter().map(Json::to_string).enumerate() {
+            let slot = i * 7 % all.len();
+            for index in &mut indexes {
+                index.remove(slot as u32, all[slot].as_bytes());
+                index.insert(slot as u32, new.as_bytes());
+            }
+            all[slot] = new;
+        }
+        let mut text = String::new();
+        print(&tree, &mut text);
+        let filter = Filter::compile(text.as_bytes()).unwrap();
+        let of = |field: &[u8]| indexes.iter().find(|index| index.field() == field);
+        for index in &indexes {
+            let elements = all.iter().enumerate().map(|(slot, text)| (slot as u32, text.as_bytes()));
+            prop_assert_eq!(index.check(elements), Ok(()));
+        }
+        for budget in [usize::MAX, budget] {
+            let Some(found) = filter.candidates(of, budget) else { continue };
+            for (slot, attributes) in all.iter().enumerate() {
+                let (passes, holds) = (filter.accepts(attributes.as_bytes()), found.slots.contains(slot as u32));
+                prop_assert!(!passes || holds, "{} on {}", text, attributes);
+                prop_assert!(!holds || passes || !found.exact, "{} on {} is said to be exact", text, attributes);
+            }
+        }
+    }
+
+    #[test]
     fn no_expression_and_no_attributes_panic(text in any::<Vec<u8>>(), attributes in any::<Vec<u8>>()) {
         if let Ok(filter) = Filter::compile(&text) {
             filter.accepts(&attributes);
@@ -262,6 +298,41 @@ proptest! {
             filter.accepts(pieces.concat().as_bytes());
         }
     }
+}
+
+#[test]
+fn what_is_indexed_is_exact_for_the_filters_that_are_common() {
+    let texts = [
+        r#"{"a":1,"b":"x","t":["p","q"],"f":true}"#,
+        r#"{"a":2,"b":"y","t":["q"],"f":false}"#,
+        r#"{"a":3.5,"b":"x","t":[],"f":true}"#,
+        r#"{"a":-1,"b":"z"}"#,
+    ];
+    let mut indexes = ["a", "b", "t", "f"].map(|field| FieldIndex::new(field.as_bytes()));
+    for (slot, text) in texts.iter().enumerate() {
+        indexes.iter_mut().for_each(|index| index.insert(slot as u32, text.as_bytes()));
+    }
+    let of = |field: &[u8]| indexes.iter().find(|index| index.field() == field);
+    for (expression, slots) in [
+        (".a > 1", &[1, 2][..]),
+        (".a >= 1 and .b == 'x'", &[0, 2]),
+        ("2 > .a", &[0, 3]),
+        ("not (.a < 2)", &[1, 2]),
+        (".b != 'x'", &[1, 3]),
+        (".b in ['y', 'z'] or .a == 1", &[0, 1, 3]),
+        ("'q' in .t", &[0, 1]),
+        (".f", &[0, 2]),
+        ("not .f", &[1]),
+        (".f == false and .a < 10", &[1]),
+        (".a > 100", &[]),
+    ] {
+        let found = Filter::compile(expression.as_bytes()).unwrap().candidates(of, usize::MAX).unwrap();
+        assert!(found.exact, "{expression}");
+        assert!(found.slots.iter().eq(slots.iter().copied()), "{expression}: {:?}", found.slots);
+    }
+    let partly = Filter::compile(b".a > 1 and .other == 2").unwrap().candidates(of, usize::MAX).unwrap();
+    assert!(!partly.exact && partly.slots.iter().eq([1, 2]));
+    assert!(Filter::compile(b".other == 2").unwrap().candidates(of, usize::MAX).is_none());
 }
 
 fn accepts(expression: &str, attributes: &str) -> bool {

@@ -31,6 +31,7 @@ const OWN: &[&str] = &[
     "vexpire",
     "vexpireat",
     "vexpiretime",
+    "vindex",
     "vmadd",
     "vmsim",
     "vpersist",

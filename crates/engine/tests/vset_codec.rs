@@ -193,7 +193,9 @@ fn ids_with_wide_gaps_are_renumbered() {
 fn what_cannot_be_a_set_is_refused_with_a_reason() {
     let huge = VectorSetElement { vector: vec![0x7f; 8], ..element("a", 1, &[]) };
     let not_finite = VectorSetElement { norm: f32::NAN, ..element("a", 1, &[]) };
-    let table: [(Vec<VectorSetElement>, &str); 9] = [
+    let long = [10.0_f32, 0.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let long = VectorSetElement { vector: long, ..element("a", 1, &[]) };
+    let table: [(Vec<VectorSetElement>, &str); 10] = [
         (vec![], "without elements"),
         (vec![element("a", 1, &[2]), element("b", 2, &[])], "does not link back"),
         (vec![element("a", 1, &[1])], "itself"),
@@ -201,7 +203,8 @@ fn what_cannot_be_a_set_is_refused_with_a_reason() {
         (vec![element("a", 1, &[2]), element("a", 2, &[1])], "share a name"),
         (vec![element("a", 1, &[]), element("b", 1, &[])], "two elements"),
         (vec![element("a", 1 << 50, &[]), element("b", 1 << 50, &[])], "share an id"),
-        (vec![huge], "length"),
+        (vec![huge], "too large"),
+        (vec![long], "length 10"),
         (vec![not_finite], "length"),
     ];
     for (elements, reason) in table {

@@ -171,6 +171,7 @@ pub(crate) fn kind_name(kind_byte: u8) -> &'static str {
         code::MODULE_2 => "module value",
         code::QUIVER_ARRAY => "array",
         code::QUIVER_VECTOR_SET => "vector set with expiring elements",
+        code::QUIVER_VECTOR_SET_2 => "vector set with indexed attributes",
         _ => "value of an unknown type",
     }
 }

@@ -86,3 +86,5 @@ pub const STREAM_LISTPACKS_5: u8 = 27;
 pub const QUIVER_ARRAY: u8 = 200;
 /// Vector set with elements that expire: their number, (name, unix ms) of each, then the module value. Quiver's own.
 pub const QUIVER_VECTOR_SET: u8 = 201;
+/// Vector set with indexes over attributes: their number, the fields; then as [`QUIVER_VECTOR_SET`]. Quiver's own.
+pub const QUIVER_VECTOR_SET_2: u8 = 202;

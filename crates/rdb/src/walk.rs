@@ -156,6 +156,10 @@ pub fn skip_value(reader: &mut Reader<'_>, kind: u8) -> Result<(), Error> {
             })?;
             skip_value(reader, code::MODULE_2)
         }
+        code::QUIVER_VECTOR_SET_2 => {
+            repeat(reader, Reader::skip_string)?;
+            skip_value(reader, code::QUIVER_VECTOR_SET)
+        }
         other => Err(reader.error(Reason::ValueType(other))),
     }
 }

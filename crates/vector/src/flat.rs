@@ -162,6 +162,7 @@ impl Flat {
     pub fn from_nodes<'a>(params: Params, nodes: impl IntoIterator<Item = Node<'a>>) -> Result<Self, Error> {
         let mut index = Self::new(params)?;
         let nodes: Vec<Node<'a>> = nodes.into_iter().collect();
+        let mut encoded = Encoded::default();
         for node in &nodes {
             let at = node.slot as usize;
             if at >= crate::hnsw::slots_max(nodes.len()) {
@@ -173,7 +174,8 @@ impl Flat {
             if std::mem::replace(&mut index.live[at], true) {
                 return Err(Error::Corrupt(format!("slot {at}: two elements")));
             }
-            restore_vector(&mut index.space, node).map_err(|error| Error::Corrupt(format!("slot {at}: {error}")))?;
+            restore_vector(&mut index.space, node, &mut encoded)
+                .map_err(|error| Error::Corrupt(format!("slot {at}: {error}")))?;
             index.len += 1;
         }
         let vacant = (0..).zip(&index.live).filter(|(_, live)| !**live).map(|(slot, _)| Reverse(slot));

@@ -107,6 +107,7 @@ pub const TABLES: &[&[Command]] = &[
     vset::COMMANDS,
     vset::bulk::COMMANDS,
     vset::expire::COMMANDS,
+    vset::index::COMMANDS,
     vset::many::COMMANDS,
     wait::COMMANDS,
     zset::COMMANDS,

@@ -185,10 +185,11 @@ pub(crate) fn note_error(engine: &Engine, error: &CommandError) {
 
 /// The flags of EXEC: it is refused where a command it would run is.
 pub(super) fn flags_with_queued(session: &Session, exec: Flags) -> Flags {
+    const REFUSE: Flags = Flags::WRITE.with(Flags::DENYOOM);
+    const ADMIT: Flags = Flags::LOADING.with(Flags::STALE);
     let queued = session.multi.iter().flat_map(|multi| &multi.queue);
     queued.map(|(entry, _)| entry.command.flags).fold(exec, |sum, flags| {
-        let refusable = [Flags::WRITE, Flags::DENYOOM].into_iter().filter(|flag| flags.has(*flag));
-        refusable.fold(sum, Flags::with)
+        sum.with(flags.only(REFUSE)).without(ADMIT.without(flags))
     })
 }
 

@@ -7,6 +7,9 @@
 //! operator takes, excludes the element whatever the rest of the expression says; so all fields are loaded before
 //! anything is computed.
 //!
+//! Fields may have an index (`index.rs`), and then the elements an expression may accept are found without asking about
+//! each (`candidates.rs`).
+//!
 //! Invariants: a compiled program leaves one value and never takes from an empty stack; neither an expression nor
 //! attributes can make a run recurse; a run allocates only for strings with escapes and for programs that need more
 //! values at once than fit in place.
@@ -15,11 +18,16 @@
 //! 8.2. More than Redis 8.0 knows are the constants `true`, `false` and `null`, which it refuses. Not here: which
 //! elements are asked about.
 
+mod candidates;
 mod compile;
+mod index;
 mod json;
 mod run;
+mod slots;
 mod token;
 
+pub use index::{Candidates, FieldIndex};
+pub use slots::Slots;
 use token::Literal;
 
 /// Longest expression. Redis knows no bound; a program takes some forty times the memory of its text.
@@ -86,6 +94,11 @@ impl Filter {
         // Who has no attributes passes nothing, not even what always holds.
         !attributes.is_empty() && run::accepts(self, attributes)
     }
+}
+
+/// Whether an expression can name this field.
+pub fn is_field(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(|byte| token::is_of_name(*byte))
 }
 
 /// The value of a top-level field of attributes as text, if it is a string, a number, or true or false.

@@ -46,7 +46,7 @@ fn pop<'a>(stack: &mut Values<'a>) -> Value<'a> {
     stack.pop().expect("a compiled program never takes from an empty stack")
 }
 
-fn apply<'a>(binary: Binary, left: &Value<'a>, right: &Value<'a>) -> Value<'a> {
+pub(super) fn apply<'a>(binary: Binary, left: &Value<'a>, right: &Value<'a>) -> Value<'a> {
     let numbers = || (left.number(), right.number());
     let arithmetic = |operation: fn(f64, f64) -> f64| {
         let (left, right) = numbers();
@@ -82,7 +82,7 @@ impl From<bool> for Value<'_> {
 }
 
 impl<'a> Value<'a> {
-    fn of(literal: &'a Literal) -> Self {
+    pub(super) fn of(literal: &'a Literal) -> Self {
         match literal {
             Literal::Null => Self::Null,
             Literal::Number(number) => Self::Number(*number),
@@ -91,7 +91,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn is_true(&self) -> bool {
+    pub(super) fn is_true(&self) -> bool {
         match self {
             Self::Null => false,
             Self::Number(number) => *number != 0.0,
@@ -101,7 +101,7 @@ impl<'a> Value<'a> {
     }
 
     /// Texts that spell no number count as zero, as do values of other kinds.
-    fn number(&self) -> f64 {
+    pub(super) fn number(&self) -> f64 {
         match self {
             Self::Number(number) => *number,
             Self::Text(text) => spelled(text).unwrap_or(0.0),

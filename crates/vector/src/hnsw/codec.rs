@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use crate::graph::LEVEL_MAX;
 use crate::hnsw::Hnsw;
 use crate::space::{Encoded, Space};
-use crate::{Error, Params, Slot, Storage};
+use crate::{Error, Metric, Params, Slot, Storage};
 
 /// Slots below this are accepted however few elements there are; above, [`SPARSE_FACTOR`] per element.
 const SPARSE_SLOTS: usize = 1 << 20;
@@ -78,12 +78,12 @@ impl Hnsw {
     pub fn from_nodes<'a>(params: Params, nodes: impl IntoIterator<Item = Node<'a>>) -> Result<Self, Error> {
         let mut index = Self::new(params)?;
         let nodes: Vec<Node<'a>> = nodes.into_iter().collect();
-        let slots_max = slots_max(nodes.len());
+        let (slots_max, mut encoded) = (slots_max(nodes.len()), Encoded::default());
         for node in &nodes {
             if node.slot as usize >= slots_max {
                 return Err(corrupt(format!("slot {} for {} elements", node.slot, nodes.len())));
             }
-            index.restore(node).map_err(|error| corrupt(format!("slot {}: {error}", node.slot)))?;
+            index.restore(node, &mut encoded).map_err(|error| corrupt(format!("slot {}: {error}", node.slot)))?;
         }
         index.check_links().map_err(corrupt)?;
         let vacant = (0..index.slots() as Slot).filter(|&slot| !index.is_live(slot)).map(Reverse);
@@ -97,7 +97,7 @@ impl Hnsw {
         Ok(index)
     }
 
-    fn restore(&mut self, node: &Node<'_>) -> Result<(), String> {
+    fn restore(&mut self, node: &Node<'_>, encoded: &mut Encoded) -> Result<(), String> {
         let level = node.links.len().checked_sub(1).filter(|&level| level <= LEVEL_MAX);
         let level = level.ok_or_else(|| format!("{} levels", node.links.len()))?;
         if self.is_live(node.slot) {
@@ -108,7 +108,7 @@ impl Hnsw {
         {
             return Err(format!("{} links on level {level}", links.len()));
         }
-        restore_vector(&mut self.space, node)?;
+        restore_vector(&mut self.space, node, encoded)?;
         self.graph.occupy(node.slot, level);
         for (level, links) in node.links.iter().enumerate() {
             self.graph.set_links(node.slot, level, links);
@@ -118,20 +118,22 @@ impl Hnsw {
     }
 }
 
-/// Stores the vector of a node that comes from outside.
-pub(crate) fn restore_vector(space: &mut Space, node: &Node<'_>) -> Result<(), String> {
+/// Greatest norm of a kept vector under cosine: one, but for rounding to bytes.
+const DIRECTION_MAX: f64 = 4.0;
+
+/// Stores the vector of a node that comes from outside; `encoded` is memory to work in.
+pub(crate) fn restore_vector(space: &mut Space, node: &Node<'_>, encoded: &mut Encoded) -> Result<(), String> {
     if !(node.norm.is_finite() && node.norm >= 0.0) {
         return Err(format!("norm {}", node.norm));
     }
-    let mut encoded = Encoded::default();
+    let mut kept_norm = 0.0;
     match (&node.vector, space.storage) {
         (NodeVector::F32(vector), Storage::F32 | Storage::F16 | Storage::Bf16) => {
-            space.validate(vector).map_err(|error| error.to_string())?;
+            kept_norm = space.validate(vector).map_err(|error| error.to_string())?;
             encoded.encode_kept(space, vector, node.norm);
         }
         (NodeVector::I8 { scale, code }, Storage::I8) => {
-            let vector: Vec<f32> = code.iter().map(|&code| f32::from(code) * scale).collect();
-            space.validate(&vector).map_err(|error| error.to_string())?;
+            kept_norm = space.validate_code(code, *scale).map_err(|error| error.to_string())?;
             encoded.encode_code(space, code, *scale, node.norm);
         }
         (NodeVector::Bits(bits), Storage::Binary) => {
@@ -143,7 +145,10 @@ pub(crate) fn restore_vector(space: &mut Space, node: &Node<'_>) -> Result<(), S
         }
         _ => return Err("vector of another storage".to_owned()),
     }
-    space.write(node.slot, &encoded);
+    if space.metric == Metric::Cosine && kept_norm > DIRECTION_MAX {
+        return Err(format!("a vector of length {kept_norm}"));
+    }
+    space.write(node.slot, encoded);
     Ok(())
 }
 

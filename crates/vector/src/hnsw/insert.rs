@@ -45,6 +45,11 @@ impl Hnsw {
         Ok(slot)
     }
 
+    /// Whether nothing has changed since this was prepared, so that [`Self::commit`] does what [`Self::insert`] would.
+    pub fn is_current(&self, prepared: &Prepared) -> bool {
+        prepared.changes == self.changes
+    }
+
     /// The smallest vacant slot, or the next one.
     pub(super) fn take_slot(&mut self) -> Result<Slot, Error> {
         match self.vacant.pop() {
@@ -57,7 +62,7 @@ impl Hnsw {
     /// Makes what was prepared true for the index as it is now: chosen elements that are gone or became others are
     /// dropped, and where a level is left without any, all are searched again.
     fn refresh(&self, slot: Slot, prepared: &mut Prepared) {
-        if prepared.changes == self.changes {
+        if self.is_current(prepared) {
             return;
         }
         prepared.chosen.resize_with(prepared.level + 1, Vec::new);

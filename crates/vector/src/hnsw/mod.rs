@@ -137,6 +137,11 @@ impl Hnsw {
         self.graph.live()
     }
 
+    /// Slots below [`Self::slots`] without an element, in no order.
+    pub fn vacant_slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.vacant.iter().map(|slot| slot.0)
+    }
+
     /// Highest level of the element in `slot`.
     pub fn level(&self, slot: Slot) -> Option<usize> {
         self.graph.level(slot)

@@ -80,13 +80,26 @@ impl Space {
             return Err(Error::VectorDim { got: vector.len(), want: self.dim });
         }
         let norm = norm(vector);
-        let max = match (self.metric, self.storage) {
+        // A NaN fails the comparison too.
+        if norm <= self.norm_max() { Ok(norm) } else { Err(Error::NotFinite) }
+    }
+
+    /// [`Self::validate`] for a vector of bytes that are worth `scale` each.
+    pub(crate) fn validate_code(&self, code: &[i8], scale: f32) -> Result<f64, Error> {
+        if code.len() != self.dim {
+            return Err(Error::VectorDim { got: code.len(), want: self.dim });
+        }
+        let squares: i64 = code.iter().map(|&x| i64::from(i32::from(x) * i32::from(x))).sum();
+        let norm = (squares as f64).sqrt() * f64::from(scale.abs());
+        if norm <= self.norm_max() { Ok(norm) } else { Err(Error::NotFinite) }
+    }
+
+    fn norm_max(&self) -> f64 {
+        match (self.metric, self.storage) {
             (Metric::Cosine, _) => f64::from(f32::MAX),
             (_, Storage::F16) => f16::MAX.to_f64(),
             _ => NORM_MAX,
-        };
-        // A NaN fails the comparison too.
-        if norm <= max { Ok(norm) } else { Err(Error::NotFinite) }
+        }
     }
 
     /// Stores what [`Encoded::encode`] made of a vector.

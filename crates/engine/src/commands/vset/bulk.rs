@@ -11,9 +11,9 @@ use quiver_structures::Value;
 
 use super::super::args::is;
 use super::add::Form;
-use super::await_searches;
 use super::options::positive;
 use super::vector::{INVALID_VECTOR, NOT_FINITE, refused};
+use super::{PATIENCE_LINKED, await_searches};
 use crate::command::{Arg, Command, CommandResult, Flags, Group, KeyFlags, KeySpec, Locks};
 use crate::context::Ctx;
 use crate::error::CommandError;
@@ -87,6 +87,9 @@ fn vmadd(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         ctx.may_still_write()?;
     }
     let ahead = there.as_ref().zip(ahead.map_err(refused)?);
+    if !await_searches(ctx, &key, PATIENCE_LINKED)? {
+        return Ok(());
+    }
     let new = enter(ctx, &key, &form, &elements, ahead, made)?;
     drop(turn);
     ctx.ks.dirty += count as u64 - 1;
@@ -103,7 +106,6 @@ fn enter(
     ahead: Option<(&SharedVectorSet, Ahead)>,
     made: Option<SharedVectorSet>,
 ) -> Result<usize, CommandError> {
-    await_searches(ctx, key)?;
     ctx.ks.expire_elements(*key, elements.names());
     if let Some(set) = ctx.ks.value_mut::<SharedVectorSet>(*key)?.cloned() {
         // It may be another one by now.

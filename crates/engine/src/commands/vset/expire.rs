@@ -12,6 +12,7 @@ use crate::command::{Arg, Command, CommandResult, Flags, Group, KeyFlags, KeySpe
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::keyspace::ExpiryRule;
+use crate::long::PATIENCE;
 use crate::number::{IntText, parse_i64};
 use crate::object::SharedVectorSet;
 
@@ -152,7 +153,9 @@ fn vpexpireat(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn set_expiry(ctx: &mut Ctx<'_>, argv: Argv<'_>, unit: Unit) -> CommandResult {
     let key = ctx.first_key(argv);
-    await_searches(ctx, &key)?;
+    if !await_searches(ctx, &key, PATIENCE)? {
+        return Ok(());
+    }
     let at_ms = expiry_ms(integer(argv.at(2))?, unit, ctx.ks.now_ms, ctx.entry.full_name)?;
     let condition = Condition::parse(argv.at(3));
     let names = elements(argv, 3 + usize::from(condition.is_some()))?;
@@ -250,7 +253,9 @@ fn tell_expiry(ctx: &mut Ctx<'_>, argv: Argv<'_>, shown: impl Fn(i64, i64) -> i6
 
 fn vpersist(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    await_searches(ctx, &key)?;
+    if !await_searches(ctx, &key, PATIENCE)? {
+        return Ok(());
+    }
     let names = elements(argv, 2)?;
     ctx.ks.expire_elements(key, names.iter());
     let as_of = ctx.ks.as_of();

@@ -2,7 +2,7 @@
 //!
 //! The table entries, and the commands about sets and elements; VADD is in `add.rs`, VSIM in `search.rs` with its
 //! options in `options.rs` and groups in `group.rs`, vectors as arguments in `vector.rs`. Quiver's own are in `expire.rs`
-//! (elements that expire), `bulk.rs` (many elements at once) and `many.rs` (several queries, recommendation). Replies and error texts are those of Redis 8.0.2. What differs: components that are not
+//! (elements that expire), `index.rs` (indexes over attributes), `bulk.rs` (many elements at once) and `many.rs` (several queries, recommendation). Replies and error texts are those of Redis 8.0.2. What differs: components that are not
 //! finite are refused, counts that would make Redis allocate without bound are clipped or refused, and a query to a
 //! set whose projection keeps the number of dimensions is projected too.
 
@@ -11,11 +11,14 @@ pub mod bulk;
 pub mod expire;
 mod fields;
 mod group;
+pub mod index;
 pub mod many;
 mod names;
 mod options;
 mod search;
 mod vector;
+
+use std::time::Duration;
 
 use quiver_rdb::vectorset::Quantisation;
 use quiver_resp::Argv;
@@ -25,7 +28,9 @@ use crate::command::{Arg, Command, CommandResult, Flags, Group, KeyFlags, KeySpe
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::keyspace::Key;
+use crate::long::PATIENCE;
 use crate::object::SharedVectorSet;
+use crate::session::Pause;
 use add::vadd;
 use names::{vrandmember, vrange};
 pub(super) use options::no_filter;
@@ -230,17 +235,30 @@ fn set_at(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> Result<Option<SharedVectorSet>, 
     Ok(ctx.ks.value::<SharedVectorSet>(key)?.cloned())
 }
 
+/// How long a thread that has other connections to serve waits when it has found links already, which would be lost.
+const PATIENCE_LINKED: Duration = Duration::from_millis(1);
+
 /// Waits until nobody searches the set under a key, without keeping the other keys of its shard waiting. For commands
-/// that change it, before they change anything.
-fn await_searches(ctx: &mut Ctx<'_>, key: &Key<'_>) -> CommandResult {
+/// that change it, before they change anything. `false` when that takes too long for a thread that has other connections
+/// to serve: then the command has been given back, and must do nothing more.
+fn await_searches(ctx: &mut Ctx<'_>, key: &Key<'_>, patience: Duration) -> Result<bool, CommandError> {
     while let Some(set) = ctx.ks.value::<SharedVectorSet>(*key)?.cloned() {
         // Who gets here holding the shard has the set alone but for searches that are about to begin.
         if ctx.ks.in_transaction || set.try_write().is_some() {
             break;
         }
-        ctx.ks.unlocked(|| drop(set.write()));
+        let (yields, mut over) = (ctx.session.yields, true);
+        ctx.ks.unlocked(|| match yields {
+            true => over = set.try_write_for(patience).is_some(),
+            false => drop(set.write()),
+        });
+        if !over {
+            ctx.session.pause(Pause::Long);
+            return Ok(false);
+        }
+        ctx.may_still_write()?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The error of a command with too many or unknown words.
@@ -311,7 +329,9 @@ fn vgetattr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn vsetattr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    await_searches(ctx, &key)?;
+    if !await_searches(ctx, &key, PATIENCE)? {
+        return Ok(());
+    }
     ctx.ks.expire_elements(key, [argv.at(2)].into_iter());
     let done = ctx.ks.value_mut::<SharedVectorSet>(key)?.is_some_and(|set| {
         let mut set = set.write();
@@ -327,7 +347,9 @@ fn vsetattr(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
 
 fn vrem(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let key = ctx.first_key(argv);
-    await_searches(ctx, &key)?;
+    if !await_searches(ctx, &key, PATIENCE)? {
+        return Ok(());
+    }
     ctx.ks.expire_elements(key, [argv.at(2)].into_iter());
     let (mut removed, mut empty) = (false, false);
     if let Some(set) = ctx.ks.value_mut::<SharedVectorSet>(key)?.cloned() {
@@ -363,7 +385,8 @@ fn vinfo(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         ("hnsw-max-node-uid", set.slots()),
     ];
     let (audits, sampled) = set.sampled_recall();
-    ctx.reply.map(numbers.len() + 1 + usize::from(audits > 0) * 2);
+    let indexed = set.indexed_fields();
+    ctx.reply.map(numbers.len() + 1 + usize::from(audits > 0) * 2 + usize::from(indexed.len() > 0));
     ctx.reply.simple("quant-type");
     ctx.reply.simple(match set.quantisation() {
         Quantisation::F32 => "f32",
@@ -373,6 +396,15 @@ fn vinfo(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     for (name, number) in numbers {
         ctx.reply.simple(name);
         ctx.reply.integer(number as i64);
+    }
+    if indexed.len() > 0 {
+        // Quiver's own, and only where there are some: the elements in each.
+        ctx.reply.simple("attribute-indexes");
+        ctx.reply.map(indexed.len());
+        for (field, elements) in indexed {
+            ctx.reply.bulk(field);
+            ctx.reply.integer(elements as i64);
+        }
     }
     if audits > 0 {
         // Quiver's own, and only where searches by RECALL have sampled it.

@@ -123,23 +123,16 @@ impl VectorSet {
             None => self.index.insert_rows(&vectors, &keys, ef, 0)?,
         };
         for (at, slot) in fresh.iter().zip(&slots) {
-            self.enter(*slot, elements.names[*at]);
-            self.note(*slot, elements, *at);
+            self.note_many(*slot, elements, *at);
         }
         for (at, slot) in known {
             self.index.update(slot, elements.vector(at), ef)?;
-            self.set_expiry(slot, None);
-            self.note(slot, elements, at);
+            self.note_many(slot, elements, at);
         }
         Ok(fresh.len())
     }
 
-    /// Notes what belongs to an element besides its vector.
-    fn note(&mut self, slot: Slot, elements: &Elements<'_>, at: usize) {
-        self.members[slot as usize].norm = elements.norms[at];
-        self.changes += 1;
-        if let Some(attributes) = elements.attributes.get(at) {
-            self.set_attributes(slot, attributes);
-        }
+    fn note_many(&mut self, slot: Slot, elements: &Elements<'_>, at: usize) {
+        self.note_added(slot, elements.names[at], elements.norms[at], elements.attributes.get(at).copied());
     }
 }

@@ -8,30 +8,16 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use quiver_rdb::vectorset::{
-    Links, Projection as StoredProjection, Quantisation, VectorSetElement, VectorSetHeader, VectorSetReader,
-    VectorSetWriter,
+    Projection as StoredProjection, Quantisation, VectorSetElement, VectorSetHeader, VectorSetReader, VectorSetWriter,
 };
 use quiver_rdb::{Reader, Reason, Writer};
 use quiver_vector::{Hnsw, Node, NodeVector, Slot};
 
-use super::{Projection, VectorSet, params};
+use super::{Member, Projection, VectorSet, params};
 
 /// Ids up to this many per element, and [`GAP_IDS`] more, keep their places.
 const GAP_FACTOR: u64 = 4;
 const GAP_IDS: u64 = 1024;
-
-/// Largest norm of a stored vector, which is normalised but for rounding to bytes.
-const NORM_MAX: f32 = 4.0;
-
-/// An element as it was stored, its links still by id.
-struct Stored {
-    name: Vec<u8>,
-    attributes: Vec<u8>,
-    id: u64,
-    norm: f32,
-    vector: NodeVector<'static>,
-    links: Vec<Vec<u64>>,
-}
 
 impl VectorSet {
     /// Appends the value without its type byte.
@@ -100,21 +86,21 @@ impl VectorSet {
     /// # Errors
     /// Bytes that are no vector set, or a graph or vectors that cannot be, with the reason.
     pub fn read(reader: &mut Reader<'_>) -> crate::codec::Result<Self> {
-        let mut stored = VectorSetReader::begin(reader)?;
-        let header = stored.header().clone();
+        let mut items = VectorSetReader::begin(reader)?;
+        let header = items.header().clone();
         let mut element = VectorSetElement::default();
-        let mut elements = Vec::new();
-        while stored.next(&mut element)? {
-            elements.push(Stored::new(&mut element, &header));
+        let mut stored = Stored::new(&header);
+        while items.next(&mut element)? {
+            stored.push(&element);
         }
-        stored.finish()?;
-        if elements.is_empty() {
+        items.finish()?;
+        if stored.elements.is_empty() {
             return Err(reader.empty("vector set without elements"));
         }
-        Self::from_stored(header, elements).map_err(|reason| reader.error(Reason::Corrupt(reason)))
+        Self::from_stored(header, &stored).map_err(|reason| reader.error(Reason::Corrupt(reason)))
     }
 
-    fn from_stored(header: VectorSetHeader, elements: Vec<Stored>) -> Result<Self, String> {
+    fn from_stored(header: VectorSetHeader, stored: &Stored) -> Result<Self, String> {
         let projection = match header.projection {
             None => None,
             Some(StoredProjection { input_dim, matrix }) => {
@@ -122,71 +108,153 @@ impl VectorSet {
                 Some(Arc::new(projection.ok_or("vector set: the projection is not finite")?))
             }
         };
-        let places = Places::of(&elements)?;
-        let mut nodes = Vec::with_capacity(elements.len());
-        let mut members = Vec::with_capacity(elements.len());
-        for element in elements {
-            let slot = places.slot(element.id)?;
-            element.validate()?;
-            nodes.push(element.node(slot, &places, header.quantisation)?);
-            members.push((slot, element.name, element.attributes, element.norm));
-        }
+        let places = Places::of(&stored.elements)?;
+        let links: Vec<Slot> = stored.links.iter().map(|id| places.slot(*id)).collect::<Result<_, _>>()?;
+        let nodes: Vec<Node<'_>> =
+            (0..stored.elements.len()).map(|at| stored.node(at, &links, &places)).collect::<Result<_, _>>()?;
+        let slots: Vec<Slot> = nodes.iter().map(|node| node.slot).collect();
         let params = params(header.dim, header.quantisation, usize::from(header.m));
         let index = Hnsw::from_nodes(params, nodes).map_err(|error| format!("vector set: {error}"))?;
         let mut set = Self::around(index, header.quantisation, projection);
-        for (slot, name, attributes, norm) in members {
-            if set.slot(&name).is_some() {
-                return Err("vector set: two elements share a name".to_owned());
+        set.members.resize_with(set.index.slots(), Member::default);
+        for (at, slot) in slots.into_iter().enumerate() {
+            let (name, attributes) = stored.texts_of(at);
+            set.enter(slot, name);
+            if !attributes.is_empty() {
+                set.set_attributes(slot, attributes);
             }
-            set.enter(slot, &name);
-            set.set_attributes(slot, &attributes);
-            set.members[slot as usize].norm = norm;
+            set.members[slot as usize].norm = stored.elements[at].norm;
+        }
+        if set.slots.len() != set.index.len() {
+            return Err("vector set: two elements share a name".to_owned());
         }
         Ok(set)
     }
 }
 
+/// The elements of a value as they are stored, each part of all in one piece: ten thousands of allocations less.
+struct Stored {
+    elements: Vec<StoredElement>,
+    /// Names and attributes.
+    texts: Vec<u8>,
+    vectors: Vectors,
+    /// Ids, list by list, and where each list ends.
+    links: Vec<u64>,
+    ends: Vec<usize>,
+    dim: usize,
+}
+
+/// An element, with the ends of its parts.
+struct StoredElement {
+    id: u64,
+    norm: f32,
+    range: f32,
+    name_end: usize,
+    attributes_end: usize,
+    lists_end: usize,
+}
+
+/// Components, as many for each element.
+enum Vectors {
+    F32(Pieces<f32>),
+    Int8(Pieces<i8>),
+    Binary(Pieces<u8>),
+}
+
+/// Rows in pieces that do not move when more come.
+struct Pieces<T> {
+    width: usize,
+    rows: usize,
+    pieces: Vec<Vec<T>>,
+}
+
+/// Components of one piece, or one row where that has more.
+const PIECE: usize = 1 << 17;
+
+impl<T> Pieces<T> {
+    fn new(width: usize) -> Self {
+        Self { width, rows: (PIECE / width).max(1), pieces: Vec::new() }
+    }
+
+    fn push(&mut self, row: impl Iterator<Item = T>) {
+        if self.pieces.last().is_none_or(|piece| piece.len() == self.rows * self.width) {
+            // Most sets are small, and the first piece grows with what comes.
+            let rows = if self.pieces.is_empty() { 1 } else { self.rows };
+            self.pieces.push(Vec::with_capacity(rows * self.width));
+        }
+        self.pieces.last_mut().expect("there is one now").extend(row);
+    }
+
+    fn row(&self, at: usize) -> &[T] {
+        &self.pieces[at / self.rows][at % self.rows * self.width..][..self.width]
+    }
+}
+
 impl Stored {
-    fn new(element: &mut VectorSetElement, header: &VectorSetHeader) -> Self {
-        Self {
-            name: std::mem::take(&mut element.name),
-            attributes: std::mem::take(&mut element.attributes),
+    fn new(header: &VectorSetHeader) -> Self {
+        let vectors = match header.quantisation {
+            Quantisation::F32 => Vectors::F32(Pieces::new(header.dim)),
+            Quantisation::Int8 => Vectors::Int8(Pieces::new(header.dim)),
+            Quantisation::Binary => Vectors::Binary(Pieces::new(header.dim.div_ceil(8))),
+        };
+        let (elements, texts, links, ends) = Default::default();
+        Self { elements, texts, vectors, links, ends, dim: header.dim }
+    }
+
+    /// Takes an element, the length of whose vector was checked by the reader.
+    fn push(&mut self, element: &VectorSetElement) {
+        self.texts.extend_from_slice(&element.name);
+        let name_end = self.texts.len();
+        self.texts.extend_from_slice(&element.attributes);
+        match &mut self.vectors {
+            Vectors::F32(rows) => {
+                let (floats, _) = element.vector.as_chunks::<4>();
+                rows.push(floats.iter().map(|x| f32::from_le_bytes(*x)));
+            }
+            Vectors::Int8(rows) => rows.push(element.vector.iter().map(|byte| byte.cast_signed())),
+            Vectors::Binary(rows) => rows.push(element.vector[..self.dim.div_ceil(8)].iter().copied()),
+        }
+        for (ids, _) in element.links.levels() {
+            self.links.extend_from_slice(ids);
+            self.ends.push(self.links.len());
+        }
+        self.elements.push(StoredElement {
             id: element.id,
             norm: element.norm,
-            vector: node_vector(header.quantisation, header.dim, &element.vector, element.range),
-            links: link_lists(&element.links),
-        }
+            range: element.range,
+            name_end,
+            attributes_end: self.texts.len(),
+            lists_end: self.ends.len(),
+        });
     }
 
-    fn validate(&self) -> Result<(), String> {
-        let norm = match &self.vector {
-            NodeVector::F32(vector) => vector.iter().map(|x| x * x).sum::<f32>().sqrt(),
-            NodeVector::I8 { scale, code } => {
-                let squares: f32 = code.iter().map(|code| f32::from(*code).powi(2)).sum();
-                if *scale < 0.0 {
-                    return Err("vector set: a range is negative".to_owned());
-                }
-                squares.sqrt() * scale
-            }
-            NodeVector::Bits(_) => 1.0,
-        };
-        if norm.is_nan() || norm > NORM_MAX {
-            return Err(format!("vector set: a stored vector has length {norm}"));
-        }
-        if !(self.norm.is_finite() && self.norm >= 0.0) {
-            return Err(format!("vector set: the length of a vector is {}", self.norm));
-        }
-        Ok(())
+    fn texts_of(&self, at: usize) -> (&[u8], &[u8]) {
+        let start = at.checked_sub(1).map_or(0, |before| self.elements[before].attributes_end);
+        let StoredElement { name_end, attributes_end, .. } = self.elements[at];
+        (&self.texts[start..name_end], &self.texts[name_end..attributes_end])
     }
 
-    fn node(&self, slot: Slot, places: &Places, quantisation: Quantisation) -> Result<Node<'static>, String> {
-        let list = |ids: &Vec<u64>| -> Result<Cow<'static, [Slot]>, String> {
-            ids.iter().map(|id| places.slot(*id)).collect::<Result<Vec<_>, _>>().map(Cow::Owned)
+    /// The element as the index takes it, with its share of `links`.
+    fn node<'a>(&'a self, at: usize, links: &'a [Slot], places: &Places) -> Result<Node<'a>, String> {
+        let StoredElement { id, norm, range, lists_end, .. } = self.elements[at];
+        if !(norm.is_finite() && norm >= 0.0) {
+            return Err(format!("vector set: the length of a vector is {norm}"));
+        }
+        if range < 0.0 {
+            return Err("vector set: a range is negative".to_owned());
+        }
+        let first = at.checked_sub(1).map_or(0, |before| self.elements[before].lists_end);
+        let list = |list: usize| {
+            let start = list.checked_sub(1).map_or(0, |before| self.ends[before]);
+            Cow::Borrowed(&links[start..self.ends[list]])
         };
-        let links = self.links.iter().map(list).collect::<Result<_, _>>()?;
-        // The index is given signs as they are; the length belongs to the vector they were taken from.
-        let norm = if quantisation == Quantisation::Binary { 1.0 } else { self.norm };
-        Ok(Node { slot, norm, vector: self.vector.clone(), links })
+        let (vector, norm) = match &self.vectors {
+            Vectors::F32(rows) => (NodeVector::F32(Cow::Borrowed(rows.row(at))), norm),
+            Vectors::Int8(rows) => (NodeVector::I8 { scale: range / 127.0, code: Cow::Borrowed(rows.row(at)) }, norm),
+            // The index is given signs as they are; the length belongs to the vector they were taken from.
+            Vectors::Binary(rows) => (NodeVector::Bits(Cow::Borrowed(rows.row(at))), 1.0),
+        };
+        Ok(Node { slot: places.slot(id)?, norm, vector, links: (first..lists_end).map(list).collect() })
     }
 }
 
@@ -199,7 +267,7 @@ enum Places {
 }
 
 impl Places {
-    fn of(elements: &[Stored]) -> Result<Self, String> {
+    fn of(elements: &[StoredElement]) -> Result<Self, String> {
         let max = elements.iter().map(|element| element.id).max().unwrap_or(0);
         if max <= elements.len() as u64 * GAP_FACTOR + GAP_IDS {
             return Ok(Self::Kept(max));
@@ -219,38 +287,5 @@ impl Places {
         };
         let slot = slot.and_then(|slot| Slot::try_from(slot).ok());
         slot.ok_or_else(|| format!("vector set: a link to {id}, which is no element"))
-    }
-}
-
-fn link_lists(links: &Links) -> Vec<Vec<u64>> {
-    links.levels().map(|(ids, _)| ids.to_vec()).collect()
-}
-
-/// A stored vector as the index keeps it; its length was checked by the reader.
-fn node_vector(quantisation: Quantisation, dim: usize, bytes: &[u8], range: f32) -> NodeVector<'static> {
-    match quantisation {
-        Quantisation::F32 => {
-            let (floats, _) = bytes.as_chunks::<4>();
-            NodeVector::F32(floats.iter().map(|x| f32::from_le_bytes(*x)).collect())
-        }
-        Quantisation::Int8 => {
-            NodeVector::I8 { scale: range / 127.0, code: bytes.iter().map(|byte| *byte as i8).collect() }
-        }
-        Quantisation::Binary => NodeVector::Bits(bytes[..dim.div_ceil(8)].to_vec().into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::raw::to_words;
-    use super::*;
-
-    #[test]
-    fn signs_fill_whole_words_and_come_back() {
-        let bits: Vec<u8> = (0..9).collect();
-        let words = to_words(&bits, 70);
-        assert_eq!(words.len(), 16);
-        let NodeVector::Bits(again) = node_vector(Quantisation::Binary, 70, &words, 0.0) else { panic!() };
-        assert_eq!(*again, *bits);
     }
 }

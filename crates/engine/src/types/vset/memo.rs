@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use quiver_vector::{Accept, Slot};
 
 use super::VectorSet;
-use crate::filter::Filter;
+use crate::filter::{Filter, Slots};
 use crate::types::hash::AsOf;
 
 /// Filters remembered per set: two bytes per element when all are in use.
@@ -41,6 +41,8 @@ pub(super) struct Memo {
     accepted: Box<[AtomicU64]>,
     known_count: AtomicUsize,
     accepted_count: AtomicUsize,
+    /// Unknown answers that indexes had left when they were last asked.
+    left: AtomicUsize,
 }
 
 impl Memos {
@@ -85,6 +87,7 @@ impl Memo {
             accepted: words(),
             known_count: AtomicUsize::new(0),
             accepted_count: AtomicUsize::new(0),
+            left: AtomicUsize::new(0),
         }
     }
 
@@ -96,7 +99,43 @@ impl Memo {
         known.then(|| self.accepted[word].load(Ordering::Relaxed) & bit != 0)
     }
 
-    fn put(&self, slot: Slot, accepted: bool) {
+    /// Answers that are unknown, of a set of so many elements.
+    pub(super) fn unknown(&self, len: usize) -> usize {
+        len.saturating_sub(self.known_count.load(Ordering::Relaxed))
+    }
+
+    /// Those of a set's elements whose answers are unknown.
+    pub(super) fn unknown_of(&self, live: &Slots) -> Slots {
+        let mut unknown = live.clone();
+        unknown.subtract_words(self.known.iter().map(|word| word.load(Ordering::Relaxed)));
+        unknown
+    }
+
+    /// Whether indexes are to be asked about this filter: not again before much has changed.
+    pub(super) fn is_due(&self, unknown: usize) -> bool {
+        unknown > self.left.load(Ordering::Relaxed) * 2
+    }
+
+    /// Indexes were asked, and left so many answers unknown.
+    pub(super) fn asked_indexes(&self, left: usize) {
+        self.left.store(left, Ordering::Relaxed);
+    }
+
+    /// Notes the answers about the elements in `known`: yes for those in `accepted`.
+    pub(super) fn learn(&self, known: &Slots, accepted: &Slots) {
+        for (at, cell) in self.known.iter().enumerate() {
+            let (mask, yes) = (known.word(at), known.word(at) & accepted.word(at));
+            if mask == 0 {
+                continue;
+            }
+            self.accepted[at].fetch_or(yes, Ordering::Relaxed);
+            let fresh = mask & !cell.fetch_or(mask, Ordering::Release);
+            self.known_count.fetch_add(fresh.count_ones() as usize, Ordering::Relaxed);
+            self.accepted_count.fetch_add((fresh & yes).count_ones() as usize, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn put(&self, slot: Slot, accepted: bool) {
         let (word, bit) = place(slot);
         let Some(known) = self.known.get(word) else { return };
         if accepted {

@@ -8,9 +8,11 @@
 //! operations alone, because an element's level comes from a fixed hash of its name and a projection from its shape, so
 //! replicas build the same graph. Not here: commands, and locks (searches take `&self`).
 
+mod ahead;
 mod bulk;
 mod codec;
 mod expiry;
+mod indexes;
 mod memo;
 mod projection;
 mod raw;
@@ -31,8 +33,11 @@ use crate::digest::Digest;
 use crate::keyspace::KeyHasher;
 use crate::rng::Rng;
 use crate::types::hash::AsOf;
+pub use ahead::Linked;
 pub use bulk::{Ahead, Elements};
 use expiry::Expiries;
+pub use indexes::INDEXES_MAX;
+use indexes::Indexes;
 use memo::Memos;
 pub use projection::Projection;
 pub use raw::RawVector;
@@ -56,6 +61,7 @@ pub struct VectorSet {
     text_bytes: usize,
     uid: u64,
     memos: Memos,
+    indexes: Indexes,
     expiries: Expiries,
     recall: Recall,
     /// Vectors added, changed and removed so far.
@@ -116,6 +122,7 @@ impl VectorSet {
             text_bytes: 0,
             uid,
             memos: Memos::default(),
+            indexes: Indexes::default(),
             expiries: Expiries::default(),
             recall: Recall::default(),
             changes: 0,
@@ -207,6 +214,7 @@ impl VectorSet {
             + self.text_bytes
             + projection
             + self.memos.memory_bytes()
+            + self.indexes.memory_bytes()
             + self.expiries.memory_bytes()
     }
 
@@ -244,24 +252,27 @@ impl VectorSet {
     /// A vector of the wrong length, or not finite. Nothing changed then.
     pub fn add(&mut self, name: &[u8], input: &[f32], attributes: Option<&[u8]>, ef: usize) -> Result<bool, Error> {
         let (vector, norm) = self.indexed(input)?;
-        let (slot, new) = match self.slot(name) {
-            Some(slot) => {
-                self.index.update(slot, &vector, ef)?;
-                self.set_expiry(slot, None);
-                (slot, false)
-            }
-            None => {
-                let slot = self.index.insert(&vector, level_key(name), ef)?;
-                self.enter(slot, name);
-                (slot, true)
-            }
+        let slot = match self.slot(name) {
+            Some(slot) => self.index.update(slot, &vector, ef).map(|()| slot)?,
+            None => self.index.insert(&vector, level_key(name), ef)?,
         };
+        Ok(self.note_added(slot, name, norm, attributes))
+    }
+
+    /// Notes what belongs to an element whose vector was given or changed; `true` when it is new.
+    fn note_added(&mut self, slot: Slot, name: &[u8], norm: f32, attributes: Option<&[u8]>) -> bool {
+        let new = self.slot(name).is_none();
+        if new {
+            self.enter(slot, name);
+        } else {
+            self.set_expiry(slot, None);
+        }
         self.members[slot as usize].norm = norm;
         self.changes += 1;
         if let Some(attributes) = attributes {
             self.set_attributes(slot, attributes);
         }
-        Ok(new)
+        new
     }
 
     /// Removes an element; `false` when there is none.
@@ -292,6 +303,7 @@ impl VectorSet {
         self.with_attributes -= usize::from(!old.is_empty());
         self.with_attributes += usize::from(!attributes.is_empty());
         self.text_bytes = self.text_bytes + attributes.len() - old.len();
+        self.indexes.change(slot, &old, attributes);
     }
 
     /// The vector of an element as it was given, as exactly as it is kept; signs under one bit per component.
@@ -349,7 +361,7 @@ impl VectorSet {
         names
     }
 
-    /// Digest of names, attributes and vectors as they are kept; links do not count.
+    /// Digest of names, attributes, vectors as they are kept, and which fields are indexed; links do not count.
     pub fn digest(&self) -> Digest {
         let mut elements = Digest::default();
         let mut vector = Vec::new();
@@ -366,7 +378,10 @@ impl VectorSet {
         let numbers = [self.dim(), self.m(), self.quantisation as usize];
         let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
         let projection = self.projection.as_ref().map_or_else(Vec::new, |projection| projection.matrix_bytes());
-        Digest::of(&[b"vectorset", &numbers, &projection, &elements.bytes()])
+        let elements = elements.bytes();
+        let mut parts: Vec<&[u8]> = vec![b"vectorset", &numbers, &projection, &elements];
+        parts.extend(self.indexed_fields().map(|(field, _)| field));
+        Digest::of(&parts)
     }
 
     /// Proves the invariants, for tests.
@@ -389,7 +404,7 @@ impl VectorSet {
         if attributes != self.with_attributes || text != self.text_bytes {
             return Err("attributes or bytes are miscounted".to_owned());
         }
-        Ok(())
+        self.check_indexes()
     }
 
     /// A vector as the index takes it, and its length (one for zero).
@@ -432,6 +447,7 @@ impl Clone for VectorSet {
         copy.with_attributes = self.with_attributes;
         copy.text_bytes = self.text_bytes;
         copy.expiries.clone_from(&self.expiries);
+        copy.indexes.clone_from(&self.indexes);
         copy
     }
 }

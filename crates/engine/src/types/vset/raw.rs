@@ -63,6 +63,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn signs_fill_whole_words() {
+        let bits: Vec<u8> = (0..9).collect();
+        let words = to_words(&bits, 70);
+        assert_eq!((words.len(), &words[..9], &words[9..]), (16, &bits[..], &[0; 7][..]));
+    }
+
+    #[test]
     fn every_scale_made_by_a_division_has_its_range() {
         let mut rng = crate::rng::Rng::new(3);
         for _ in 0..100_000 {

@@ -36,7 +36,8 @@ impl Effort {
 /// Working memory of one thread's searches and their results.
 #[derive(Debug, Default)]
 pub struct Search {
-    scratch: Scratch,
+    /// For whatever walks through a graph.
+    pub scratch: Scratch,
     buffer: Vec<f32>,
     tried: Vec<Neighbor>,
     /// Nearest first.
@@ -110,7 +111,11 @@ impl VectorSet {
             }
             return Ok(Outcome { exact: true, plan: None, ef: self.len(), asked: 0 });
         }
-        let memo = filter.map(|(text, filter)| self.memos.of(text, filter, self.slots()));
+        let memo = filter.map(|(text, filter)| {
+            let memo = self.memos.of(text, filter, self.slots());
+            self.learn(&memo, filter);
+            memo
+        });
         let elements = Elements { set: self, memo: memo.as_deref(), as_of };
         let Filtered { plan, asked, exact } = if effort.exact || effort.recall.is_some() {
             // What an effort reaches with one filter says nothing about another.
