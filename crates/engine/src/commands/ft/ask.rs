@@ -85,9 +85,14 @@ pub(super) fn ask<T>(
     question: Question<'_>,
     read: Option<Read<'_, T>>,
 ) -> Result<(Answer, Vec<T>), CommandError> {
+    let begun_ns = ctx.meter.now_ns();
     index.running.fetch_add(1, Relaxed);
     let answer = ask_until_it_stands(ctx, index, timeout_ms, question, read);
     index.running.fetch_sub(1, Relaxed);
+    let asked = &ctx.engine.search.asked;
+    asked.commands.fetch_add(1, Relaxed);
+    asked.queries.fetch_add(u64::from(answer.is_ok()), Relaxed);
+    asked.ns.fetch_add(ctx.meter.now_ns().saturating_sub(begun_ns), Relaxed);
     answer
 }
 

@@ -110,6 +110,17 @@ pub(super) fn drop_if_there_with_documents(ctx: &mut Ctx<'_>, argv: Argv<'_>) ->
     drop_found(ctx, argv, true)
 }
 
+pub(super) fn drop_index_and_documents(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    if argv.len() < 2 {
+        return Err(CommandError::Arity("FT.DROP".into()));
+    }
+    match argv.get(2) {
+        None => drop_found(ctx, argv, true),
+        Some(word) if is(word, "KEEPDOCS") && argv.len() == 3 => drop_found(ctx, argv, false),
+        Some(word) => Err(CommandError::owned(format!("Unknown argument `{}`", quote_word(word)))),
+    }
+}
+
 fn drop_found(ctx: &mut Ctx<'_>, argv: Argv<'_>, with_documents: bool) -> CommandResult {
     let index = index_to_change(ctx, argv.at(1))?;
     if with_documents {

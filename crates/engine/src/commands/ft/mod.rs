@@ -16,10 +16,12 @@ mod explain;
 mod fields;
 mod hybrid;
 mod info;
+mod legacy;
 mod profile;
 mod query_table;
 mod request;
 mod search;
+pub(super) mod server_info;
 mod spell;
 mod suggest;
 mod table;
@@ -30,6 +32,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use quiver_query::QueryError;
 use quiver_resp::Argv;
 
+pub use legacy::COMMANDS as LEGACY;
 pub use query_table::COMMANDS as QUERIES;
 pub use table::COMMANDS;
 
