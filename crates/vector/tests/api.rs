@@ -63,8 +63,8 @@ fn huge_vectors_are_found_exactly_as_long_as_their_norm_is_finite() {
 #[test]
 fn products_of_huge_vectors_are_finite_and_in_order() {
     let mut index = Hnsw::new(Params { metric: Metric::InnerProduct, ..PARAMS }).unwrap();
-    let slots = [[1e30, 1e30, 0.0], [-1e30, 1e30, 0.0], [-1e30, -1e30, 0.0]]
-        .map(|vector| index.insert(&vector, 1, 0).unwrap());
+    let slots =
+        [[1e30, 1e30, 0.0], [-1e30, 1e30, 0.0], [-1e30, -1e30, 0.0]].map(|vector| index.insert(&vector, 1, 0).unwrap());
     let found = search(&index, &[1e30, 0.0, 0.0], 3);
     assert!(found.iter().all(|(_, distance)| distance.is_finite()));
     assert_eq!(found[0].0, slots[0]);

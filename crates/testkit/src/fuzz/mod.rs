@@ -7,7 +7,9 @@
 
 mod glob;
 mod mutate;
+mod paths;
 mod queries;
+mod search;
 mod seeds;
 mod targets;
 

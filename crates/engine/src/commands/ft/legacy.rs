@@ -7,10 +7,10 @@
 
 use quiver_resp::Argv;
 
-use super::{create, index_to_change, index_to_ask, words_from};
+use super::{create, index_to_ask, index_to_change, words_from};
 use crate::command::{Acl, Command, CommandResult, Flags, Group, KeyFlags, Locks};
 use crate::context::Ctx;
-use crate::error::{CommandError, quote_word};
+use crate::error::CommandError;
 use crate::keyspace::Key;
 use crate::notify::Class;
 use crate::search::definition::Definition;
@@ -154,7 +154,11 @@ fn check(ctx: &Ctx<'_>, argv: Argv<'_>, keys: &[&[u8]], flags: KeyFlags) -> Comm
 }
 
 fn arity(argv: Argv<'_>, fits: bool) -> CommandResult {
-    if fits { Ok(()) } else { Err(CommandError::Arity(argv.at(0).to_ascii_uppercase().escape_ascii().to_string().into())) }
+    if fits {
+        Ok(())
+    } else {
+        Err(CommandError::Arity(argv.at(0).to_ascii_uppercase().escape_ascii().to_string().into()))
+    }
 }
 
 fn add(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
@@ -203,8 +207,10 @@ fn store(ctx: &mut Ctx<'_>, key: Key<'_>, pairs: &[(&[u8], &[u8])]) -> CommandRe
     ctx.ks.expire_fields(key, pairs.iter().map(|(name, _)| *name));
     ctx.ks.value_or_new::<Hash>(key)?.set_all(pairs, limits);
     ctx.ks.changed(&key);
-    let words: Vec<&[u8]> =
-        [b"HSET".as_slice(), key.name].into_iter().chain(pairs.iter().flat_map(|(name, value)| [*name, *value])).collect();
+    let words: Vec<&[u8]> = [b"HSET".as_slice(), key.name]
+        .into_iter()
+        .chain(pairs.iter().flat_map(|(name, value)| [*name, *value]))
+        .collect();
     ctx.replay_as(&words);
     ctx.ks.notify_fields(Class::HASH, "hset", key.name, pairs.iter().map(|(name, _)| *name));
     Ok(())

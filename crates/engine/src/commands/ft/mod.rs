@@ -12,6 +12,7 @@ mod create;
 mod cursor;
 mod dictionaries;
 mod excerpts;
+mod expand;
 mod explain;
 mod fields;
 mod hybrid;
@@ -25,6 +26,7 @@ pub(super) mod server_info;
 mod spell;
 mod suggest;
 mod table;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

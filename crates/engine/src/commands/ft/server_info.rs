@@ -51,7 +51,8 @@ pub(in crate::commands) fn write(ctx: &Ctx<'_>, out: &mut String) {
     for index in set.indexes() {
         index.definition().schema.fields.iter().for_each(|field| count(&mut fields, field));
     }
-    let fields: Vec<(String, u64)> = fields.into_iter().map(|(name, count)| (format!("fields_{name}"), count)).collect();
+    let fields: Vec<(String, u64)> =
+        fields.into_iter().map(|(name, count)| (format!("fields_{name}"), count)).collect();
     numbers(out, "fields_statistics", fields.iter().map(|(name, count)| (name.as_str(), *count)));
     let used = |dialect: usize| u64::from(figures.iter().any(|index| index.dialects >> dialect & 1 == 1));
     let dialects = ["dialect_1", "dialect_2", "dialect_3", "dialect_4"];
@@ -61,7 +62,11 @@ pub(in crate::commands) fn write(ctx: &Ctx<'_>, out: &mut String) {
     queries(ctx, out, &figures);
     let failures = figures.iter().map(|index| index.failures);
     let most = failures.clone().max().unwrap_or(0);
-    numbers(out, "errors", [("errors_indexing_failures", failures.sum()), ("errors_for_index_with_max_failures", most)]);
+    numbers(
+        out,
+        "errors",
+        [("errors_indexing_failures", failures.sum()), ("errors_for_index_with_max_failures", most)],
+    );
 }
 
 fn indexes(out: &mut String, figures: &[Figures]) {
