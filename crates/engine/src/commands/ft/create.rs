@@ -194,7 +194,8 @@ pub(super) fn alias_del_if_there(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandRe
 
 pub(super) fn alias_list(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let set = ctx.engine.search.set();
-    let index = set.find(argv.at(1)).ok_or(UNKNOWN_INDEX)?;
+    // An alias is no index here.
+    let index = set.find(argv.at(1)).filter(|index| *index.name == *argv.at(1)).ok_or(UNKNOWN_INDEX)?;
     let aliases: Vec<&[u8]> =
         set.aliases().filter(|(_, target)| **target == *index.name).map(|(alias, _)| alias).collect();
     ctx.reply.set(aliases.len());

@@ -353,7 +353,9 @@ fn behind(
         }
     }
     if loaded.is_empty() && !load_all {
-        for name in [b"__key".as_slice(), SCORE] {
+        // A score with a name of its own is shown under that.
+        let score = request.score_as.is_none().then_some(SCORE);
+        for name in [Some(b"__key".as_slice()), score].into_iter().flatten() {
             // Behind a grouping there are no documents any more, and nothing of them is shown.
             let _ = planner.load(name);
         }

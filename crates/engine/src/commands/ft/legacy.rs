@@ -20,14 +20,7 @@ use crate::search::index::SearchIndex;
 use crate::search::words::{Words, unknown};
 use crate::types::hash::{Hash, ItemText};
 
-const OLD: Command = Command {
-    since: "1.0.0",
-    group: Group::Module,
-    arity: -1,
-    deprecated: Some(("2.0.0", "commands on hashes")),
-    locks: Locks::All,
-    ..Command::NEW
-};
+const OLD: Command = Command { since: "1.0.0", group: Group::Module, arity: -1, locks: Locks::All, ..Command::NEW };
 
 const ADDS: Flags = Flags::WRITE.with(Flags::DENYOOM).with(Flags::MODULE);
 
@@ -57,7 +50,6 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the number of documents",
         flags: Flags::WRITE.with(Flags::MODULE),
         acl: Acl::SEARCH.with(Acl::WRITE).with(Acl::SLOW).with(Acl::DANGEROUS),
-        deprecated: Some(("2.0.0", "FT.DROPINDEX")),
         run: create::drop_index_and_documents,
         ..OLD
     },
@@ -96,7 +88,6 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(1)",
         flags: ADDS,
         acl: Acl::SEARCH,
-        deprecated: Some(("1.2.0", "FT.SYNUPDATE")),
         run: add_synonyms,
         ..OLD
     },
