@@ -83,7 +83,7 @@ fn info_tells_of_all_indexes_together() {
     }
     assert!(
         !h.run("INFO").contains("search_number_of_indexes")
-            && h.run("INFO everything").contains(&"search_number_of_indexes")
+            && h.run("INFO everything").contains("search_number_of_indexes")
     );
 }
 
@@ -236,7 +236,7 @@ fn expressions_and_paths_made_to_blow_up_end_soon() {
         ends(&mut h, &words.into_iter().chain([&b"TEXT"[..]]).collect::<Vec<_>>(), limit);
         h.run("FT.DROPINDEX f");
     }
-    let deep = "[".repeat(100) + &"[1,2,3]".repeat(1) + &"]".repeat(100);
+    let deep = "[".repeat(100) + "[1,2,3]" + &"]".repeat(100);
     ends(&mut h, &[b"JSON.SET", b"j", b"$", deep.as_bytes()], limit);
     for path in [
         "$".to_owned() + &"..*".repeat(50),

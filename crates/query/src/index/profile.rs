@@ -30,7 +30,7 @@ pub struct Part {
     /// What that took.
     pub ns: u64,
     /// Its parts.
-    pub parts: Vec<Part>,
+    pub parts: Vec<Self>,
 }
 
 impl Part {
