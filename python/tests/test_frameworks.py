@@ -1,7 +1,7 @@
 """LangChain, LangGraph and LlamaIndex over this server, with their own Redis packages, unchanged.
 
 Each is tested where its package is installed, and skipped elsewhere: `pip install langchain-redis`,
-`pip install langgraph-checkpoint-redis`, `pip install llama-index-vector-stores-redis
+`pip install langgraph langgraph-checkpoint-redis`, `pip install llama-index-vector-stores-redis
 llama-index-storage-docstore-redis llama-index-storage-kvstore-redis llama-index-storage-index-store-redis`. Their
 requirements exclude each other, so an environment has one of them. Embeddings are those of the bundled data set.
 """
@@ -152,9 +152,9 @@ def test_llama_index_finds_nodes_and_keeps_documents(url: str) -> None:
         for i, text in enumerate(TEXTS)
     ])
     query = VectorStoreQuery(query_embedding=VECTORS[7].tolist(), similarity_top_k=3)
-    assert store.query(query).ids[0] == "n7"
+    assert store.query(query).nodes[0].get_content() == TEXTS[7]
     query.filters = MetadataFilters(filters=[MetadataFilter(key="parity", value="even")])
-    assert all(int(found[1:]) % 2 == 0 for found in store.query(query).ids)
+    assert {node.metadata["parity"] for node in store.query(query).nodes} == {"even"}
 
     docstore = pytest.importorskip("llama_index.storage.docstore.redis", reason="its docstore is not installed")
     host, port = "localhost", int(url.rsplit(":", 1)[1])
