@@ -43,6 +43,11 @@ fn expressions_come_to_the_same_in_brackets() {
 }
 
 #[test]
+fn elements_pass_a_filter_or_its_opposite() {
+    holds("filter", 20_000);
+}
+
+#[test]
 fn globs_match_what_a_plain_matcher_matches() {
     holds("glob", 20_000);
 }
@@ -50,6 +55,11 @@ fn globs_match_what_a_plain_matcher_matches() {
 #[test]
 fn quoted_lines_read_as_the_words_they_were_made_of() {
     holds("inline", 5000);
+}
+
+#[test]
+fn paths_lead_to_nodes_and_one_step_more_to_their_children() {
+    holds("path", 10_000);
 }
 
 #[test]
@@ -70,6 +80,11 @@ fn requests_are_the_same_however_they_are_split() {
 #[test]
 fn restored_values_are_sound_and_dump_as_the_same() {
     holds("restore", 2000);
+}
+
+#[test]
+fn commands_of_search_have_one_reply_and_change_nothing() {
+    holds("search", 300);
 }
 
 #[test]

@@ -87,8 +87,8 @@ pub enum Error {
         /// Dimensions of the index.
         want: usize,
     },
-    /// A vector with NaN, an infinity, or elements so large that distances would overflow.
-    #[error("vector is not finite, or too large for distances to be")]
+    /// A vector with NaN, an infinity, or elements so large that its norm overflows what its storage measures.
+    #[error("vector is not finite, or too large for its norm to be")]
     NotFinite,
     /// No element lives in this slot.
     #[error("no element in slot {0}")]

@@ -42,13 +42,38 @@ fn vectors_that_are_not_finite_or_of_the_wrong_length_change_nothing() {
 }
 
 #[test]
-fn huge_vectors_are_taken_where_distances_stay_finite_and_refused_elsewhere() {
+fn huge_vectors_are_found_exactly_as_long_as_their_norm_is_finite() {
     let huge = [f32::MAX / 2.0, 1.0, 0.0];
     let mut index = Hnsw::new(PARAMS).unwrap();
     index.insert(&huge, 1, 0).unwrap();
     assert!(search(&index, &huge, 1)[0].1 < 1e-6);
     let mut index = Hnsw::new(Params { metric: Metric::L2, ..PARAMS }).unwrap();
-    assert_eq!(index.insert(&huge, 1, 0), Err(Error::NotFinite));
+    // Neighbours in single precision, far beyond where squares of norms overflow.
+    let near = f32::from_bits(2.6e20_f32.to_bits() + 1);
+    let slots = [[2.6e20, 1.0, 0.0], [near, 1.0, 0.0], [-2.6e20, 0.0, 0.0], [1.0, 2.0, 3.0]]
+        .map(|vector| index.insert(&vector, 1, 0).unwrap());
+    let found = search(&index, &[2.6e20, 1.0, 0.0], 4);
+    assert_eq!((found[0], found[1]), ((slots[0], 0.0), (slots[1], (near - 2.6e20_f32).powi(2))));
+    assert!(found.iter().all(|(_, distance)| distance.is_finite()));
+    assert_eq!(search(&index, &[1.0, 2.0, 3.0], 1), [(slots[3], 0.0)]);
+    assert_eq!(index.check(), Ok(()));
+    assert_eq!(index.insert(&[f32::MAX, f32::MAX, 0.0], 1, 0), Err(Error::NotFinite));
+}
+
+#[test]
+fn products_of_huge_vectors_are_finite_and_in_order() {
+    let mut index = Hnsw::new(Params { metric: Metric::InnerProduct, ..PARAMS }).unwrap();
+    let slots =
+        [[1e30, 1e30, 0.0], [-1e30, 1e30, 0.0], [-1e30, -1e30, 0.0]].map(|vector| index.insert(&vector, 1, 0).unwrap());
+    let found = search(&index, &[1e30, 0.0, 0.0], 3);
+    assert!(found.iter().all(|(_, distance)| distance.is_finite()));
+    assert_eq!(found[0].0, slots[0]);
+}
+
+#[test]
+fn codes_alone_hold_vectors_up_to_where_their_distances_stay_finite() {
+    let mut index = Hnsw::new(Params { metric: Metric::L2, storage: Storage::I8, ..PARAMS }).unwrap();
+    assert_eq!(index.insert(&[1e20, 0.0, 0.0], 1, 0), Err(Error::NotFinite));
     index.insert(&[2e18, 0.0, 0.0], 1, 0).unwrap();
     assert!(search(&index, &[-2e18, 0.0, 0.0], 1)[0].1.is_finite());
 }

@@ -68,6 +68,10 @@ fn info(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
             write(ctx, &mut text);
         }
     }
+    // What modules of Redis would say of themselves.
+    if named("search") || named("modules") || named("everything") {
+        crate::commands::ft::server_info::write(ctx, &mut text);
+    }
     // Last, because it gives the locks back.
     if named("keysizes") {
         text.push_str(if text.is_empty() { "# Keysizes\r\n" } else { "\r\n# Keysizes\r\n" });

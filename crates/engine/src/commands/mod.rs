@@ -62,6 +62,7 @@ pub const TABLES: &[&[Command]] = &[
     debug::COMMANDS,
     feature::COMMANDS,
     ft::COMMANDS,
+    ft::LEGACY,
     ft::QUERIES,
     functions::COMMANDS,
     generic::COMMANDS,

@@ -17,7 +17,7 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    pub(super) fn parse(text: &[u8]) -> Result<Self, CommandError> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, CommandError> {
         let anything = |_: &[u8]| true;
         let mut planner = Planner::new(&anything);
         planner.step(&mut Arguments::new(&[b"FILTER", text]))?;
@@ -30,7 +30,7 @@ impl Filter {
     }
 
     /// Whether a document meets it.
-    pub(super) fn holds(&self, source: &Source<'_>, key: &[u8], definition: &Definition) -> bool {
+    pub(crate) fn holds(&self, source: &Source<'_>, key: &[u8], definition: &Definition) -> bool {
         let mut values = vec![Value::Null; self.plan.width()];
         for (name, place) in self.plan.inputs() {
             let field = definition

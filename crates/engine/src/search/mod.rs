@@ -24,7 +24,7 @@ pub(crate) mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
@@ -111,6 +111,17 @@ impl IndexSet {
     }
 }
 
+/// What was asked of all indexes so far.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// Questions that were answered.
+    pub(crate) queries: AtomicU64,
+    /// Commands that asked, those that read on among them.
+    pub(crate) commands: AtomicU64,
+    /// What the answers took.
+    pub(crate) ns: AtomicU64,
+}
+
 /// The indexes of an engine.
 #[derive(Debug, Default)]
 pub struct Search {
@@ -118,6 +129,7 @@ pub struct Search {
     active: AtomicBool,
     /// Cursors of FT.AGGREGATE.
     pub(crate) cursors: Cursors,
+    pub(crate) asked: Asked,
     /// Indexes that are gone, to be freed elsewhere.
     gone: Mutex<Vec<Arc<IndexSet>>>,
     /// Too many keys wait.

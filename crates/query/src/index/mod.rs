@@ -27,6 +27,7 @@ mod load;
 mod plan;
 mod postings;
 mod prepare;
+mod profile;
 mod proximity;
 mod save;
 mod score;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 
 pub use load::LoadError;
 pub use prepare::{IndexingError, Prepared};
+pub use profile::{Part, Profile, Recorder};
 pub use score::{Explanation, Scorer};
 pub use search::{Hit, Hits, SearchOptions, Sort};
 pub use statistics::{Statistics, VectorStatistics};

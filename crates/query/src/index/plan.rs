@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, Ref, RefCell};
 
-use crate::ast::{Attributes, Kind, Node, Query, Tag, TextFields, Word};
+use crate::ast::{Attributes, Kind, Knn, Node, Policy, Query, Tag, TextFields, Word};
 use crate::error::QueryError;
 use crate::index::bits::Bits;
 use crate::index::clock::Clock;
@@ -15,6 +15,7 @@ use crate::index::expand::expand_tag;
 use crate::index::geo::Circle;
 use crate::index::iterators::{And, Check, Docs, List, Nothing, Or, Proximity, Set, Term, Without};
 use crate::index::postings::Shape;
+use crate::index::profile::{Part, shown};
 use crate::index::score::{Scorer, Scoring, TermScore};
 use crate::index::search::{SearchOptions, apart};
 use crate::index::shape::Geometry;
@@ -40,6 +41,8 @@ pub(super) struct Planner<'a> {
     ranges: RefCell<Vec<Range>>,
     /// Terms so far.
     terms: Cell<usize>,
+    /// Whether what is made now is the query as it was asked, to be watched where somebody wants to know.
+    pub(super) is_watched: Cell<bool>,
 }
 
 /// What VECTOR_RANGE found.
@@ -67,6 +70,7 @@ struct Want {
 }
 
 type Iter<'a> = Box<dyn Docs + 'a>;
+type Made<'a> = Result<Iter<'a>, QueryError>;
 
 impl<'a> Planner<'a> {
     pub(super) fn new(
@@ -76,7 +80,8 @@ impl<'a> Planner<'a> {
         scoring: Option<Scoring<'a>>,
     ) -> Self {
         let sums = scoring.is_some_and(|scoring| scoring.is_sum());
-        Self { index, options, clock, scoring, sums, ranges: RefCell::default(), terms: Cell::new(0) }
+        let (ranges, terms, is_watched) = (RefCell::default(), Cell::new(0), Cell::new(options.profile.is_some()));
+        Self { index, options, clock, scoring, sums, ranges, terms, is_watched }
     }
 
     /// What the ranges around vectors have found.
@@ -141,7 +146,37 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn docs(&self, node: &Node, want: Want) -> Result<Iter<'a>, QueryError> {
+    /// Makes the iterator of a part of the query, watched where somebody wants to know what it does.
+    fn part(&self, part: impl FnOnce() -> Part, make: impl FnOnce() -> Made<'a>) -> Made<'a> {
+        let Some(profile) = self.options.profile.filter(|_| self.is_watched.get()) else { return make() };
+        let (docs, noted) = profile.part(part(), make);
+        docs.map(|docs| noted.watch(docs))
+    }
+
+    /// Searches vectors, as a part of its own with the filter in it.
+    pub(super) fn vectors<T>(
+        &self,
+        query: &Query,
+        knn: &Knn,
+        search: impl FnOnce() -> Result<T, QueryError>,
+        count: impl FnOnce(&T) -> usize,
+    ) -> Result<T, QueryError> {
+        let Some(profile) = self.options.profile else { return search() };
+        let mode = match (&query.root.kind, knn.policy) {
+            (Kind::All, _) if self.options.in_keys.is_none() => "STANDARD_KNN",
+            (_, Some(Policy::Batches)) => "HYBRID_BATCHES",
+            _ => "HYBRID_ADHOC_BF",
+        };
+        let part = Part { vector_mode: Some(mode), ..Part::of("VECTOR") };
+        let (found, noted) = profile.part(part, search);
+        found.inspect(|found| noted.count(count(found)))
+    }
+
+    fn docs(&self, node: &Node, want: Want) -> Made<'a> {
+        self.part(|| Part::of_node(node), || self.made(node, want))
+    }
+
+    fn made(&self, node: &Node, want: Want) -> Made<'a> {
         let weight = node.attributes.weight.unwrap_or(1.0);
         let inner = Want { stream: false, ..want };
         Ok(match &node.kind {
@@ -190,9 +225,14 @@ impl<'a> Planner<'a> {
         let (mut all, mut later, mut without, mut optional) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for node in nodes {
             match &node.kind {
-                Kind::Not(not) => without.push(self.docs(not, Want { scores: false, places: false, stream: false })?),
+                Kind::Not(not) => {
+                    let want = Want { scores: false, places: false, stream: false };
+                    without.push(self.part(|| Part::of_node(node), || self.docs(not, want))?);
+                }
                 // Without scores, whether it matches makes no difference.
-                Kind::Optional(child) if want.scores => optional.push(self.optional(child, node, want)?),
+                Kind::Optional(child) if want.scores => {
+                    optional.push(self.part(|| Part::of_node(node), || self.optional(child, node, want))?);
+                }
                 Kind::Optional(_) => {}
                 Kind::Numeric { .. } | Kind::Geo { .. } => later.push((self.count(node)?, node)),
                 _ => all.push(self.docs(node, want)?),
@@ -205,7 +245,7 @@ impl<'a> Planner<'a> {
             if least.is_some_and(|least| count > least.saturating_mul(CHECK_FACTOR)) {
                 checks.push(self.check(node)?);
             } else {
-                all.push(self.listed(node)?);
+                all.push(self.part(|| Part { estimate: Some(count), ..Part::of_node(node) }, || self.listed(node))?);
             }
         }
         if all.is_empty() {
@@ -293,7 +333,15 @@ impl<'a> Planner<'a> {
         };
         let placed = want.places && terms.shape() == Shape::Text;
         let cursor = Cursor::new(&term.postings, terms.shape(), placed || fields != TextFields::MAX);
-        Box::new(Term::new(cursor, fields, placed, score))
+        let docs = Box::new(Term::new(cursor, fields, placed, score));
+        match self.options.profile.filter(|_| self.is_watched.get()) {
+            None => docs,
+            Some(profile) => {
+                let kind = if terms.shape() == Shape::Text { "TEXT" } else { "TAG" };
+                let part = Part::leaf(kind, shown(&term.text), term.postings.len());
+                profile.part(part, || ()).1.watch(docs)
+            }
+        }
     }
 
     fn any_of(&self, children: Vec<Iter<'a>>, weight: f64, want: Want) -> Iter<'a> {
@@ -332,6 +380,14 @@ impl<'a> Planner<'a> {
         let matches: Box<dyn Fn(DocId) -> bool + 'a> = match self.area(node)? {
             Area::Range(numbers, range) => Box::new(move |doc| numbers.matches(doc, range)),
             Area::Circle(geo, circle) => Box::new(move |doc| geo.matches(doc, circle)),
+        };
+        let watched = self.options.profile.filter(|_| self.is_watched.get());
+        let matches = match watched {
+            None => matches,
+            Some(profile) => {
+                let part = Part { estimate: Some(self.count(node)?), ..Part::of_node(node) };
+                profile.part(part, || ()).1.watch_check(matches)
+            }
         };
         Ok(Check { matches, score })
     }

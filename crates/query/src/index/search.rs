@@ -10,6 +10,7 @@ use crate::index::bits::Bits;
 use crate::index::clock::Clock;
 use crate::index::iterators::Docs;
 use crate::index::plan::{Planner, Range};
+use crate::index::profile::Profile;
 use crate::index::score::{Explanation, Scorer, Scoring};
 use crate::index::vectors::Near;
 use crate::index::{DocId, END, Index, KindIndex};
@@ -46,6 +47,8 @@ pub struct SearchOptions<'a> {
     pub synonyms: &'a dyn Fn(&str) -> Vec<String>,
     /// What HAMMING compares with.
     pub payload: Option<&'a [u8]>,
+    /// Where to write down what each part of the query does.
+    pub profile: Option<Profile<'a>>,
 }
 
 impl Default for SearchOptions<'_> {
@@ -65,6 +68,7 @@ impl Default for SearchOptions<'_> {
             min_prefix: limits::PREFIX,
             synonyms: &|_| Vec::new(),
             payload: None,
+            profile: None,
         }
     }
 }
@@ -136,7 +140,7 @@ impl Index {
         let scoring = Scoring::new(options.scorer, &self.documents, options.tanh_factor, options.payload);
         let planner = Planner::new(self, options, &clock, scored.then_some(scoring));
         let mut hits = match &query.knn {
-            Some(knn) => self.nearest(query, knn, &planner)?,
+            Some(knn) => planner.vectors(query, knn, || self.nearest(query, knn, &planner), |hits| hits.total)?,
             None => self.matching(query, &planner)?,
         };
         for hit in &mut hits.hits {
@@ -163,6 +167,7 @@ impl Index {
         let clock = Clock::new(&mut go_on);
         let scoring = Scoring::new(options.scorer, &self.documents, options.tanh_factor, options.payload);
         let planner = Planner::new(self, options, &clock, Some(scoring));
+        planner.is_watched.set(false);
         let mut docs = planner.root(&query.root, false)?;
         if docs.seek(doc) != doc {
             return Ok(None);
@@ -261,6 +266,7 @@ impl Index {
 
     /// What the documents of a KNN query score by the rest of it.
     fn scores_of(&self, query: &Query, found: &[Near], planner: &Planner<'_>) -> Result<Vec<f64>, QueryError> {
+        planner.is_watched.set(false);
         let mut docs = planner.root(&query.root, false)?;
         let mut order: Vec<usize> = (0..found.len()).collect();
         order.sort_by_key(|at| found[*at].0);

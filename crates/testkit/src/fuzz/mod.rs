@@ -8,7 +8,9 @@
 mod glob;
 mod logs;
 mod mutate;
+mod paths;
 mod queries;
+mod search;
 mod seeds;
 mod targets;
 

@@ -159,3 +159,32 @@ pub(super) fn expressions() -> Vec<Vec<u8>> {
     .map(|expression| expression.as_bytes().to_vec())
     .to_vec()
 }
+
+/// A path, a zero byte, a document.
+pub(super) fn paths() -> Vec<Vec<u8>> {
+    [
+        "$.a.b[0]\0{\"a\":{\"b\":[1,2]}}",
+        "$..b\0{\"a\":{\"b\":[1,{\"b\":2}]},\"b\":null}",
+        "$[?(@.n > 1 && @.t == 'x')].n\0[{\"n\":2,\"t\":\"x\"},{\"n\":1}]",
+        "$..[?(@.n =~ '^a.*' || !(@.n))]\0{\"l\":[{\"n\":\"abc\"},{\"m\":[]}]}",
+        "$['a','b']..[1:5:2]\0{\"a\":[0,1,2,[3,4]],\"b\":[[5,6]]}",
+        "$.*.*[-1,0]\0{\"a\":{\"b\":[1,2,3]}}",
+        ".a[0].b\0{\"a\":[{\"b\":true}]}",
+        "a..b\0{\"a\":{\"c\":{\"b\":1.5}}}",
+    ]
+    .map(|line| line.as_bytes().to_vec())
+    .to_vec()
+}
+
+/// A filter expression, a zero byte, attributes.
+pub(super) fn filters() -> Vec<Vec<u8>> {
+    [
+        ".year >= 1980 and .year < 1990\0{\"year\":1984}",
+        "(.a + 2) * 3 ** 2 % 4 == .b / 2 - 1\0{\"a\":1,\"b\":7.5}",
+        "not (.t == \"x\") or .n in [1, 2, 'three']\0{\"t\":\"y\",\"n\":\"three\"}",
+        ".genre in [\"a\", \"b\"] && !.seen\0{\"genre\":\"b\",\"seen\":false}",
+        "'act' in .tags || .name != null\0{\"tags\":[\"act\",2],\"name\":\"n\\u00e9\"}",
+    ]
+    .map(|line| line.as_bytes().to_vec())
+    .to_vec()
+}

@@ -9,7 +9,7 @@ use quiver_engine::glob;
 use quiver_rdb::frame;
 use quiver_resp::{Decoder, Limits, Requests, Value, split_inline};
 
-use super::{Target, glob as plain_glob, logs, queries, seeds};
+use super::{Target, glob as plain_glob, logs, paths, queries, search, seeds};
 use crate::local::Local;
 
 /// All targets.
@@ -44,6 +44,12 @@ pub const TARGETS: &[Target] = &[
         seeds: seeds::expressions,
         run: queries::expression,
     },
+    Target {
+        name: "filter",
+        promise: "an element passes it or its opposite",
+        seeds: seeds::filters,
+        run: paths::filter,
+    },
     Target { name: "glob", promise: "it matches what a plain matcher matches", seeds: seeds::patterns, run: globs },
     Target {
         name: "inline",
@@ -56,6 +62,12 @@ pub const TARGETS: &[Target] = &[
         promise: "what is read is printed and read again as the same, and names files of its folder only",
         seeds: logs::manifests,
         run: logs::manifest,
+    },
+    Target {
+        name: "path",
+        promise: "nodes and places are the same, and one step more leads to their children",
+        seeds: seeds::paths,
+        run: paths::path,
     },
     Target {
         name: "query",
@@ -80,6 +92,12 @@ pub const TARGETS: &[Target] = &[
         promise: "what is restored is sound, can be worked with, and dumps and restores as the same",
         seeds: seeds::payloads,
         run: restore,
+    },
+    Target {
+        name: "search",
+        promise: "one reply comes, and the index has what it had",
+        seeds: search::commands,
+        run: search::search,
     },
 ];
 

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::{Probe, Space, code_bytes};
+use super::{Probe, Space, code_bytes, shrink};
 use crate::quantize::quantize;
 use crate::{Metric, Storage};
 
@@ -75,6 +75,7 @@ impl Encoded {
         }
         self.code.resize(code_bytes(space.storage, space.dim), 0);
         let scale = encode(space.storage, space.metric, &self.full, &mut self.code);
+        let scale = (f64::from(scale) * shrink(space.metric, f64::from(norm))) as f32;
         self.finish(space, scale, norm);
     }
 

@@ -21,7 +21,8 @@ use crate::{Error, Metric, Params, Slot, Storage};
 /// Codes are padded with zeros to whole cache lines, so that kernels have no tail to handle.
 const LINE: usize = 64;
 
-/// Norms up to here have squared distances that stay finite in single precision.
+/// Norms up to here have squared distances that stay finite in single precision. A code of a longer vector stands for one
+/// of this norm in its direction: walks find their way by it, and distances are measured on the vector itself.
 const NORM_MAX: f64 = 4e18;
 
 #[derive(Debug)]
@@ -96,9 +97,10 @@ impl Space {
 
     fn norm_max(&self) -> f64 {
         match (self.metric, self.storage) {
-            (Metric::Cosine, _) => f64::from(f32::MAX),
+            (Metric::Cosine, _) | (_, Storage::F32) => f64::from(f32::MAX),
+            (_, Storage::Bf16) => bf16::MAX.to_f64(),
             (_, Storage::F16) => f16::MAX.to_f64(),
-            _ => NORM_MAX,
+            (_, Storage::I8 | Storage::Binary) => NORM_MAX,
         }
     }
 
@@ -236,7 +238,7 @@ impl Space {
         }
     }
 
-    /// Distance in the best precision that is kept; never negative where the metric cannot be.
+    /// Distance in the best precision that is kept; never negative where the metric cannot be, and always finite.
     pub(crate) fn exact(&self, query: &Query, slot: Slot) -> f32 {
         let distance = match (&self.full, self.metric) {
             (Full::Nothing, _) => self.exact_by_code(query, slot),
@@ -257,7 +259,9 @@ impl Space {
                 }
             }
         };
-        if self.metric == Metric::InnerProduct { distance } else { distance.max(0.0) }
+        let least = if self.metric == Metric::InnerProduct { f32::MIN } else { 0.0 };
+        // What sums of either sign overflow to is farthest.
+        distance.min(f32::MAX).max(least)
     }
 
     fn exact_by_code(&self, query: &Query, slot: Slot) -> f32 {
@@ -325,6 +329,11 @@ impl<'a> Probe<'a> {
         let (base, factor) = if metric == Metric::L2 { (bias, 2.0) } else { (1.0, 1.0) };
         Self { code, scale: scale * factor, base }
     }
+}
+
+/// What the code of a vector is multiplied with to have a norm whose square is finite.
+fn shrink(metric: Metric, norm: f64) -> f64 {
+    if metric == Metric::Cosine || norm <= NORM_MAX { 1.0 } else { NORM_MAX / norm }
 }
 
 /// Bytes of a row of codes.

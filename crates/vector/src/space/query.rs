@@ -1,7 +1,7 @@
 //! A query in the precisions a search needs, in memory that is reused.
 
 use super::encoded::{direction, encode};
-use super::{Probe, Space, code_bytes};
+use super::{Probe, Space, code_bytes, shrink};
 use crate::quantize::{quantize, subtract};
 use crate::{Metric, Storage};
 
@@ -23,7 +23,8 @@ impl Query {
         direction(&mut self.full, space.metric, vector, norm);
         let padded = code_bytes(space.storage, space.dim);
         self.coarse.resize(padded, 0);
-        let coarse = encode(space.storage, space.metric, &self.full, &mut self.coarse);
+        let shrink = shrink(space.metric, norm);
+        let coarse = (f64::from(encode(space.storage, space.metric, &self.full, &mut self.coarse)) * shrink) as f32;
         let mut fine = 0.0;
         if space.storage == Storage::I8 {
             self.fine.resize(padded, 0);
@@ -33,7 +34,7 @@ impl Query {
         }
         let (base, factor) = match (space.metric, space.storage) {
             (Metric::L2, Storage::Binary) => (space.dim as f32, 2.0),
-            (Metric::L2, _) => ((norm * norm) as f32, 2.0),
+            (Metric::L2, _) => ((norm * shrink).powi(2) as f32, 2.0),
             _ => (1.0, 1.0),
         };
         self.scales = [coarse * factor, fine * factor];

@@ -1,5 +1,6 @@
 //! FT.AGGREGATE: what matches as rows, on their way through a pipeline.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use quiver_query::Value;
@@ -11,6 +12,7 @@ use super::ask::{Answer, Deadline, Found, ask};
 use super::fields;
 use super::request::Reading;
 use super::search::{TIMED_OUT, Wanted, question};
+use super::watch::{Watch, add_since};
 use super::{index_to_ask, words_from};
 use crate::command::CommandResult;
 use crate::context::Ctx;
@@ -45,7 +47,7 @@ pub(super) struct Asked {
 
 pub(super) fn aggregate(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let index = index_to_ask(ctx, argv, argv.at(1))?;
-    let (rows, total, timed_out, cursor) = rows(ctx, &index, argv.at(2), &words_from(argv, 3))?;
+    let (rows, total, timed_out, cursor) = rows(ctx, &index, argv.at(2), &words_from(argv, 3), None)?;
     let warnings: &[&str] = if timed_out { &[TIMED_OUT] } else { &[] };
     let Some((count, max_idle_ms)) = cursor else {
         write_page(&mut ctx.reply, total, rows, None, warnings);
@@ -73,6 +75,7 @@ pub(super) fn rows(
     index: &SearchIndex,
     query: &[u8],
     words: &[&[u8]],
+    watch: Option<&Rc<Watch>>,
 ) -> Result<Rows, CommandError> {
     let definition = index.definition();
     // Read twice: which distances a query has is known when its parameters are, which stand behind the steps.
@@ -85,7 +88,9 @@ pub(super) fn rows(
             || name == b"__score" && asked.add_scores
             || distances.iter().any(|known| known == name)
     };
-    let (asked, plan) = read(ctx, words, &known)?;
+    let (mut asked, plan) = read(ctx, words, &known)?;
+    asked.reading.watch = watch.cloned();
+    asked.reading.understood(ctx);
     let pipeline = Pipeline::new(Arc::new(plan), asked.loaded, asked.load_all, None);
     let wanted = Wanted {
         limit: ctx.engine.config.search_max_aggregate_results(),
@@ -98,11 +103,15 @@ pub(super) fn rows(
         |definition: &Definition, found: &Found, source: &Source<'_>| pipeline.row(definition, found, source, dialect);
     let mut asked_of =
         |ctx: &Ctx<'_>, content: &Index, deadline: Deadline| question(ctx, index, content, &query, &wanted, deadline);
-    let (answer, rows) = ask(ctx, index, asked.reading.timeout_ms, &mut asked_of, Some(&mut read))?;
+    let (answer, rows) = ask(ctx, index, &asked.reading, &mut asked_of, Some(&mut read))?;
     if answer.timed_out && ctx.engine.config.get("search-on-timeout") == "fail" {
         return Err(CommandError::text(TIMED_OUT));
     }
+    let begun_ns = ctx.meter.now_ns();
     let (rows, keeps) = pipeline.run(ctx, rows)?;
+    if let Some(watch) = watch {
+        add_since(ctx, &watch.steps_ns, begun_ns);
+    }
     let Answer { total, timed_out, .. } = answer;
     let total = if keeps { total } else { rows.len() };
     Ok((rows, total, timed_out, asked.cursor))
@@ -140,7 +149,7 @@ impl Asked {
             b"NOSTOPWORDS" => self.reading.no_stop_words = true,
             b"INORDER" => self.reading.in_order = true,
             b"SLOP" => self.reading.slop = u32::try_from(words.number("SLOP", -1)?).ok(),
-            b"FORMAT" => drop(words.value("FORMAT")?),
+            b"FORMAT" => strings_only(words)?,
             _ => return Err(unknown(word)),
         }
         Ok(())
@@ -159,6 +168,14 @@ impl Asked {
             self.loaded.push((loaded.name, loaded.field));
         }
         Ok(())
+    }
+}
+
+/// FORMAT of what is shown as strings, whatever it is made of.
+pub(super) fn strings_only(words: &mut Words<'_>) -> CommandResult {
+    match super::request::format(words)? {
+        true => Err(CommandError::text("EXPAND format is only supported by FT.SEARCH")),
+        false => Ok(()),
     }
 }
 
@@ -270,7 +287,7 @@ pub(super) fn write_page(
             }
         }
         Protocol::Resp3 => {
-            begin_results(reply, total, warnings, rows.len());
+            begin_results(reply, total, warnings, false, rows.len());
             for row in rows {
                 reply.map(2);
                 reply.bulk(b"extra_attributes");
@@ -287,7 +304,7 @@ pub(super) fn write_page(
 }
 
 /// The map of RESP3 up to its results.
-pub(super) fn begin_results(reply: &mut Encoder<'_>, total: usize, warnings: &[&str], results: usize) {
+pub(super) fn begin_results(reply: &mut Encoder<'_>, total: usize, warnings: &[&str], expand: bool, results: usize) {
     reply.map(5);
     reply.bulk(b"attributes");
     reply.array(0);
@@ -297,7 +314,7 @@ pub(super) fn begin_results(reply: &mut Encoder<'_>, total: usize, warnings: &[&
     reply.bulk(b"total_results");
     reply.integer(total as i64);
     reply.bulk(b"format");
-    reply.bulk(b"STRING");
+    reply.bulk(if expand { b"EXPAND" } else { b"STRING" });
     reply.bulk(b"results");
     reply.array(results);
 }

@@ -10,6 +10,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use quiver_query::Value;
 use quiver_query::index::{Explanation, Index};
 
+use super::request::Reading;
+use super::watch::add_since;
 use crate::context::Ctx;
 use crate::error::CommandError;
 use crate::field_expiry;
@@ -81,26 +83,39 @@ pub(super) type Read<'r, T> = &'r mut dyn FnMut(&Definition, &Found, &Source<'_>
 pub(super) fn ask<T>(
     ctx: &mut Ctx<'_>,
     index: &SearchIndex,
-    timeout_ms: i64,
+    reading: &Reading,
     question: Question<'_>,
     read: Option<Read<'_, T>>,
 ) -> Result<(Answer, Vec<T>), CommandError> {
+    let begun_ns = ctx.meter.now_ns();
     index.running.fetch_add(1, Relaxed);
-    let answer = ask_until_it_stands(ctx, index, timeout_ms, question, read);
+    let answer = ask_until_it_stands(ctx, index, reading, question, read);
     index.running.fetch_sub(1, Relaxed);
+    let asked = &ctx.engine.search.asked;
+    asked.commands.fetch_add(1, Relaxed);
+    asked.queries.fetch_add(u64::from(answer.is_ok()), Relaxed);
+    asked.ns.fetch_add(ctx.meter.now_ns().saturating_sub(begun_ns), Relaxed);
+    if let (Some(watch), Ok((_, read))) = (&reading.watch, &answer) {
+        add_since(ctx, &watch.asking_ns, begun_ns);
+        watch.read.set(read.len());
+    }
     answer
 }
 
 fn ask_until_it_stands<T>(
     ctx: &mut Ctx<'_>,
     index: &SearchIndex,
-    timeout_ms: i64,
+    reading: &Reading,
     question: Question<'_>,
     mut read: Option<Read<'_, T>>,
 ) -> Result<(Answer, Vec<T>), CommandError> {
     let mut tries = 0;
     loop {
-        let (mut answer, changes, deadline) = ask_once(ctx, index, timeout_ms, question)?;
+        if let Some(watch) = &reading.watch {
+            watch.recorder.clear();
+            watch.matched.set(0);
+        }
+        let (mut answer, changes, deadline) = ask_once(ctx, index, reading.timeout_ms, question)?;
         let Some(read) = read.as_deref_mut() else { return Ok((answer, Vec::new())) };
         let (definition, before) = (index.definition(), answer.found.len());
         let (mut values, mut looked, mut lost) = (Vec::with_capacity(before), 0, 0);

@@ -110,6 +110,17 @@ pub(super) fn drop_if_there_with_documents(ctx: &mut Ctx<'_>, argv: Argv<'_>) ->
     drop_found(ctx, argv, true)
 }
 
+pub(super) fn drop_index_and_documents(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
+    if argv.len() < 2 {
+        return Err(CommandError::Arity("FT.DROP".into()));
+    }
+    match argv.get(2) {
+        None => drop_found(ctx, argv, true),
+        Some(word) if is(word, "KEEPDOCS") && argv.len() == 3 => drop_found(ctx, argv, false),
+        Some(word) => Err(CommandError::owned(format!("Unknown argument `{}`", quote_word(word)))),
+    }
+}
+
 fn drop_found(ctx: &mut Ctx<'_>, argv: Argv<'_>, with_documents: bool) -> CommandResult {
     let index = index_to_change(ctx, argv.at(1))?;
     if with_documents {
@@ -183,7 +194,8 @@ pub(super) fn alias_del_if_there(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandRe
 
 pub(super) fn alias_list(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let set = ctx.engine.search.set();
-    let index = set.find(argv.at(1)).ok_or(UNKNOWN_INDEX)?;
+    // An alias is no index here.
+    let index = set.find(argv.at(1)).filter(|index| *index.name == *argv.at(1)).ok_or(UNKNOWN_INDEX)?;
     let aliases: Vec<&[u8]> =
         set.aliases().filter(|(_, target)| **target == *index.name).map(|(alias, _)| alias).collect();
     ctx.reply.set(aliases.len());

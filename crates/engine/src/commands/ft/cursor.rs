@@ -1,5 +1,7 @@
 //! FT.CURSOR: further rows of FT.AGGREGATE.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use quiver_resp::Argv;
 
 use super::aggregate::write_page;
@@ -38,6 +40,7 @@ pub(super) fn read(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         ctx.engine.search.cursors.put_back(number, cursor);
         return Err(not_found(argv));
     }
+    ctx.engine.search.asked.commands.fetch_add(1, Relaxed);
     let count = count.unwrap_or(cursor.count).min(cursor.rows.len());
     let rows: Vec<_> = cursor.rows.drain(..count).collect();
     let is_over = cursor.rows.is_empty();

@@ -14,7 +14,7 @@ use crate::types::json::path::Path;
 pub(super) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Dialect from which a path of a JSON document gives all it leads to.
-const ALL_MATCHES: u8 = 3;
+pub(super) const ALL_MATCHES: u8 = 3;
 
 /// All there is of a document.
 pub(super) fn all(source: &Source<'_>, found: &Found, dialect: u8) -> Fields {

@@ -1,6 +1,7 @@
 //! FT.HYBRID: two rankings, by words and by nearness, made one and passed through a pipeline.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use quiver_query::aggregate::{Arguments, Planner};
@@ -15,6 +16,7 @@ use super::aggregate::{Pipeline, write_row};
 use super::ask::{Answer, Deadline, Found, ask};
 use super::request::{Reading, returned};
 use super::search::{TIMED_OUT, Wanted, question};
+use super::watch::Watch;
 use super::{index_to_ask, words_from};
 use crate::command::CommandResult;
 use crate::commands::args::is;
@@ -64,22 +66,20 @@ pub(super) struct Output {
     took_ns: u64,
 }
 
-impl Output {
-    /// Rows in it.
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
-    }
-}
-
 pub(super) fn hybrid(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let index = index_to_ask(ctx, argv, argv.at(1))?;
-    let output = run(ctx, &index, &words_from(argv, 2))?;
+    let output = run(ctx, &index, &words_from(argv, 2), None)?;
     write(&mut ctx.reply, output);
     Ok(())
 }
 
 /// Runs both rankings and what follows them.
-pub(super) fn run(ctx: &mut Ctx<'_>, index: &SearchIndex, all: &[&[u8]]) -> Result<Output, CommandError> {
+pub(super) fn run(
+    ctx: &mut Ctx<'_>,
+    index: &SearchIndex,
+    all: &[&[u8]],
+    watch: Option<&Rc<Watch>>,
+) -> Result<Output, CommandError> {
     let begun_ns = ctx.meter.now_ns();
     let definition = index.definition();
     let mut words = Words(all);
@@ -95,6 +95,8 @@ pub(super) fn run(ctx: &mut Ctx<'_>, index: &SearchIndex, all: &[&[u8]]) -> Resu
         reading.scorer = scorer;
     }
     let (text, vector, metric) = request.queries(&reading, &definition.schema)?;
+    reading.watch = watch.cloned();
+    reading.understood(ctx);
     index.note_dialect(reading.dialect);
     let window = request.fusion.window();
     let wanted = Wanted { limit: window, scores: true, sort: Sort::Score, ..Wanted::all(&reading) };
@@ -107,7 +109,7 @@ pub(super) fn run(ctx: &mut Ctx<'_>, index: &SearchIndex, all: &[&[u8]]) -> Resu
     let mut read = |definition: &Definition, found: &Found, source: &Source<'_>| {
         pipeline.row(definition, found, source, reading.dialect)
     };
-    let (answer, rows) = ask(ctx, index, reading.timeout_ms, &mut asked, Some(&mut read))?;
+    let (answer, rows) = ask(ctx, index, &reading, &mut asked, Some(&mut read))?;
     if answer.timed_out && ctx.engine.config.get("search-on-timeout") == "fail" {
         return Err(CommandError::text(TIMED_OUT));
     }
@@ -346,12 +348,14 @@ fn behind(
                     loaded.push((field.name, field.field));
                 }
             }
-            b"FORMAT" => drop(words.value("FORMAT")?),
+            b"FORMAT" => super::aggregate::strings_only(&mut words)?,
             _ => return Err(unknown(word)),
         }
     }
     if loaded.is_empty() && !load_all {
-        for name in [b"__key".as_slice(), SCORE] {
+        // A score with a name of its own is shown under that.
+        let score = request.score_as.is_none().then_some(SCORE);
+        for name in [Some(b"__key".as_slice()), score].into_iter().flatten() {
             // Behind a grouping there are no documents any more, and nothing of them is shown.
             let _ = planner.load(name);
         }

@@ -12,17 +12,21 @@ mod create;
 mod cursor;
 mod dictionaries;
 mod excerpts;
+mod expand;
 mod explain;
 mod fields;
 mod hybrid;
 mod info;
+mod legacy;
 mod profile;
 mod query_table;
 mod request;
 mod search;
+pub(super) mod server_info;
 mod spell;
 mod suggest;
 mod table;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -30,6 +34,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use quiver_query::QueryError;
 use quiver_resp::Argv;
 
+pub use legacy::COMMANDS as LEGACY;
 pub use query_table::COMMANDS as QUERIES;
 pub use table::COMMANDS;
 

@@ -1,11 +1,15 @@
 //! The words behind the query of FT.SEARCH, and those that other questions share with it.
 
+use std::rc::Rc;
+
 use quiver_query::ast::{End, Kind, Node, TextFields};
 use quiver_query::highlight::{Marks, Summary};
 use quiver_query::index::Scorer;
 use quiver_query::text::{Language, StopWords};
 use quiver_query::{ParseOptions, Query, QueryError, Schema};
 
+use super::watch::Watch;
+use crate::command::CommandResult;
 use crate::commands::args::is;
 use crate::context::Ctx;
 use crate::error::{CommandError, quote_word};
@@ -67,6 +71,8 @@ pub(super) struct Reading {
     pub(super) in_order: bool,
     pub(super) in_keys: Option<Vec<Vec<u8>>>,
     pub(super) payload: Option<Vec<u8>>,
+    /// Where times are noted (FT.PROFILE).
+    pub(super) watch: Option<Rc<Watch>>,
 }
 
 #[derive(Clone, Debug)]
@@ -90,6 +96,8 @@ pub(super) struct Request {
     pub(super) sort_by: Option<(Vec<u8>, bool)>,
     pub(super) offset: usize,
     pub(super) count: usize,
+    /// JSON is shown as what it is, not as text (`FORMAT EXPAND`).
+    pub(super) expand: bool,
     /// Most results there may be.
     most: usize,
 }
@@ -111,6 +119,14 @@ impl Reading {
             in_order: false,
             in_keys: None,
             payload: None,
+            watch: None,
+        }
+    }
+
+    /// Notes, where times are noted, that the query is understood.
+    pub(super) fn understood(&self, ctx: &Ctx<'_>) {
+        if let Some(watch) = &self.watch {
+            watch.parsing_ns.set(watch.so_far_ns(ctx));
         }
     }
 
@@ -240,6 +256,7 @@ impl Request {
             sort_by: None,
             offset: 0,
             count: 10,
+            expand: false,
             most: ctx.engine.config.search_max_search_results(),
         };
         while let Some(word) = words.next() {
@@ -274,10 +291,9 @@ impl Request {
                 let none = || CommandError::owned(format!("No such language {}", quote_word(name)));
                 reading.language = Some(language.ok_or_else(none)?);
             }
-            // Expansion is by stems and synonyms, whatever expander is named.
-            b"EXPANDER" => drop(words.value("EXPANDER")?),
+            b"EXPANDER" => expander(words.value("EXPANDER")?)?,
             b"PAYLOAD" => reading.payload = Some(words.value("PAYLOAD")?.to_vec()),
-            b"FORMAT" => drop(words.value("FORMAT")?),
+            b"FORMAT" => self.expand = format(words)?,
             b"RETURN" => self.returned = Some(returned(words.counted("RETURN")?)?),
             b"SORTBY" => {
                 let field = words.value("SORTBY")?;
@@ -296,6 +312,24 @@ impl Request {
     /// Whether fields of what is found are wanted.
     pub(super) fn wants_fields(&self) -> bool {
         !self.no_content && self.returned.as_ref().is_none_or(|fields| !fields.is_empty())
+    }
+}
+
+/// Words are expanded by stems, synonyms and sounds, whichever of them is named.
+fn expander(name: &[u8]) -> CommandResult {
+    match name.to_ascii_uppercase().as_slice() {
+        b"DEFAULT" | b"SBSTEM" | b"SYNONYM" | b"PHONETIC" | b"CNS" => Ok(()),
+        _ => Err(CommandError::owned(format!("No such expander {}", quote_word(name)))),
+    }
+}
+
+/// Whether FORMAT says that JSON is to be shown as what it is.
+pub(super) fn format(words: &mut Words<'_>) -> Result<bool, CommandError> {
+    let name = words.value("FORMAT")?;
+    match name.to_ascii_uppercase().as_slice() {
+        b"EXPAND" => Ok(true),
+        b"STRING" => Ok(false),
+        _ => Err(CommandError::owned(format!("FORMAT {} is not supported", quote_word(name)))),
     }
 }
 

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use quiver_query::ast::{Kind, Node};
 use quiver_query::highlight::Highlighter;
-use quiver_query::index::{Explanation, Index, SearchOptions, Sort};
+use quiver_query::index::{Explanation, Index, Profile, SearchOptions, Sort};
 use quiver_query::text::{Languages, StopWords};
 use quiver_query::{FieldKind, Query, Schema, Value};
 use quiver_resp::{Argv, Encoder, Protocol};
@@ -14,7 +14,8 @@ use super::aggregate::begin_results;
 use super::ask::{Answer, Deadline, Found, ask};
 use super::fields::{self, Fields};
 use super::request::{Reading, Request};
-use super::{excerpts, index_to_ask, words_from};
+use super::watch::add_since;
+use super::{excerpts, expand, index_to_ask, words_from};
 use crate::command::CommandResult;
 use crate::context::Ctx;
 use crate::error::{CommandError, quote_word};
@@ -55,6 +56,8 @@ pub(super) fn question(
     let synonyms = index.synonyms();
     let others = |word: &str| synonyms_of(&synonyms, word);
     let (reading, config) = (wanted.reading, &ctx.engine.config);
+    let (now_ns, begun_ns) = (|| ctx.meter.now_ns(), ctx.meter.now_ns());
+    let profile = reading.watch.as_ref().map(|watch| Profile { recorder: &watch.recorder, now_ns: &now_ns });
     let options = SearchOptions {
         offset: wanted.offset,
         limit: wanted.limit,
@@ -70,8 +73,14 @@ pub(super) fn question(
         language: reading.language.map(|language| language.name()),
         payload: reading.payload.as_deref(),
         synonyms: &others,
+        profile,
     };
     let hits = content.search(query, &options, &mut || deadline.goes_on(ctx))?;
+    if let Some(watch) = &reading.watch {
+        add_since(ctx, &watch.index_ns, begun_ns);
+        watch.matched.set(watch.matched.get() + hits.total);
+        watch.scored.set(wanted.scores || wanted.sort == Sort::Score && query.knn.is_none());
+    }
     let mut found = Vec::with_capacity(hits.hits.len());
     for hit in hits.hits {
         let explanation = if wanted.explain { content.explain_score(query, &options, hit.doc)? } else { None };
@@ -109,6 +118,9 @@ fn yielded(node: &Node, names: &mut Vec<Vec<u8>>) {
 pub(super) fn search(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
     let index = index_to_ask(ctx, argv, argv.at(1))?;
     let request = Request::parse(ctx, &words_from(argv, 3))?;
+    if request.expand && ctx.reply.protocol() == Protocol::Resp2 {
+        return Err(CommandError::text("EXPAND format is only supported with RESP3"));
+    }
     let page = run(ctx, &index, argv.at(2), &request)?;
     write(&mut ctx.reply, &request, &page);
     Ok(())
@@ -121,13 +133,6 @@ pub(super) struct Page {
     found: Vec<Found>,
     /// Fields and payload of each, where they are wanted.
     contents: Vec<Content>,
-}
-
-impl Page {
-    /// Results on it.
-    pub(super) fn len(&self) -> usize {
-        self.found.len()
-    }
 }
 
 /// The order of results: one the index knows, or a field that has to be read from every document.
@@ -164,6 +169,7 @@ pub(super) fn run(
     let reading = &request.reading;
     let query = reading.parse(query, &definition.schema)?;
     request.excerpts.check(&definition.schema)?;
+    reading.understood(ctx);
     index.note_dialect(reading.dialect);
     let wanted = Wanted {
         offset: request.offset,
@@ -189,7 +195,7 @@ pub(super) fn run(
                 question(ctx, index, content, &query, &wanted, deadline)
             };
             // What is not read is looked at all the same: a document whose time is over is not found.
-            let (answer, contents) = ask(ctx, index, reading.timeout_ms, &mut asked, Some(&mut content))?;
+            let (answer, contents) = ask(ctx, index, reading, &mut asked, Some(&mut content))?;
             Page { total: answer.total, timed_out: answer.timed_out, found: answer.found, contents }
         }
     };
@@ -266,7 +272,7 @@ fn sorted_by_reading(
         first.borrow_mut().rows.clear();
         question(ctx, index, content, query, &wanted, deadline)
     };
-    let (answer, _) = ask(ctx, index, wanted.reading.timeout_ms, &mut asked, Some(&mut read))?;
+    let (answer, _) = ask(ctx, index, wanted.reading, &mut asked, Some(&mut read))?;
     let mut first = first.into_inner();
     first.settle();
     let (found, contents) =
@@ -288,7 +294,8 @@ fn contents(
     if !request.wants_fields() {
         return (Vec::new(), payload);
     }
-    let dialect = request.reading.dialect;
+    // What is expanded is all that a path leads to, as in the later dialects.
+    let dialect = if request.expand { fields::ALL_MATCHES } else { request.reading.dialect };
     let mut fields = match &request.returned {
         None => fields::all(source, found, dialect),
         Some(returned) => fields::chosen(source, definition, found, returned, dialect),
@@ -321,7 +328,7 @@ pub(super) fn write(reply: &mut Encoder<'_>, request: &Request, page: &Page) {
             }
         }
         Protocol::Resp3 => {
-            begin_results(reply, page.total, warnings, page.found.len());
+            begin_results(reply, page.total, warnings, request.expand, page.found.len());
             for (found, contents) in page.found.iter().zip(&page.contents) {
                 result(reply, request, found, contents);
             }
@@ -352,7 +359,10 @@ fn result(reply: &mut Encoder<'_>, request: &Request, found: &Found, contents: &
     if request.wants_fields() {
         reply.bulk(b"extra_attributes");
         reply.map(contents.0.len());
-        pairs(reply, &contents.0);
+        match request.expand {
+            true => expand::fields(reply, &contents.0, found),
+            false => pairs(reply, &contents.0),
+        }
         count += 1;
     }
     reply.bulk(b"values");

@@ -99,7 +99,7 @@ fn update<T>(
 ) -> Result<Vec<Option<T>>, CommandError> {
     let key = ctx.first_key(argv);
     let root = document(ctx, argv)?.ok_or(NO_DOCUMENT)?;
-    let places = path.places(root)?;
+    let places = path.all_places(root)?;
     let mut copy = (places.len() > 1).then(|| root.clone());
     let mut changed = false;
     let mut items = Vec::with_capacity(places.len());
@@ -127,7 +127,7 @@ fn update<T>(
     Ok(items)
 }
 
-/// Answers with one item per match, or for a path of the older form with the one there is; `missing` is the error where
+/// Answers with one item per match, or for a path of the older form with the last there is; `missing` is the error where
 /// there is none.
 fn answer<T>(
     ctx: &mut Ctx<'_>,
@@ -137,7 +137,7 @@ fn answer<T>(
     write: impl Fn(&mut Encoder<'_>, &T),
 ) -> Result<(), CommandError> {
     if path.is_legacy {
-        let Some(Some(item)) = items.first() else { return Err(missing()) };
+        let Some(item) = items.iter().rev().flatten().next() else { return Err(missing()) };
         write(&mut ctx.reply, item);
         return Ok(());
     }

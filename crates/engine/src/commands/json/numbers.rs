@@ -49,7 +49,7 @@ fn calculate(ctx: &mut Ctx<'_>, argv: Argv<'_>, operation: &Operation) -> Comman
         *node = new.clone();
         Ok(Some((new, true)))
     })?;
-    if path.is_legacy && !matches!(results.first(), Some(Some(_))) {
+    if path.is_legacy && results.iter().all(Option::is_none) {
         return Err(no_path_or(argv, 2, "does not contains a number"));
     }
     if ctx.session.protocol == Protocol::Resp3 {
@@ -63,10 +63,9 @@ fn calculate(ctx: &mut Ctx<'_>, argv: Argv<'_>, operation: &Operation) -> Comman
         }
         return Ok(());
     }
-    let mut results = results.into_iter().map(|result| result.unwrap_or(Node::Null));
-    let text = match path.is_legacy {
-        true => results.next().expect("it was checked").to_text(),
-        false => Node::Array(results.collect()).to_text(),
+    let text = match results.iter().rev().flatten().next().filter(|_| path.is_legacy) {
+        Some(last) => last.to_text(),
+        None => Node::Array(results.into_iter().map(|result| result.unwrap_or(Node::Null)).collect()).to_text(),
     };
     ctx.reply.bulk(&text);
     Ok(())

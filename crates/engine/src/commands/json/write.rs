@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use quiver_resp::Argv;
 
-use super::super::args::is;
 use super::{answer, document, fits, no_path_or, outermost, parse_path, parse_value, path_at, update};
 use crate::command::CommandResult;
 use crate::context::Ctx;
@@ -28,12 +27,7 @@ enum When {
 }
 
 pub(super) fn set(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
-    let when = match argv.get(4) {
-        None => When::Always,
-        Some(word) if argv.len() == 5 && is(word, "nx") => When::Absent,
-        Some(word) if argv.len() == 5 && is(word, "xx") => When::There,
-        Some(_) => return Err(CommandError::Syntax),
-    };
+    let when = options(argv)?;
     let (path, value) = (parse_path(argv.at(2))?, parse_value(argv.at(3))?);
     let key = ctx.first_key(argv);
     let done = match ctx.ks.value_mut::<Json>(key)? {
@@ -46,6 +40,27 @@ pub(super) fn set(ctx: &mut Ctx<'_>, argv: Argv<'_>) -> CommandResult {
         Some(json) => put(&mut json.0, &path, &value, when)?,
     };
     finish(ctx, key, done, "json.set")
+}
+
+/// NX or XX, and FPHA, which says how narrow arrays of numbers may be kept: here every number is kept as it is.
+fn options(argv: Argv<'_>) -> Result<When, CommandError> {
+    let (mut when, mut words) = (None, argv.from(4).iter());
+    let mut has_type = false;
+    while let Some(word) = words.next() {
+        match word.to_ascii_uppercase().as_slice() {
+            b"NX" if when.is_none() => when = Some(When::Absent),
+            b"XX" if when.is_none() => when = Some(When::There),
+            b"FPHA" if !has_type => {
+                let name = words.next().ok_or(CommandError::Syntax)?.to_ascii_uppercase();
+                has_type = [&b"FP16"[..], b"BF16", b"FP32", b"FP64"].contains(&name.as_slice());
+                if !has_type {
+                    return Err(CommandError::Syntax);
+                }
+            }
+            _ => return Err(CommandError::Syntax),
+        }
+    }
+    Ok(when.unwrap_or(When::Always))
 }
 
 /// Notes the change and answers OK, or null when nothing was to be done.

@@ -19,12 +19,21 @@ impl Path {
     /// # Errors
     /// The path visits too many nodes.
     pub fn places(&self, root: &Node) -> Result<Vec<Place>, TooFar> {
-        let mut places = Vec::new();
-        let mut walk = Walk { root, place: Vec::new(), visits: VISITS_MAX };
-        walk.follow(&self.steps, root, &mut |place, _| places.push(place.to_vec()))?;
+        let mut places = self.all_places(root)?;
         if self.is_legacy {
             places.truncate(1);
         }
+        Ok(places)
+    }
+
+    /// The places of all matches, in whichever form it was written: a change concerns them all.
+    ///
+    /// # Errors
+    /// The path visits too many nodes.
+    pub fn all_places(&self, root: &Node) -> Result<Vec<Place>, TooFar> {
+        let mut places = Vec::new();
+        let mut walk = Walk { root, place: Vec::new(), visits: VISITS_MAX };
+        walk.follow(&self.steps, root, &mut |place, _| places.push(place.to_vec()))?;
         Ok(places)
     }
 
