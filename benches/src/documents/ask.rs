@@ -21,8 +21,18 @@ pub(super) fn hset(corpus: &Corpus, key: usize, document: usize) -> Vec<u8> {
     let (tag, group) = (format!("t{tag}"), format!("g{group}"));
     let (text, vector) = (corpus.texts[document].as_bytes(), blob(corpus.vectors.row(document)));
     encode(&[
-        b"HSET", key.as_bytes(), b"text", text, b"tag", tag.as_bytes(), b"group", group.as_bytes(), b"number",
-        number.as_bytes(), b"vector", &vector,
+        b"HSET",
+        key.as_bytes(),
+        b"text",
+        text,
+        b"tag",
+        tag.as_bytes(),
+        b"group",
+        group.as_bytes(),
+        b"number",
+        number.as_bytes(),
+        b"vector",
+        &vector,
     ])
 }
 

@@ -8,8 +8,8 @@
 //!
 //! Recall is measured against the exact neighbours, which this program finds itself.
 
-pub mod corpus;
 mod ask;
+pub mod corpus;
 mod results;
 mod stages;
 pub mod text;

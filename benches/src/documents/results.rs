@@ -115,7 +115,8 @@ impl Results {
             let figures = [row.queries_per_s, row.cpu_us, row.p50_us, row.p99_us];
             searches.row(cells.into_iter().chain(figures.map(|value| figure(Some(value)))));
         }
-        let mut text = Table::new(&["words, q/s of CPU", "build us", "bytes", "word", "two", "either", "phrase", "prefix"]);
+        let mut text =
+            Table::new(&["words, q/s of CPU", "build us", "bytes", "word", "two", "either", "phrase", "prefix"]);
         for build in &self.text_builds {
             let speeds = Kind::ALL.map(|kind| figure(self.speed(&build.contender, kind)));
             let cells = [build.contender.clone(), figure(Some(build.cpu_us)), figure(Some(build.bytes))];

@@ -16,9 +16,9 @@ use quiver_query::{Document, Field, FieldKind, FieldValue, Index, ParseOptions, 
 use serde::{Deserialize, Serialize};
 
 use crate::contender::{Built, Contender, cpu_time, environment, say};
+use crate::documents::Settings;
 use crate::documents::corpus::{Corpus, Kind};
 use crate::documents::results::{FilterRow, Results};
-use crate::documents::Settings;
 use crate::procfs;
 use crate::progress::note;
 

@@ -331,14 +331,15 @@ impl Block {
         self.positions_at as usize == self.count as usize * shape.numbers()
     }
 
-    /// Documents and frequencies of a plain block.
+    /// Documents and frequencies of a plain block. The last byte of a block from elsewhere may say that more follows, where
+    /// nothing does: as everywhere, only its other bits count.
     #[inline]
     pub(crate) fn read_plain(&self, shape: Shape, docs: &mut [DocId], frequencies: &mut [u32]) {
         let mut doc = self.first;
         match shape {
             Shape::Ids => {
                 for (place, distance) in docs.iter_mut().zip(&self.data) {
-                    doc = doc.wrapping_add(u32::from(*distance));
+                    doc = doc.wrapping_add(u32::from(*distance & 0x7f));
                     *place = doc;
                 }
                 frequencies.fill(1);
@@ -346,7 +347,7 @@ impl Block {
             Shape::Text => {
                 for ((place, frequency), entry) in docs.iter_mut().zip(frequencies).zip(self.data.as_chunks::<2>().0) {
                     doc = doc.wrapping_add(u32::from(entry[0]));
-                    (*place, *frequency) = (doc, u32::from(entry[1] >> 1));
+                    (*place, *frequency) = (doc, u32::from((entry[1] & 0x7f) >> 1));
                 }
             }
         }

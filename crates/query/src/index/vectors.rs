@@ -295,10 +295,13 @@ impl VectorIndex {
                 return Err(format!("slot {slot} is not that of document {doc}"));
             }
         }
-        let with_any: Bits = (0..).zip(&self.slots).filter(|(_, slots)| **slots != Slots::None).map(|(doc, _)| doc).collect();
+        let with_any: Bits =
+            (0..).zip(&self.slots).filter(|(_, slots)| **slots != Slots::None).map(|(doc, _)| doc).collect();
         let several = self.slots.iter().filter(|slots| matches!(slots, Slots::Several(_))).count();
         let astray = (0..).zip(&self.slots).filter(|(doc, slots)| slots.is_astray(*doc)).count();
-        if (count, several, astray) != (self.len(), self.several, self.astray) || !with_any.iter().eq(self.with_any.iter()) {
+        if (count, several, astray) != (self.len(), self.several, self.astray)
+            || !with_any.iter().eq(self.with_any.iter())
+        {
             let (docs, known) = (with_any.len(), self.docs());
             return Err(format!("{count} vectors of {docs} documents, counted {} of {known}", self.len()));
         }

@@ -189,7 +189,9 @@ impl Window {
     /// The ids from the place `from` on, 64 at a time: where they begin, and a bit for each that is in.
     fn words(&self, from: usize) -> impl Iterator<Item = (usize, u64)> {
         let words = self.bits.iter().enumerate().skip(from / 64);
-        words.map(move |(word, &bits)| (word * 64, if word == from / 64 { bits & (u64::MAX << (from % 64)) } else { bits }))
+        words.map(move |(word, &bits)| {
+            (word * 64, if word == from / 64 { bits & (u64::MAX << (from % 64)) } else { bits })
+        })
     }
 
     fn at_or_after(&self, from: usize) -> Option<usize> {
