@@ -87,6 +87,9 @@ impl Random {
     }
 }
 
+/// The words of each question, by [`Kind::ALL`].
+pub type Questions = [Vec<Vec<String>>; 5];
+
 /// The documents and the questions.
 #[derive(Debug)]
 pub struct Corpus {
@@ -99,7 +102,7 @@ pub struct Corpus {
     /// Vectors to ask about.
     pub asked: Matrix<f32>,
     /// Questions about words, by [`Kind::ALL`].
-    pub questions: [Vec<Vec<String>>; 5],
+    pub questions: Questions,
 }
 
 impl Corpus {
@@ -151,7 +154,7 @@ impl Corpus {
     }
 
     /// What [`Self::write`] wrote of texts.
-    pub fn read_texts(folder: &Path) -> Result<(Vec<String>, [Vec<Vec<String>>; 5])> {
+    pub fn read_texts(folder: &Path) -> Result<(Vec<String>, Questions)> {
         let texts = fs::read_to_string(folder.join("texts.txt"))?.lines().map(str::to_owned).collect();
         let mut questions: std::collections::BTreeMap<String, Vec<Vec<String>>> =
             serde_json::from_str(&fs::read_to_string(folder.join("questions.json"))?)?;
