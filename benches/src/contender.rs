@@ -82,6 +82,11 @@ impl Contender {
     pub fn start(mut command: Command, name: &str, task: &Task) -> Result<Self> {
         command.arg(name).arg(&task.folder).arg(&task.metric);
         command.args([task.m, task.ef_construction, task.k].map(|number| number.to_string()));
+        Self::spawn(command, name)
+    }
+
+    /// Starts a command with all its arguments and waits for its first line.
+    pub fn spawn(mut command: Command, name: &str) -> Result<Self> {
         // Large blocks that were freed go back to the system at once, as little of anyone's as possible is kept by malloc:
         // the resident size is to be that of the index.
         command.env("MALLOC_MMAP_THRESHOLD_", "131072").env("MALLOC_TRIM_THRESHOLD_", "131072");
@@ -103,7 +108,8 @@ impl Contender {
         self.ask(&format!("search {ef} {seconds}"))
     }
 
-    fn ask<T: DeserializeOwned>(&mut self, line: &str) -> Result<T> {
+    /// Sends a line and reads the answer.
+    pub fn ask<T: DeserializeOwned>(&mut self, line: &str) -> Result<T> {
         let input = self.input.as_mut().context("it has ended")?;
         writeln!(input, "{line}").with_context(|| format!("asking {}", self.name))?;
         self.read()
@@ -159,7 +165,7 @@ fn storage(name: &str) -> Option<Storage> {
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of a contender")]
-fn say(answer: &impl Serialize) -> Result<()> {
+pub(crate) fn say(answer: &impl Serialize) -> Result<()> {
     println!("{}", serde_json::to_string(answer)?);
     Ok(())
 }
@@ -194,7 +200,7 @@ fn search(index: &Hnsw, dataset: &Dataset, k: usize, ef: usize, seconds: f64) ->
 }
 
 /// CPU time of this process, in nanoseconds rather than the kernel's ticks.
-fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -15,6 +15,7 @@
 pub mod bounds;
 pub mod contender;
 pub mod dataset;
+pub mod documents;
 pub mod driver;
 pub mod histogram;
 pub mod latency;

@@ -1,4 +1,4 @@
-//! `quiver-bench load`, `vectors`, `latency` and `library`: see `benches/README.md`.
+//! `quiver-bench load`, `vectors`, `documents`, `latency` and `library`: see `benches/README.md`.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "results go to standard output")]
 
@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use quiver_benches::bounds::Bound;
 use quiver_benches::contender::{self, Task};
 use quiver_benches::dataset::Dataset;
+use quiver_benches::documents;
 use quiver_benches::latency::{self, Disturbance};
 use quiver_benches::library;
 use quiver_benches::load::{self, Test};
@@ -45,6 +46,11 @@ enum Command {
     /// Quiver's end of `library`; started by it.
     #[command(hide = true)]
     Contender(ContenderArgs),
+    /// Documents and every kind of question about them: indexing, recall, text beside tantivy, restart.
+    Documents(DocumentsArgs),
+    /// Quiver's end of `documents`; started by it.
+    #[command(hide = true)]
+    TextContender(TextContenderArgs),
     /// A background save under writes: memory, throughput, stalls; and loading.
     Snapshot(SnapshotArgs),
     /// What a replica costs, how fast it follows, and how long a full sync takes.
@@ -236,6 +242,55 @@ struct ContenderArgs {
 }
 
 #[derive(Debug, Args)]
+struct DocumentsArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Documents
+    #[arg(long, default_value_t = 100_000)]
+    documents: usize,
+    /// Questions of each kind about words
+    #[arg(long, default_value_t = 1000)]
+    questions: usize,
+    /// Vectors asked about
+    #[arg(long, default_value_t = 200)]
+    vectors: usize,
+    /// EF_RUNTIME to try until recall@10 is 0.95, ascending
+    #[arg(long, value_delimiter = ',', default_value = "10,14,20,28,40,56,80,112,160,224,320,450,640")]
+    ef: Vec<usize>,
+    /// Seconds of each timed search
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// Turns of the libraries
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Libraries to measure beside it
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "quiver,tantivy,tantivy-top,quiver-stem,tantivy-stem,tantivy-stem-top,qdrant-local"
+    )]
+    libraries: Vec<String>,
+    /// Only the libraries
+    #[arg(long)]
+    no_server: bool,
+    /// Folder with base.txt and base.npy
+    #[arg(long, default_value = "datasets/wordnet-minilm-5k")]
+    dataset: PathBuf,
+    /// Virtual environment with the peers; made where it does not exist
+    #[arg(long, default_value = "target/documents-venv")]
+    environment: PathBuf,
+    /// Folder with peers.py and requirements.txt
+    #[arg(long, default_value = "benches/python/documents")]
+    peers: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct TextContenderArgs {
+    name: String,
+    folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
 struct SnapshotArgs {
     #[command(flatten)]
     common: CommonArgs,
@@ -304,6 +359,11 @@ fn main() -> Result<ExitCode> {
         Command::Contender(args) => {
             let ContenderArgs { name, folder, metric, m, ef_construction, k } = args;
             contender::serve(&name, &Task { folder, metric, m, ef_construction, k })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Documents(args) => run_documents(args),
+        Command::TextContender(args) => {
+            documents::text::serve(&args.name, &args.folder)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Snapshot(args) => run_snapshot(args),
@@ -412,6 +472,30 @@ fn finish(path: &Path, bounds: &[Bound], check: bool) -> Result<ExitCode> {
         println!("{}", bound.verdict());
     }
     Ok(if bounds.iter().all(Bound::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_documents(args: DocumentsArgs) -> Result<ExitCode> {
+    ensure!(args.documents > 0 && args.questions > 0 && args.vectors > 0, "nothing to ask, or nothing to ask about");
+    ensure!(args.seconds > 0.0 && args.rounds > 0 && args.ef.is_sorted() && !args.ef.is_empty(), "--ef must ascend");
+    let settings = documents::Settings {
+        documents: args.documents,
+        questions: args.questions,
+        vectors: args.vectors,
+        efs: args.ef,
+        k: 10,
+        search_s: args.seconds,
+        rounds: args.rounds,
+        libraries: args.libraries.into_iter().filter(|name| !name.is_empty()).collect(),
+        dataset: args.dataset,
+        environment: args.environment,
+        peers: args.peers,
+    };
+    let specs = if args.no_server { Vec::new() } else { args.common.prepare()? };
+    let results = documents::run(specs.iter().find(|spec| spec.name == "quiver"), &settings)?;
+    println!("{}", results.tables());
+    let provenance = Provenance::collect();
+    let document = Document { kind: "documents", provenance: &provenance, settings: &settings, results: &results };
+    args.common.finish(&document.write(&args.common.out, &args.common.label)?, &results.bounds)
 }
 
 fn run_snapshot(args: SnapshotArgs) -> Result<ExitCode> {

@@ -20,8 +20,9 @@ use super::pending::Pending;
 use crate::error::CommandError;
 use crate::keyspace::{Key, KeyHasher, SHARDS};
 
-/// Keys looked at under one hold of the content.
-pub(super) const LOOKS_PER_HOLD: usize = 64;
+/// Keys looked at in one turn of looking. One with a vector may take a third of a millisecond, and whoever asks waits for
+/// the turn of the background thread to end.
+pub(super) const LOOKS_PER_HOLD: usize = 8;
 
 /// A moment in what an index was told.
 #[derive(Clone, Copy, Debug)]

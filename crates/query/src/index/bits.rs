@@ -21,6 +21,32 @@ impl Bits {
         fresh
     }
 
+    /// Puts ascending numbers in.
+    pub(crate) fn insert_all(&mut self, numbers: &[u32]) {
+        let Some(&last) = numbers.last() else { return };
+        let needed = last as usize / 64 + 1;
+        if needed > self.words.len() {
+            self.words.resize(needed, 0);
+        }
+        let mut fresh = 0;
+        for number in numbers {
+            let (word, bit) = (&mut self.words[*number as usize / 64], 1 << (number % 64));
+            fresh += usize::from(*word & bit == 0);
+            *word |= bit;
+        }
+        self.len += fresh;
+    }
+
+    /// Keeps only what another set has, too.
+    pub(crate) fn intersect(&mut self, other: &Self) {
+        self.words.truncate(other.words.len());
+        self.len = 0;
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word &= other;
+            self.len += word.count_ones() as usize;
+        }
+    }
+
     /// Takes a number out; whether it was there.
     pub(crate) fn remove(&mut self, number: u32) -> bool {
         let Some(word) = self.words.get_mut(number as usize / 64) else { return false };
@@ -93,5 +119,9 @@ mod tests {
         assert!(bits.remove(64) && !bits.remove(64) && !bits.remove(99_999));
         assert_eq!((bits.len(), bits.at_or_after(64), bits.at_or_after(1001)), (6, Some(127), None));
         assert!(bits.contains(63) && !bits.contains(64) && !bits.contains(99_999));
+        bits.insert_all(&[64, 200, 2000]);
+        assert_eq!((bits.len(), bits.at_or_after(1001)), (8, Some(2000)));
+        bits.intersect(&[0, 5, 64, 2000, 5000].into_iter().collect());
+        assert!(bits.iter().eq([0, 64, 2000]) && bits.len() == 3);
     }
 }

@@ -31,12 +31,8 @@ impl Index {
                 if let Some(old) = old {
                     old.words().for_each(|word| self.words.remove(word, doc));
                 }
-                let entries = texts.words.iter().map(|word| {
-                    let entry =
-                        Entry { doc, frequency: word.frequency, fields: word.fields, positions: &word.positions };
-                    self.words.insert(&word.text, &entry)
-                });
-                new.words = Doc::pack(entries.collect());
+                let ids = texts.entries(doc).map(|(text, entry)| self.words.insert(text, &entry));
+                new.words = Doc::pack(ids.collect());
                 (new.max_frequency, length) = (texts.max_frequency, texts.length);
             }
             // The document was changed by others since this was prepared, which its texts were left out of.

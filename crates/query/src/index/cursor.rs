@@ -19,8 +19,9 @@ pub(crate) struct Cursor<'a> {
     /// Its documents, and [`END`] behind them.
     docs: [DocId; BLOCK + 1],
     frequencies: [u32; BLOCK],
-    /// Filled only for those who ask for fields.
+    /// Filled only for those who ask for fields, and where they are not all the first.
     fields: Vec<u128>,
+    first_only: bool,
     /// Of which entry the positions begin where in the block's data.
     positions: (usize, usize),
 }
@@ -37,6 +38,7 @@ impl<'a> Cursor<'a> {
             docs: [END; BLOCK + 1],
             frequencies: [1; BLOCK],
             fields: if fields { vec![1; BLOCK] } else { Vec::new() },
+            first_only: false,
             positions: (0, 0),
         };
         cursor.load(0);
@@ -63,7 +65,11 @@ impl<'a> Cursor<'a> {
     /// In which fields; any where nobody asked for them.
     #[inline]
     pub(crate) fn fields(&self) -> u128 {
-        self.fields.get(self.at).copied().unwrap_or(u128::MAX)
+        match self.fields.get(self.at) {
+            Some(_) if self.first_only => 1,
+            Some(fields) => *fields,
+            None => u128::MAX,
+        }
     }
 
     /// To the next document.
@@ -107,6 +113,24 @@ impl<'a> Cursor<'a> {
         self.docs[self.at]
     }
 
+    /// What is left of the block before `end`: documents and frequencies. [`Self::skip`] moves over them.
+    #[inline]
+    pub(crate) fn ahead(&self, end: DocId) -> (&[DocId], &[u32]) {
+        let docs = &self.docs[self.at..BLOCK];
+        // Behind the documents stands END, which is before no end.
+        let count = docs.partition_point(|&doc| doc < end);
+        (&docs[..count], &self.frequencies[self.at..self.at + count])
+    }
+
+    /// Moves over so many documents of the block.
+    #[inline]
+    pub(crate) fn skip(&mut self, count: usize) {
+        self.at += count;
+        if self.docs[self.at] == END && count > 0 {
+            self.load(self.block + 1);
+        }
+    }
+
     /// Appends the places of the term in one field of the document here, ascending.
     pub(crate) fn places(&mut self, field: u32, out: &mut Vec<u32>) {
         let Some(block) = self.blocks.get(self.block).filter(|_| self.doc() != END) else { return };
@@ -140,7 +164,8 @@ impl<'a> Cursor<'a> {
         let mut count = 0;
         for ((&doc, &frequency), at) in rest.take_while(|((doc, _), _)| **doc != END) {
             (docs[count], frequencies[count]) = (doc, frequency);
-            count += usize::from(self.fields.get(at).is_none_or(|of| of & fields != 0));
+            let in_some = |of: &u128| if self.first_only { 1 } else { *of } & fields != 0;
+            count += usize::from(self.fields.get(at).is_none_or(in_some));
         }
         let taken = self.blocks.get(self.block);
         let passed = self.blocks.iter().skip(self.block + 1).take_while(|block| pass(block)).count();
@@ -156,9 +181,13 @@ impl<'a> Cursor<'a> {
         };
         self.positions = (0, block.positions_at as usize);
         let count = (block.count as usize).min(BLOCK);
+        let (docs, frequencies) = (&mut self.docs[..count], &mut self.frequencies[..count]);
         let (mut at, mut doc) = (0, block.first);
-        if self.fields.is_empty() {
-            for (place, frequency_place) in self.docs.iter_mut().zip(&mut self.frequencies).take(count) {
+        self.first_only = block.is_plain(self.shape);
+        if self.first_only {
+            block.read_plain(self.shape, docs, frequencies);
+        } else if self.fields.is_empty() {
+            for (place, frequency_place) in docs.iter_mut().zip(frequencies) {
                 let (distance, frequency) = block.distance_and_frequency(self.shape, &mut at);
                 doc = doc.wrapping_add(distance);
                 (*place, *frequency_place) = (doc, frequency);
@@ -167,7 +196,7 @@ impl<'a> Cursor<'a> {
             for i in 0..count {
                 let (distance, frequency, fields) = block.entry(self.shape, &mut at);
                 doc = doc.wrapping_add(distance);
-                (self.docs[i], self.frequencies[i], self.fields[i]) = (doc, frequency, fields);
+                (docs[i], frequencies[i], self.fields[i]) = (doc, frequency, fields);
             }
         }
         self.docs[count..].fill(END);

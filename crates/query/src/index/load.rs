@@ -33,6 +33,8 @@ type Result<T> = std::result::Result<T, LoadError>;
 /// Bytes and what they spell.
 struct Source<R> {
     input: BufReader<R>,
+    /// Memory for what is read.
+    raw: Vec<u8>,
 }
 
 impl<R: Read> Source<R> {
@@ -75,6 +77,17 @@ impl<R: Read> Source<R> {
         Ok(bytes)
     }
 
+    /// So many numbers of a vector.
+    fn vector(&mut self, dim: usize) -> Result<Vec<f32>> {
+        let len = dim * size_of::<f32>();
+        self.raw.clear();
+        self.input.by_ref().take(len as u64).read_to_end(&mut self.raw)?;
+        if self.raw.len() != len {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        Ok(self.raw.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    }
+
     /// As many as a number says, made one by one.
     fn many<T>(&mut self, mut one: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
         let (count, mut out) = (self.number()?, Vec::new());
@@ -95,7 +108,7 @@ impl Index {
     /// # Errors
     /// Bytes that cannot be read, or are no index of this schema.
     pub fn load(schema: Arc<Schema>, analyzer: Arc<dyn Analyzer>, input: &mut dyn Read) -> Result<Self> {
-        let mut source = Source { input: BufReader::with_capacity(1 << 16, input) };
+        let mut source = Source { input: BufReader::with_capacity(1 << 16, input), raw: Vec::new() };
         let mut index = Self::new(schema, analyzer).map_err(|error| corrupt(error.to_string()))?;
         if source.array::<8>()? != *MAGIC || source.number()? != index.fields.len() as u64 {
             return Err(corrupt("it is of another schema or version"));
@@ -238,10 +251,7 @@ fn load_kind<R: Read>(
 fn load_node<R: Read>(field: &VectorField, source: &mut Source<R>) -> Result<Node<'static>> {
     let slot = source.small()?;
     let norm = f32::from_le_bytes(source.array()?);
-    let mut floats = Vec::new();
-    for _ in 0..field.dim {
-        floats.push(f32::from_le_bytes(source.array()?));
-    }
+    let floats = source.vector(field.dim)?;
     let links = source.many(|source| Ok(source.many(Source::small::<u32>)?.into()))?;
     Ok(Node { slot, norm, vector: NodeVector::F32(floats.into()), links })
 }

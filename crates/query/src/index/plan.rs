@@ -110,13 +110,16 @@ impl<'a> Planner<'a> {
         let keys =
             self.options.in_keys.map(|keys| keys.iter().filter_map(|key| self.index.find(key)).collect::<Bits>());
         let mut docs = self.bounded(node, unscored)?;
-        let mut set = Bits::default();
-        docs.batches(false, &mut |docs, _| {
-            for doc in docs.iter().filter(|doc| keys.as_ref().is_none_or(|keys| keys.contains(**doc))) {
-                set.insert(*doc);
-            }
-            self.clock.ticks(docs.len())
-        });
+        let mut set = docs.as_set().unwrap_or_default();
+        if set.len() == 0 {
+            docs.batches(false, &mut |docs, _| {
+                set.insert_all(docs);
+                self.clock.ticks(docs.len())
+            });
+        }
+        if let Some(keys) = keys {
+            set.intersect(&keys);
+        }
         Ok(set)
     }
 
@@ -186,7 +189,8 @@ impl<'a> Planner<'a> {
             Kind::Phrase { fields, words } => self.phrase(*fields, words, &node.attributes, want),
             Kind::And(nodes) => self.and(nodes, &node.attributes, inner)?,
             Kind::Or(nodes) => {
-                let children = nodes.iter().map(|node| self.docs(node, want)).collect::<Result<_, _>>()?;
+                let mut children = Vec::with_capacity(nodes.len());
+                nodes.iter().try_for_each(|node| self.alternative(node, want, &mut children))?;
                 self.any_of(children, weight, want)
             }
             Kind::Not(node) => {
@@ -216,6 +220,24 @@ impl<'a> Planner<'a> {
                 None => return Err(QueryError::new("the field was not declared with INDEXMISSING")),
             },
         })
+    }
+
+    /// A part of a union. One that is a union itself is taken apart, as only the sum of all will be asked for.
+    fn alternative(&self, node: &Node, want: Want, children: &mut Vec<Iter<'a>>) -> Result<(), QueryError> {
+        match &node.kind {
+            Kind::Or(nodes) if want.stream && !want.places && node.attributes.weight.is_none() => {
+                nodes.iter().try_for_each(|node| self.alternative(node, want, children))
+            }
+            Kind::Word { fields, word } if want.stream && !want.places && node.attributes.weight.is_none() => {
+                let terms = self.index.expand(word, *fields, &node.attributes, self.options, self.clock);
+                children.extend(terms.iter().map(|(id, fields)| self.term(&self.index.words, *id, *fields, 1.0, want)));
+                Ok(())
+            }
+            _ => {
+                children.push(self.docs(node, want)?);
+                Ok(())
+            }
+        }
     }
 
     fn and(&self, nodes: &[Node], attributes: &Attributes, want: Want) -> Result<Iter<'a>, QueryError> {

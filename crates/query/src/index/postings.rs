@@ -32,6 +32,16 @@ pub(crate) enum Shape {
     Text,
 }
 
+impl Shape {
+    /// Numbers of an entry at least.
+    fn numbers(self) -> usize {
+        match self {
+            Self::Ids => 1,
+            Self::Text => 2,
+        }
+    }
+}
+
 /// A term in a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
@@ -133,6 +143,10 @@ impl Postings {
                     }
                     let block = Block::of(shape, std::slice::from_ref(entry));
                     self.bytes += block.data.capacity();
+                    if self.blocks.len() == self.blocks.capacity() {
+                        // Most terms are rare: one block is all they ever have.
+                        self.blocks.reserve_exact(self.blocks.len() / 2 + 1);
+                    }
                     self.blocks.push(block);
                 }
             }
@@ -307,6 +321,34 @@ impl Block {
             _ => {
                 let (distance, frequency, _) = self.entry(shape, at);
                 (distance, frequency)
+            }
+        }
+    }
+
+    /// Whether every number of its entries is one byte, and so every term in the first field.
+    #[inline]
+    pub(crate) fn is_plain(&self, shape: Shape) -> bool {
+        self.positions_at as usize == self.count as usize * shape.numbers()
+    }
+
+    /// Documents and frequencies of a plain block. The last byte of a block from elsewhere may say that more follows, where
+    /// nothing does: as everywhere, only its other bits count.
+    #[inline]
+    pub(crate) fn read_plain(&self, shape: Shape, docs: &mut [DocId], frequencies: &mut [u32]) {
+        let mut doc = self.first;
+        match shape {
+            Shape::Ids => {
+                for (place, distance) in docs.iter_mut().zip(&self.data) {
+                    doc = doc.wrapping_add(u32::from(*distance & 0x7f));
+                    *place = doc;
+                }
+                frequencies.fill(1);
+            }
+            Shape::Text => {
+                for ((place, frequency), entry) in docs.iter_mut().zip(frequencies).zip(self.data.as_chunks::<2>().0) {
+                    doc = doc.wrapping_add(u32::from(entry[0]));
+                    (*place, *frequency) = (doc, u32::from((entry[1] & 0x7f) >> 1));
+                }
             }
         }
     }

@@ -1,10 +1,12 @@
 //! From a document to what the indexes take: words with their places, tags, numbers, points, vectors. Reads only.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 
 use crate::document::{Document, FieldValue};
 use crate::index::geo::{LATITUDE_MAX, LONGITUDE_MAX};
+use crate::index::postings::Entry;
 use crate::index::shape::Geometry;
 use crate::index::{DocId, Index, KindIndex, SOUND, STEM, postings, vectors};
 use crate::limits::TAG_BYTES;
@@ -60,18 +62,32 @@ pub(super) enum Content {
 /// The words of all texts.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    pub(super) words: Vec<WordOf>,
+    words: Vec<WordOf>,
+    /// Texts and positions of all words.
+    bytes: Vec<u8>,
+    positions: Vec<u8>,
     pub(super) length: u32,
     pub(super) max_frequency: u32,
 }
 
-/// A word of a document.
+/// A word of a document: where its text and its positions are.
 #[derive(Debug)]
-pub(super) struct WordOf {
-    pub(super) text: Box<[u8]>,
-    pub(super) frequency: u32,
-    pub(super) fields: u128,
-    pub(super) positions: Vec<u8>,
+struct WordOf {
+    text: Range<usize>,
+    frequency: u32,
+    fields: u128,
+    positions: Range<usize>,
+}
+
+impl Texts {
+    /// The words, ascending, each as the entry it makes for a document.
+    pub(super) fn entries(&self, doc: DocId) -> impl Iterator<Item = (&[u8], Entry<'_>)> {
+        self.words.iter().map(move |word| {
+            let positions = &self.positions[word.positions.clone()];
+            let entry = Entry { doc, frequency: word.frequency, fields: word.fields, positions };
+            (&self.bytes[word.text.clone()], entry)
+        })
+    }
 }
 
 impl Index {
@@ -151,7 +167,7 @@ impl Index {
 
     /// Every word of the texts, with its stem and its sound, ascending.
     fn words_of(&self, language: &str, texts: &[(u16, &[Vec<u8>])]) -> Texts {
-        let (mut words, mut out) = (Words::default(), Texts::default());
+        let (mut words, mut length) = (Words::default(), 0_u32);
         let mut texts = texts.to_vec();
         texts.sort_by_key(|(place, _)| *place);
         // Places go on from one field to the next, as if one stood behind the other: `slop` counts across fields.
@@ -166,88 +182,79 @@ impl Index {
                     position += VALUE_GAP;
                 }
                 if value.is_empty() && field.index_empty {
-                    words.add(b"", ordinal, position, *weight);
+                    words.add(&[], b"", ordinal, position, *weight);
                 }
                 self.analyzer.words(language, value, &mut |word| {
-                    words.add(word.as_bytes(), ordinal, position, *weight);
+                    words.add(&[], word.as_bytes(), ordinal, position, *weight);
                     if let Some(stem) = Some(word).filter(|_| !no_stem).and_then(|w| self.analyzer.stem(language, w))
                         && stem != word
                     {
-                        words.add_kind(STEM, &stem, ordinal, position, *weight * STEM_WEIGHT);
+                        words.add(&[STEM], stem.as_bytes(), ordinal, position, *weight * STEM_WEIGHT);
                     }
                     if let Some(matcher) = phonetic {
                         for sound in self.analyzer.sounds(matcher, word) {
-                            words.add_kind(SOUND, &sound, ordinal, position, *weight * STEM_WEIGHT);
+                            words.add(&[SOUND], sound.as_bytes(), ordinal, position, *weight * STEM_WEIGHT);
                         }
                     }
                     position += 1;
-                    out.length = out.length.saturating_add(1);
+                    length = length.saturating_add(1);
                 });
             }
         }
-        out.words = words.finish(self.schema.no_offsets, self.schema.no_frequencies);
-        out.max_frequency = out.words.iter().map(|word| word.frequency).max().unwrap_or(0);
-        out
+        Texts { length, ..words.finish(self.schema.no_offsets, self.schema.no_frequencies) }
     }
 }
 
-/// Words and their occurrences while they are collected.
+/// Words while they are collected, one behind the other as they come: sorting them is cheaper than finding each again.
 #[derive(Default)]
 struct Words {
-    numbers: HashMap<Box<[u8]>, u32>,
-    frequencies: Vec<u32>,
-    /// Word, field, place.
-    occurrences: Vec<(u32, u32, u32)>,
-    buffer: Vec<u8>,
+    bytes: Vec<u8>,
+    occurrences: Vec<Occurrence>,
+}
+
+/// A word at a place of a field.
+struct Occurrence {
+    text: Range<usize>,
+    field: u32,
+    position: u32,
+    weight: u32,
 }
 
 impl Words {
-    fn add(&mut self, word: &[u8], field: u32, position: u32, weight: f64) {
-        let number = match self.numbers.get(word) {
-            Some(&number) => number,
-            None => {
-                self.numbers.insert(word.into(), self.frequencies.len() as u32);
-                self.frequencies.push(0);
-                self.frequencies.len() as u32 - 1
-            }
-        };
-        let frequency = &mut self.frequencies[number as usize];
-        *frequency = frequency.saturating_add((weight as u32).max(1));
-        self.occurrences.push((number, field, position));
+    /// `kind` stands before the word in the dictionary.
+    fn add(&mut self, kind: &[u8], word: &[u8], field: u32, position: u32, weight: f64) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(kind);
+        self.bytes.extend_from_slice(word);
+        let (text, weight) = (start..self.bytes.len(), (weight as u32).max(1));
+        self.occurrences.push(Occurrence { text, field, position, weight });
     }
 
-    fn add_kind(&mut self, kind: u8, word: &str, field: u32, position: u32, weight: f64) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        buffer.push(kind);
-        buffer.extend_from_slice(word.as_bytes());
-        self.add(&buffer, field, position, weight);
-        self.buffer = buffer;
-    }
-
-    fn finish(mut self, no_offsets: bool, no_frequencies: bool) -> Vec<WordOf> {
-        self.occurrences.sort_unstable();
-        self.occurrences.dedup();
-        let mut texts = vec![Box::default(); self.frequencies.len()];
-        #[expect(clippy::iter_over_hash_type, reason = "each goes to the place of its number")]
-        for (text, number) in self.numbers {
-            texts[number as usize] = text;
-        }
-        let mut words = Vec::with_capacity(texts.len());
-        for of_word in self.occurrences.chunk_by(|a, b| a.0 == b.0) {
-            let number = of_word[0].0 as usize;
-            let (mut fields, mut positions) = (0_u128, Vec::new());
-            for of_field in of_word.chunk_by(|a, b| a.1 == b.1) {
-                fields |= 1 << of_field[0].1;
+    fn finish(self, no_offsets: bool, no_frequencies: bool) -> Texts {
+        let Self { bytes, mut occurrences } = self;
+        let text = |occurrence: &Occurrence| &bytes[occurrence.text.clone()];
+        let place = |occurrence: &Occurrence| (occurrence.field, occurrence.position);
+        occurrences.sort_unstable_by(|a, b| text(a).cmp(text(b)).then_with(|| place(a).cmp(&place(b))));
+        let (mut words, mut positions, mut places) = (Vec::with_capacity(occurrences.len()), Vec::new(), Vec::new());
+        let mut max_frequency = 0;
+        for of_word in occurrences.chunk_by(|a, b| text(a) == text(b)) {
+            let (start, mut fields) = (positions.len(), 0_u128);
+            for of_field in of_word.chunk_by(|a, b| a.field == b.field) {
+                fields |= 1 << of_field[0].field;
                 if !no_offsets {
-                    postings::put_places(&mut positions, of_field.iter().map(|occurrence| occurrence.2));
+                    places.clear();
+                    places.extend(of_field.iter().map(|occurrence| occurrence.position));
+                    // Two sounds of one word may be the same.
+                    places.dedup();
+                    postings::put_places(&mut positions, places.iter().copied());
                 }
             }
-            let frequency = if no_frequencies { 1 } else { self.frequencies[number] };
-            words.push(WordOf { text: std::mem::take(&mut texts[number]), frequency, fields, positions });
+            let frequency = of_word.iter().map(|occurrence| occurrence.weight).fold(0, u32::saturating_add);
+            let frequency = if no_frequencies { 1 } else { frequency };
+            max_frequency = max_frequency.max(frequency);
+            words.push(WordOf { text: of_word[0].text.clone(), frequency, fields, positions: start..positions.len() });
         }
-        words.sort_unstable_by(|a, b| a.text.cmp(&b.text));
-        words
+        Texts { words, bytes, positions, length: 0, max_frequency }
     }
 }
 

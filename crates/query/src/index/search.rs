@@ -311,11 +311,10 @@ fn by_score(docs: &mut dyn Docs, planner: &Planner<'_>, keep: usize) -> Hits {
             docs.advance();
         }
     } else {
-        // Most documents are worse than the worst that is kept: one comparison each, or none where their number is known
-        // and scores are what terms say.
+        // Most documents are worse than the worst that is kept: one comparison each, or none where scores are what terms
+        // say.
         let bound = Cell::new(f64::NEG_INFINITY);
         let mut take = |docs: &[DocId], sums: &[f64]| {
-            total += docs.len();
             for (docs, sums) in docs.chunks(CHUNK).zip(sums.chunks(CHUNK)) {
                 if planner.sums && sums.iter().all(|sum| *sum <= bound.get()) {
                     continue;
@@ -329,14 +328,16 @@ fn by_score(docs: &mut dyn Docs, planner: &Planner<'_>, keep: usize) -> Hits {
                     }
                 }
             }
-            planner.clock.ticks(docs.len())
+            // What is handed over may be little of what was looked at.
+            planner.clock.ticks(docs.len().max(CHUNK))
         };
-        match docs.known().filter(|_| planner.sums) {
-            Some(known) => {
-                docs.better(&bound, &mut take);
-                total = known;
-            }
-            None => docs.batches(true, &mut take),
+        if planner.sums {
+            total = docs.better(&bound, &mut take);
+        } else {
+            docs.batches(true, &mut |docs, sums| {
+                total += docs.len();
+                take(docs, sums)
+            });
         }
     }
     let mut hits = best.into_hits(total, options);

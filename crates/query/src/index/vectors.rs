@@ -40,7 +40,11 @@ pub(crate) struct VectorIndex {
     slots: Vec<Slots>,
     /// Documents with more than one vector.
     several: usize,
-    docs: usize,
+    /// Documents with a vector.
+    with_any: Bits,
+    /// Of these, documents that have anything else than the one vector in the slot of their own number. Mostly there are
+    /// none, as both are given out in the same order.
+    astray: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,12 +79,13 @@ impl VectorIndex {
             VectorAlgorithm::Flat { .. } => Graph::Flat(Box::new(Flat::new(params(field))?)),
             _ => Graph::Hnsw(Box::new(Hnsw::new(params(field))?)),
         };
-        Ok(Self { field: field.clone(), graph, owners: Vec::new(), slots: Vec::new(), several: 0, docs: 0 })
+        let (owners, slots, with_any) = (Vec::new(), Vec::new(), Bits::default());
+        Ok(Self { field: field.clone(), graph, owners, slots, several: 0, with_any, astray: 0 })
     }
 
     /// Documents with a vector.
     pub(crate) fn docs(&self) -> usize {
-        self.docs
+        self.with_any.len()
     }
 
     /// Vectors.
@@ -96,7 +101,8 @@ impl VectorIndex {
             Graph::Flat(flat) => flat.memory_bytes(),
             Graph::Hnsw(hnsw) => hnsw.memory_bytes(),
         };
-        graph + self.owners.capacity() * size_of::<(DocId, u64)>() + self.slots.capacity() * size_of::<Slots>()
+        let maps = self.owners.capacity() * size_of::<(DocId, u64)>() + self.slots.capacity() * size_of::<Slots>();
+        graph + maps + self.with_any.memory_bytes()
     }
 
     /// Validates the vectors of a document and finds their neighbours. `doc`: the one whose vectors they replace.
@@ -289,10 +295,15 @@ impl VectorIndex {
                 return Err(format!("slot {slot} is not that of document {doc}"));
             }
         }
-        let docs = self.slots.iter().filter(|slots| **slots != Slots::None).count();
+        let with_any: Bits =
+            (0..).zip(&self.slots).filter(|(_, slots)| **slots != Slots::None).map(|(doc, _)| doc).collect();
         let several = self.slots.iter().filter(|slots| matches!(slots, Slots::Several(_))).count();
-        if (count, docs, several) != (self.len(), self.docs, self.several) {
-            return Err(format!("{count} vectors of {docs} documents, counted {} of {}", self.len(), self.docs));
+        let astray = (0..).zip(&self.slots).filter(|(doc, slots)| slots.is_astray(*doc)).count();
+        if (count, several, astray) != (self.len(), self.several, self.astray)
+            || !with_any.iter().eq(self.with_any.iter())
+        {
+            let (docs, known) = (with_any.len(), self.docs());
+            return Err(format!("{count} vectors of {docs} documents, counted {} of {known}", self.len()));
         }
         Ok(())
     }
@@ -302,6 +313,11 @@ impl VectorIndex {
     }
 
     fn slots_of_all(&self, docs: &Bits) -> Bits {
+        if self.astray == 0 {
+            let mut slots = docs.clone();
+            slots.intersect(&self.with_any);
+            return slots;
+        }
         docs.iter().flat_map(|doc| self.slots_of(doc)).copied().collect()
     }
 
@@ -327,7 +343,12 @@ impl VectorIndex {
         }
         let before = std::mem::replace(&mut self.slots[at], slots);
         let after = &self.slots[at];
-        self.docs = self.docs + usize::from(*after != Slots::None) - usize::from(before != Slots::None);
+        if *after == Slots::None {
+            self.with_any.remove(doc);
+        } else {
+            self.with_any.insert(doc);
+        }
+        self.astray = self.astray + usize::from(after.is_astray(doc)) - usize::from(before.is_astray(doc));
         let several = |slots: &Slots| usize::from(matches!(slots, Slots::Several(_)));
         self.several = self.several + several(after) - several(&before);
     }
@@ -410,6 +431,15 @@ impl VectorIndex {
 }
 
 impl Slots {
+    /// Whether there is anything else than the slot of the document's own number.
+    fn is_astray(&self, doc: DocId) -> bool {
+        match self {
+            Self::None => false,
+            Self::One(slot) => *slot != doc,
+            Self::Several(_) => true,
+        }
+    }
+
     fn of(slots: &[Slot]) -> Self {
         match slots {
             [] => Self::None,

@@ -5,7 +5,7 @@
 //! their places are read for documents that have them all.
 
 use crate::index::clock::Clock;
-use crate::index::iterators::Docs;
+use crate::index::iterators::{Batch, Docs, Take, one_by_one};
 use crate::index::proximity;
 use crate::index::score::Explanation;
 use crate::index::{DocId, END};
@@ -174,6 +174,40 @@ impl Docs for And<'_> {
         let checks: f64 = self.checks.iter().map(|check| check.score).sum();
         let optional: f64 = self.optionals().map(|docs| docs.score()).sum();
         (all + checks + optional) * self.weight
+    }
+
+    /// The rarest hands its documents over, and the others are asked about them all at once.
+    fn batches(&mut self, scored: bool, take: Take<'_>) {
+        if self.proximity != Proximity::Any || self.doc == END {
+            return one_by_one(self, scored, take);
+        }
+        let Self { all, checks, without, optional, weight, clock, .. } = self;
+        let Some((rarest, others)) = all.split_first_mut() else { return };
+        let of_checks: f64 = checks.iter().map(|check| check.score).sum();
+        let mut batch = Batch::default();
+        rarest.batches(scored, &mut |docs, scores| {
+            batch.set(docs, scores);
+            for other in others.iter_mut() {
+                other.probe(batch.ask(), scored);
+                batch.keep(true);
+            }
+            for check in checks.iter() {
+                batch.ask().probe(|doc| (check.matches)(doc).then_some(0.0));
+                batch.keep(true);
+            }
+            for without in without.iter_mut() {
+                without.probe(batch.ask(), false);
+                batch.keep(false);
+            }
+            if scored {
+                batch.rescore(|sum| sum + of_checks);
+                for optional in optional.iter_mut() {
+                    optional.probe(batch.ask(), true);
+                }
+                batch.rescore(|sum| sum * *weight);
+            }
+            clock.ticks(docs.len()) && take(batch.docs(), batch.scores())
+        });
     }
 
     fn explain(&mut self) -> Explanation {

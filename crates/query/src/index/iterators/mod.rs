@@ -5,10 +5,12 @@
 //! back. What is asked of the document here (score, places) holds until the iterator moves.
 
 mod and;
+mod batch;
 mod or;
 mod term;
 
 pub(super) use and::{And, Check, Proximity};
+pub(super) use batch::Batch;
 pub(super) use or::{Or, Window};
 pub(super) use term::Term;
 
@@ -21,6 +23,9 @@ use crate::index::{DocId, END};
 
 /// Documents handed over together.
 const BATCH: usize = BLOCK;
+
+/// Takes documents and their scores, and says whether to go on.
+pub(super) type Take<'t> = &'t mut dyn FnMut(&[DocId], &[f64]) -> bool;
 
 /// Documents in ascending order.
 pub(super) trait Docs {
@@ -59,31 +64,38 @@ pub(super) trait Docs {
 
     /// Hands over all documents from here on, some at a time, each with its score if asked; until `take` says to stop.
     /// Afterwards the iterator stands nowhere.
-    fn batches(&mut self, scored: bool, take: &mut dyn FnMut(&[DocId], &[f64]) -> bool) {
-        let (mut docs, mut scores) = ([END; BATCH], [0.0; BATCH]);
-        while self.doc() != END {
-            let mut count = 0;
-            while count < BATCH && self.doc() != END {
-                docs[count] = self.doc();
-                if scored {
-                    scores[count] = self.score();
-                }
-                count += 1;
-                self.advance();
-            }
-            if !take(&docs[..count], &scores[..count]) {
-                return;
-            }
-        }
+    fn batches(&mut self, scored: bool, take: Take<'_>) {
+        one_by_one(self, scored, take);
     }
 
-    /// [`Self::batches`] with scores, of which those may be left out that score no more than `bound`, which rises.
-    fn better(&mut self, _bound: &Cell<f64>, take: &mut dyn FnMut(&[DocId], &[f64]) -> bool) {
-        self.batches(true, take);
+    /// [`Self::batches`] with scores, of which those may be left out that score no more than `bound`, which rises. Gives
+    /// how many documents there were.
+    fn better(&mut self, _bound: &Cell<f64>, take: Take<'_>) -> usize {
+        let mut count = 0;
+        self.batches(true, &mut |docs, scores| {
+            count += docs.len();
+            take(docs, scores)
+        });
+        count
+    }
+
+    /// Says which documents of a batch are here, and adds what they score if asked. None is before the document here;
+    /// afterwards only later batches may be asked about.
+    fn probe(&mut self, batch: &mut Batch, scored: bool) {
+        batch.probe(|doc| match self.seek(doc) == doc {
+            true if scored => Some(self.score()),
+            true => Some(0.0),
+            false => None,
+        });
     }
 
     /// How many documents there are from here on, where that is known.
     fn known(&self) -> Option<usize> {
+        None
+    }
+
+    /// All documents from here on, where they are a set already.
+    fn as_set(&self) -> Option<Bits> {
         None
     }
 
@@ -93,6 +105,25 @@ pub(super) trait Docs {
             let score = if window.scored { self.score() } else { 0.0 };
             window.add(self.doc(), score);
             self.advance();
+        }
+    }
+}
+
+/// [`Docs::batches`] of what cannot do better than step by step.
+fn one_by_one<D: Docs + ?Sized>(from: &mut D, scored: bool, take: Take<'_>) {
+    let (mut docs, mut scores) = ([END; BATCH], [0.0; BATCH]);
+    while from.doc() != END {
+        let mut count = 0;
+        while count < BATCH && from.doc() != END {
+            docs[count] = from.doc();
+            if scored {
+                scores[count] = from.score();
+            }
+            count += 1;
+            from.advance();
+        }
+        if !take(&docs[..count], &scores[..count]) {
+            return;
         }
     }
 }
@@ -221,6 +252,11 @@ impl<B: AsBits> Docs for Set<B> {
             self.doc = self.bits.bits().at_or_after(target).unwrap_or(END);
         }
         self.doc
+    }
+
+    fn as_set(&self) -> Option<Bits> {
+        let bits = self.bits.bits();
+        (bits.at_or_after(0).unwrap_or(END) == self.doc).then(|| bits.clone())
     }
 
     fn cost(&self) -> usize {

@@ -3,15 +3,18 @@
 //! Two ways: a heap of iterators by their documents, which seeks and knows who is here ([`Or`]); and a window of ids that
 //! every iterator fills in turn, several times as fast for reading everything in order ([`Stream`]).
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::index::iterators::Docs;
+use crate::index::iterators::{Batch, Docs, Take};
 use crate::index::score::Explanation;
 use crate::index::{DocId, END};
 
 /// Ids of a window.
 const SPAN: usize = 4096;
+/// Documents handed over together where most are left out, so that the bound they are held against rises soon.
+const HANDFUL: usize = 64;
 
 /// What several scores come to.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +104,23 @@ impl Docs for Or<'_> {
         score * self.combine.weight
     }
 
+    /// Those who want everything get it from a window.
+    fn batches(&mut self, scored: bool, take: Take<'_>) {
+        Stream::new(std::mem::take(&mut self.children), self.combine, scored).batches(scored, take);
+    }
+
+    fn better(&mut self, bound: &Cell<f64>, take: Take<'_>) -> usize {
+        Stream::new(std::mem::take(&mut self.children), self.combine, true).better(bound, take)
+    }
+
+    fn probe(&mut self, batch: &mut Batch, scored: bool) {
+        if !scored || !self.combine.largest && self.combine.weight == 1.0 {
+            self.children.iter_mut().for_each(|child| child.probe(batch, scored));
+        } else {
+            batch.probe(|doc| (self.seek(doc) == doc).then(|| self.score()));
+        }
+    }
+
     fn explain(&mut self) -> Explanation {
         let mut here = self.here.clone();
         here.sort_unstable();
@@ -151,6 +171,27 @@ impl Window {
                 (false, false) => *place + score,
             };
         }
+    }
+
+    /// [`Self::add`] for many.
+    #[inline]
+    pub(in crate::index) fn add_all(&mut self, docs: &[DocId], scores: &[f64]) {
+        if self.scored {
+            docs.iter().zip(scores).for_each(|(&doc, &score)| self.add(doc, score));
+        } else {
+            for &doc in docs {
+                let at = (doc - self.base) as usize % SPAN;
+                self.bits[at / 64] |= 1 << (at % 64);
+            }
+        }
+    }
+
+    /// The ids from the place `from` on, 64 at a time: where they begin, and a bit for each that is in.
+    fn words(&self, from: usize) -> impl Iterator<Item = (usize, u64)> {
+        let words = self.bits.iter().enumerate().skip(from / 64);
+        words.map(move |(word, &bits)| {
+            (word * 64, if word == from / 64 { bits & (u64::MAX << (from % 64)) } else { bits })
+        })
     }
 
     fn at_or_after(&self, from: usize) -> Option<usize> {
@@ -231,16 +272,15 @@ impl Docs for Stream<'_> {
         self.next_window()
     }
 
-    fn batches(&mut self, scored: bool, take: &mut dyn FnMut(&[DocId], &[f64]) -> bool) {
+    fn batches(&mut self, scored: bool, take: Take<'_>) {
         let (mut docs, mut scores) = (Vec::with_capacity(SPAN), Vec::with_capacity(SPAN));
         while self.doc != END {
             let (from, base) = ((self.doc - self.window.base) as usize, self.window.base);
             docs.clear();
             scores.clear();
-            for (word, &bits) in self.window.bits.iter().enumerate().skip(from / 64) {
-                let mut bits = if word == from / 64 { bits & (u64::MAX << (from % 64)) } else { bits };
+            for (start, mut bits) in self.window.words(from) {
                 while bits != 0 {
-                    let at = word * 64 + bits.trailing_zeros() as usize;
+                    let at = start + bits.trailing_zeros() as usize;
                     bits &= bits - 1;
                     docs.push(base + at as DocId);
                     scores.push(if scored { self.window.scores[at] * self.weight } else { 0.0 });
@@ -251,6 +291,41 @@ impl Docs for Stream<'_> {
             }
             self.next_window();
         }
+    }
+
+    fn better(&mut self, bound: &Cell<f64>, take: Take<'_>) -> usize {
+        let (mut docs, mut scores) = (Vec::with_capacity(HANDFUL * 2), Vec::with_capacity(HANDFUL * 2));
+        let mut count = 0;
+        while self.doc != END {
+            let (from, base) = ((self.doc - self.window.base) as usize, self.window.base);
+            for (start, mut bits) in self.window.words(from) {
+                count += bits.count_ones() as usize;
+                while bits != 0 {
+                    let at = start + bits.trailing_zeros() as usize;
+                    bits &= bits - 1;
+                    let score = self.window.scores[at] * self.weight;
+                    if score > bound.get() {
+                        docs.push(base + at as DocId);
+                        scores.push(score);
+                    }
+                }
+                if docs.len() >= HANDFUL {
+                    if !take(&docs, &scores) {
+                        return count;
+                    }
+                    docs.clear();
+                    scores.clear();
+                }
+            }
+            // Also when nothing is left to hand over: whoever takes may say to stop.
+            if !take(&docs, &scores) {
+                return count;
+            }
+            docs.clear();
+            scores.clear();
+            self.next_window();
+        }
+        count
     }
 
     fn cost(&self) -> usize {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use crate::index::cursor::Cursor;
-use crate::index::iterators::{Docs, Window};
+use crate::index::iterators::{Batch, Docs, Take, Window};
 use crate::index::postings::{BLOCK, Block, Impacts};
 use crate::index::score::{Explanation, TermScore};
 use crate::index::{DocId, END};
@@ -79,7 +79,7 @@ impl Docs for Term<'_> {
         }
     }
 
-    fn batches(&mut self, scored: bool, take: &mut dyn FnMut(&[DocId], &[f64]) -> bool) {
+    fn batches(&mut self, scored: bool, take: Take<'_>) {
         let (mut docs, mut frequencies, mut scores) = ([END; BLOCK], [0; BLOCK], [0.0; BLOCK]);
         while self.cursor.doc() != END {
             let (count, _) = self.cursor.take_block(self.fields, &mut docs, &mut frequencies, |_| false);
@@ -92,21 +92,34 @@ impl Docs for Term<'_> {
         }
     }
 
-    fn better(&mut self, bound: &Cell<f64>, take: &mut dyn FnMut(&[DocId], &[f64]) -> bool) {
+    fn better(&mut self, bound: &Cell<f64>, take: Take<'_>) -> usize {
         let (mut docs, mut frequencies, mut scores) = ([END; BLOCK], [0; BLOCK], [0.0; BLOCK]);
-        let term = self.score;
-        let pass = |block: &Block| block.best.get().is_some_and(|best| term.best(best.iter()) <= bound.get());
+        let (term, known, mut seen) = (self.score, self.known(), 0);
+        // Blocks are passed over only where nobody has to count what is in them.
+        let pass = |block: &Block| {
+            known.is_some() && block.best.get().is_some_and(|best| term.best(best.iter()) <= bound.get())
+        };
         while self.cursor.doc() != END {
             let (count, block) = self.cursor.take_block(self.fields, &mut docs, &mut frequencies, pass);
             let (docs, frequencies) = (&docs[..count], &frequencies[..count]);
+            seen += count;
             term.scores(docs, frequencies, &mut scores);
             // A block that may still grow, or is read from its middle on, tells nothing.
             if let Some(block) = block.filter(|block| block.count as usize == count && count >= FULL) {
                 block.best.get_or_init(|| Box::new(Impacts::of(term.impacts(docs, frequencies))));
             }
             if !take(docs, &scores[..count]) {
-                return;
+                break;
             }
+        }
+        known.unwrap_or(seen)
+    }
+
+    fn probe(&mut self, batch: &mut Batch, scored: bool) {
+        if scored {
+            batch.probe(|doc| (self.seek(doc) == doc).then(|| self.score()));
+        } else {
+            batch.probe(|doc| (self.seek(doc) == doc).then_some(0.0));
         }
     }
 
@@ -115,12 +128,23 @@ impl Docs for Term<'_> {
     }
 
     fn fill(&mut self, end: DocId, window: &mut Window) {
+        if self.fields != u128::MAX {
+            while self.cursor.doc() < end {
+                let score = if window.scored { self.score() } else { 0.0 };
+                window.add(self.cursor.doc(), score);
+                self.advance();
+            }
+            return;
+        }
+        let mut scores = [0.0; BLOCK];
         while self.cursor.doc() < end {
-            let doc = self.cursor.doc();
-            let score = if window.scored { self.score.score(doc, self.cursor.frequency()) } else { 0.0 };
-            window.add(doc, score);
-            self.cursor.advance();
-            self.settle();
+            let (docs, frequencies) = self.cursor.ahead(end);
+            let count = docs.len();
+            if window.scored {
+                self.score.scores(docs, frequencies, &mut scores);
+            }
+            window.add_all(docs, &scores[..count]);
+            self.cursor.skip(count);
         }
     }
 }
