@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Optional
+from typing import Any, Literal, Optional, TypedDict
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from quiverdb._arrays import Text, Word
@@ -11,6 +11,18 @@ from quiverdb._errors import ResponseError
 from quiverdb.retry import Retry, spelled
 
 Quant = Literal["q8", "noquant", "bin"]
+
+
+class SearchOptions(TypedDict, total=False):
+    """What a search takes besides its query: see :meth:`quiverdb.Client.search`."""
+
+    ef: Optional[int]
+    with_attributes: bool
+    exact: bool
+    filter: Optional[str]
+    filter_ef: Optional[int]
+    recall: Optional[float]
+    epsilon: Optional[float]
 
 
 def settings_of_url(url: str) -> dict[str, Any]:

@@ -8,26 +8,29 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from types import TracebackType
-from typing import Any, Optional, Union, overload
+from typing import TYPE_CHECKING, Any, Optional, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quiverdb import _flows
 from quiverdb._arrays import Attributes, Ids, Progress, Text, Word, progress_bar, queries_of, rows_of, to_json
-from quiverdb._errors import ResponseError
+from quiverdb._flows import Flow, T, run_async, text_or_none
 from quiverdb._native import Multiplexed
 from quiverdb._settings import Configured
-from quiverdb._tables import Elements, source_of
+from quiverdb._tables import source_of
 from quiverdb._words import (
-    Quant, add_options, flat, hset_words, info_of, is_unknown, native_settings, recommend_words, scan_words,
+    Quant, add_options, flat, hset_words, info_of, native_settings, recommend_words, scan_words,
     search_options, set_words,
 )
 from quiverdb.features import AsyncFeatures
 from quiverdb.results import SearchResult, SearchResults, from_json, results_of
 from quiverdb.semantic_cache import AsyncSemanticCache
 
-# Rows of an addition element by element, as Redis has it.
-_ROWS_PER_PIPELINE = 256
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from quiverdb._words import SearchOptions
 
 
 class AsyncClient(Configured):
@@ -85,6 +88,9 @@ class AsyncClient(Configured):
     async def _raw(self, *words: Word) -> Any:
         """A read whose strings stay bytes."""
         return await self._connection.execute(words, True, True)
+
+    async def _run(self, flow: Flow[T], link: Optional[Multiplexed] = None) -> T:
+        return await run_async(flow, link or self._connection)
 
     @cached_property
     def features(self) -> AsyncFeatures:
@@ -215,14 +221,15 @@ class AsyncClient(Configured):
         with progress_bar(source.total, progress) as advance:
             # The first makes the set, and finds out what the server has.
             for batch in islice(source.batches, 1):
-                new += await self._upsert(key, batch, options)
+                new += await self._run(_flows.upsert(self, key, batch, options), self._bulk)
                 advance(len(batch.ids))
             running: deque[tuple[asyncio.Task[int], int]] = deque()
             try:
                 for batch in source.batches:
                     if len(running) > max(parallel, 1):
                         new += await self._finished(running, advance)
-                    running.append((asyncio.ensure_future(self._upsert(key, batch, options)), len(batch.ids)))
+                    adding = self._run(_flows.upsert(self, key, batch, options), self._bulk)
+                    running.append((asyncio.ensure_future(adding), len(batch.ids)))
                 while running:
                     new += await self._finished(running, advance)
             finally:
@@ -235,27 +242,6 @@ class AsyncClient(Configured):
         task, rows = running.popleft()
         new = await task
         advance(rows)
-        return new
-
-    async def _upsert(self, key: Word, batch: Elements, options: list[Word]) -> int:
-        if not len(batch.ids):
-            return 0
-        if self._has_own_commands:
-            try:
-                return int(await self._bulk.vector_add(key, *batch, options, True))
-            except ResponseError as error:
-                if not is_unknown(error):
-                    raise
-                self._has_own_commands = False
-        return await self._add(key, batch, options, _ROWS_PER_PIPELINE)
-
-    async def _add(self, key: Word, batch: Elements, options: list[Word], size: int) -> int:
-        new = 0
-        for start in range(0, len(batch.ids), size):
-            part = slice(start, start + size)
-            texts = batch.attributes and batch.attributes[part]
-            ids, rows = batch.ids[part], batch.vectors[part]
-            new += int(await self._bulk.vector_add(key, ids, rows, texts, options, False))
         return new
 
     async def add(
@@ -282,41 +268,15 @@ class AsyncClient(Configured):
         new = 0
         with progress_bar(source.total, progress) as advance:
             for each in source.batches:
-                new += await self._add(key, each, add_options(quant, ef, m), batch)
+                new += await self._run(_flows.add(key, each, add_options(quant, ef, m), batch), self._bulk)
                 advance(len(each.ids))
         return new
 
     @overload
-    async def search(
-        self,
-        key: Word,
-        query: Sequence[float],
-        k: int = ...,
-        *,
-        ef: Optional[int] = ...,
-        with_attributes: bool = ...,
-        exact: bool = ...,
-        filter: Optional[str] = ...,
-        filter_ef: Optional[int] = ...,
-        recall: Optional[float] = ...,
-        epsilon: Optional[float] = ...,
-    ) -> SearchResult: ...
+    async def search(self, key: Word, query: Sequence[float], k: int = ..., **options: Unpack[SearchOptions]) -> SearchResult: ...
 
     @overload
-    async def search(
-        self,
-        key: Word,
-        query: NDArray[Any],
-        k: int = ...,
-        *,
-        ef: Optional[int] = ...,
-        with_attributes: bool = ...,
-        exact: bool = ...,
-        filter: Optional[str] = ...,
-        filter_ef: Optional[int] = ...,
-        recall: Optional[float] = ...,
-        epsilon: Optional[float] = ...,
-    ) -> Any: ...
+    async def search(self, key: Word, query: NDArray[Any], k: int = ..., **options: Unpack[SearchOptions]) -> Any: ...
 
     async def search(
         self,
@@ -341,7 +301,7 @@ class AsyncClient(Configured):
         """
         queries, single = queries_of(query)
         options = search_options(k, ef, exact, filter, filter_ef, recall, epsilon)
-        return results_of(await self._search(key, queries, options, with_attributes), single)
+        return results_of(await self._run(_flows.search(self, key, queries, options, with_attributes)), single)
 
     async def search_batch(
         self,
@@ -360,22 +320,7 @@ class AsyncClient(Configured):
         """As :meth:`search` for each row of ``queries``, shape (n, dim): many in one command."""
         rows, _ = queries_of(queries)
         options = search_options(k, ef, exact, filter, filter_ef, recall, epsilon)
-        return SearchResults(results_of(await self._search(key, rows, options, with_attributes), False))
-
-    async def _search(self, key: Word, queries: NDArray[np.float32], options: list[Word], with_attributes: bool) -> Any:
-        if self._has_own_commands:
-            try:
-                return await self._connection.vector_search(key, queries, options, with_attributes, True)
-            except ResponseError as error:
-                if not is_unknown(error):
-                    raise
-        found = await self._connection.vector_search(key, queries, options, False, False)
-        self._has_own_commands = False
-        if not with_attributes:
-            return found
-        asked = [("VGETATTR", key, id) for ids, _, _ in found for id in ids]
-        texts = iter(await self._connection.pipeline(asked, True))
-        return [(ids, scores, [_text_or_none(next(texts)) for _ in ids]) for ids, scores, _ in found]
+        return SearchResults(results_of(await self._run(_flows.search(self, key, rows, options, with_attributes)), False))
 
     async def recommend(
         self,
@@ -401,7 +346,7 @@ class AsyncClient(Configured):
 
     async def remove(self, key: Word, *ids: Word) -> int:
         """Removes elements of a vector set; returns how many there were."""
-        return sum(map(bool, await self._all("VREM", key, ids)))
+        return await self._run(_flows.remove(key, ids))
 
     async def count(self, key: Word) -> int:
         """Number of elements of a vector set; 0 if there is no such key."""
@@ -422,7 +367,7 @@ class AsyncClient(Configured):
 
     async def attributes(self, key: Word, id: Word) -> Any:
         """An element's attributes: decoded JSON, the text where it is none, None where there are none."""
-        return from_json(_text_or_none(await self._read("VGETATTR", key, id)))
+        return from_json(text_or_none(await self._read("VGETATTR", key, id)))
 
     async def set_attributes(self, key: Word, id: Word, attributes: Attributes) -> bool:
         """Replaces an element's attributes (None removes them); returns whether there is such an element."""
@@ -431,14 +376,3 @@ class AsyncClient(Configured):
     async def info(self, key: Word) -> dict[str, Any]:
         """What VINFO says of a vector set: quantisation, dimension, size, levels. Empty if there is no such key."""
         return info_of(await self._read("VINFO", key))
-
-    async def _all(self, command: str, key: Word, ids: Iterable[Word]) -> list[Any]:
-        replies = await self.pipeline([command, key, id] for id in ids)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
-        return replies
-
-
-def _text_or_none(value: Union[str, bytes, None]) -> Optional[str]:
-    return value.decode() if isinstance(value, bytes) else value

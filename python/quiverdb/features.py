@@ -6,7 +6,7 @@ it was true at and never overwrites a newer one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, islice
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quiverdb._arrays import Ids, Word, words
+from quiverdb._flows import Flow
 from quiverdb._tables import frame_of
 from quiverdb._words import flat, pairs_of, text_of
 from quiverdb.results import Columns
@@ -246,6 +247,38 @@ def _time(at: Any) -> Word:
     return int(at)
 
 
+def _described(views: dict[str, View], name: str) -> Flow[View]:
+    """Reads what a view is, and keeps it in ``views``."""
+    told = yield lambda link: link.execute(("FEAT.VIEW", "INFO", name), True, False)
+    described = views[name] = view_of(told)
+    return described
+
+
+def _looked_up(views: dict[str, View], entities: list[Any], wanted: Views, with_times: bool) -> Flow[FeatureTable]:
+    """Features of entities, whose views are described in ``views`` or will be."""
+    for name in names_of(wanted):
+        if name not in views:
+            yield from _described(views, name)
+    words = tuple(get_words(entities, wanted, with_times))
+    reply = yield lambda link: link.execute(words, True, True)
+    try:
+        return table_of(entities, reply, views)
+    except (KeyError, ValueError):
+        # Somebody has changed a view: its description is read again, once.
+        for name in names_of(wanted):
+            yield from _described(views, name)
+        return table_of(entities, (yield lambda link: link.execute(words, True, True)), views)
+
+
+def _stored(commands: Iterable[Sequence[Word]]) -> Flow[int]:
+    """Stores values by FEAT.MPUT; how many were stored."""
+    stored = 0
+    for command in commands:
+        words = tuple(command)
+        stored += sum((yield lambda link: link.execute(words, False, False)))
+    return stored
+
+
 class Features:
     """The features of a client's server: ``client.features``."""
 
@@ -275,8 +308,7 @@ class Features:
 
     def view(self, name: str) -> View:
         """Describes a view."""
-        view = self._views[name] = view_of(self._client.execute("FEAT.VIEW", "INFO", name))
-        return view
+        return self._client._run(_described(self._views, name))
 
     def views(self) -> list[str]:
         """The names of all views."""
@@ -297,26 +329,11 @@ class Features:
         mappings by row. All columns but ``entity_column`` and ``time_column`` are features; without the latter all
         were true ``at`` one time.
         """
-        commands = mput_commands(view, data, entity_column, time_column, at)
-        return sum(sum(self._client.execute(*command)) for command in commands)
+        return self._client._run(_stored(mput_commands(view, data, entity_column, time_column, at)))
 
     def get(self, entities: Ids, views: Views, *, with_times: bool = False) -> FeatureTable:
         """Features of many entities from one view or several, in one call of one moment."""
-        names = list(words(entities))
-        for view in names_of(views):
-            if view not in self._views:
-                self.view(view)
-        return self._table(names, views, with_times)
-
-    def _table(self, entities: list[Any], views: Views, with_times: bool) -> FeatureTable:
-        reply = self._client._raw(*get_words(entities, views, with_times))
-        try:
-            return table_of(entities, reply, self._views)
-        except (KeyError, ValueError):
-            # Somebody has changed a view: its description is read again, once.
-            for view in names_of(views):
-                self.view(view)
-            return table_of(entities, self._client._raw(*get_words(entities, views, with_times)), self._views)
+        return self._client._run(_looked_up(self._views, list(words(entities)), views, with_times))
 
 
 class AsyncFeatures:
@@ -347,8 +364,7 @@ class AsyncFeatures:
 
     async def view(self, name: str) -> View:
         """See :meth:`Features.view`."""
-        view = self._views[name] = view_of(await self._client.execute("FEAT.VIEW", "INFO", name))
-        return view
+        return await self._client._run(_described(self._views, name))
 
     async def views(self) -> list[str]:
         """See :meth:`Features.views`."""
@@ -363,21 +379,8 @@ class AsyncFeatures:
         self, view: str, data: Any, entity_column: str = "entity", time_column: Optional[str] = None, at: Time = None
     ) -> int:
         """See :meth:`Features.put_many`."""
-        stored = 0
-        for command in mput_commands(view, data, entity_column, time_column, at):
-            stored += sum(await self._client.execute(*command))
-        return stored
+        return await self._client._run(_stored(mput_commands(view, data, entity_column, time_column, at)))
 
     async def get(self, entities: Ids, views: Views, *, with_times: bool = False) -> FeatureTable:
         """See :meth:`Features.get`."""
-        names = list(words(entities))
-        for view in names_of(views):
-            if view not in self._views:
-                await self.view(view)
-        reply = await self._client._raw(*get_words(names, views, with_times))
-        try:
-            return table_of(names, reply, self._views)
-        except (KeyError, ValueError):
-            for view in names_of(views):
-                await self.view(view)
-            return table_of(names, await self._client._raw(*get_words(names, views, with_times)), self._views)
+        return await self._client._run(_looked_up(self._views, list(words(entities)), views, with_times))

@@ -9,7 +9,7 @@ import pytest
 
 import quiverdb
 
-pytest.importorskip("feast", reason="feast is not installed (pip install 'feast[redis]')")
+pytest.importorskip("feast", reason="feast is not installed: QUIVER_FEAST=1 cargo xtask test python")
 pytest.importorskip("redis", reason="feast's Redis online store needs redis (pip install 'feast[redis]')")
 
 

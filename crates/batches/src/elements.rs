@@ -17,7 +17,7 @@ const VECTOR: &str = "vector";
 const ATTRIBUTES: &str = "attributes";
 const EXPIRES_AT: &str = "expires_at";
 
-const ID_TYPES: &str = "a string, binary, an integer, or a dictionary of strings";
+const NAME_TYPES: &str = "a string, binary, an integer, or a dictionary of strings";
 const VECTOR_TYPES: &str = "a fixed size list of float32, float16, float64 or int8";
 const ATTRIBUTES_TYPES: &str = "a string (a JSON object)";
 const EXPIRES_TYPES: &str = "a timestamp, or int64 in milliseconds since 1970";
@@ -67,10 +67,10 @@ impl Elements {
             return Err(BatchError::TooManyRows { max: rows_max });
         }
         let column = |field, expected| batch.column_by_name(field).ok_or(BatchError::Missing { field, expected });
-        let (ids, vectors) = (column(ID, ID_TYPES)?, column(VECTOR, VECTOR_TYPES)?);
-        let first = self.len();
+        column(ID, NAME_TYPES)?;
+        let (vectors, first) = (column(VECTOR, VECTOR_TYPES)?, self.len());
         self.append_vectors(vectors.as_ref(), first)?;
-        self.append_ids(ids.as_ref(), first)?;
+        append_names(batch, ID, first, &mut self.ids)?;
         self.append_attributes(batch, first)?;
         self.append_expiry(batch)
     }
@@ -88,36 +88,6 @@ impl Elements {
         let vectors = batch.column_by_name(VECTOR).ok_or(missing)?;
         self.append_vectors(vectors.as_ref(), before)?;
         Ok(before + batch.num_rows())
-    }
-
-    fn append_ids(&mut self, column: &dyn Array, first: usize) -> Result<(), BatchError> {
-        let read: Box<dyn Fn(usize) -> Vec<u8> + '_> = match column.data_type() {
-            DataType::Binary => {
-                let values = column.as_binary::<i32>();
-                Box::new(|row| values.value(row).to_vec())
-            }
-            DataType::LargeBinary => {
-                let values = column.as_binary::<i64>();
-                Box::new(|row| values.value(row).to_vec())
-            }
-            kind if is_name(kind) => {
-                let read = reader(column).ok_or_else(|| wrong_type(ID, ID_TYPES, column))?;
-                Box::new(move |row| match read(row) {
-                    Value::String(text) => text.into_bytes(),
-                    Value::Null => Vec::new(),
-                    number => number.to_string().into_bytes(),
-                })
-            }
-            _ => return Err(wrong_type(ID, ID_TYPES, column)),
-        };
-        for row in 0..column.len() {
-            let id = if column.is_null(row) { Vec::new() } else { read(row) };
-            if id.is_empty() {
-                return Err(bad_value(ID, first + row, "must not be null or empty"));
-            }
-            self.ids.push(id);
-        }
-        Ok(())
     }
 
     fn append_vectors(&mut self, column: &dyn Array, first: usize) -> Result<(), BatchError> {
@@ -216,6 +186,43 @@ impl Elements {
     }
 }
 
+/// Takes a column of names, none of them empty, whose rows are numbered from `first`.
+pub(crate) fn append_names(
+    batch: &RecordBatch,
+    field: &'static str,
+    first: usize,
+    names: &mut Vec<Vec<u8>>,
+) -> Result<(), BatchError> {
+    let column = batch.column_by_name(field).ok_or(BatchError::Missing { field, expected: NAME_TYPES })?;
+    let read: Box<dyn Fn(usize) -> Vec<u8> + '_> = match column.data_type() {
+        DataType::Binary => {
+            let values = column.as_binary::<i32>();
+            Box::new(|row| values.value(row).to_vec())
+        }
+        DataType::LargeBinary => {
+            let values = column.as_binary::<i64>();
+            Box::new(|row| values.value(row).to_vec())
+        }
+        kind if is_name(kind) => {
+            let read = reader(column).ok_or_else(|| wrong_type(field, NAME_TYPES, column))?;
+            Box::new(move |row| match read(row) {
+                Value::String(text) => text.into_bytes(),
+                Value::Null => Vec::new(),
+                number => number.to_string().into_bytes(),
+            })
+        }
+        _ => return Err(wrong_type(field, NAME_TYPES, column)),
+    };
+    for row in 0..column.len() {
+        let name = if column.is_null(row) { Vec::new() } else { read(row) };
+        if name.is_empty() {
+            return Err(bad_value(field, first + row, "must not be null or empty"));
+        }
+        names.push(name);
+    }
+    Ok(())
+}
+
 /// The columns that are attributes, and how to read them.
 fn other_columns(batch: &RecordBatch) -> Result<Vec<(&str, &dyn Array, Reader<'_>)>, BatchError> {
     let schema = batch.schema_ref();
@@ -245,12 +252,12 @@ fn is_name(kind: &DataType) -> bool {
     is_text(kind) || kind.is_integer()
 }
 
-fn wrong_type(field: &str, expected: &'static str, column: &dyn Array) -> BatchError {
+pub(crate) fn wrong_type(field: &str, expected: &'static str, column: &dyn Array) -> BatchError {
     // A type is as deep and as long as its sender likes.
     let got: String = column.data_type().to_string().chars().take(200).collect();
     BatchError::Type { field: field.to_owned(), expected, got }
 }
 
-fn bad_value(field: &str, row: usize, reason: &str) -> BatchError {
+pub(crate) fn bad_value(field: &str, row: usize, reason: &str) -> BatchError {
     BatchError::Value { field: field.to_owned(), row, reason: reason.to_owned() }
 }

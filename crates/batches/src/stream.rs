@@ -102,6 +102,12 @@ impl Stream {
         Self { schema }
     }
 
+    /// A stream of batches like this one.
+    #[must_use]
+    pub fn of(batch: &RecordBatch) -> Self {
+        Self::new(batch.schema_ref().as_ref().clone())
+    }
+
     /// A whole stream of one batch.
     ///
     /// # Errors
@@ -136,6 +142,9 @@ impl Stream {
     /// # Errors
     /// The batch has another schema.
     pub fn batch(&self, batch: &RecordBatch) -> Result<Message, BatchError> {
+        if batch.schema_ref().fields() != self.schema.fields() {
+            return Err(malformed("a batch of another schema"));
+        }
         self.write(Some(batch))?.into_iter().nth(1).ok_or_else(|| malformed("no batch"))
     }
 

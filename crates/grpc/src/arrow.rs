@@ -1,32 +1,10 @@
 //! Arrow batches of requests, decoded away from the threads that serve connections.
 
 use prost::bytes::Bytes;
-use quiver_batches::{BatchError, Decoder, Elements};
+use quiver_batches::{BatchError, Decoder, Elements, RecordBatch};
 use tonic::Status;
 
 use crate::check::{ARROW_ROWS_MAX, Violations};
-
-/// What one message of a stream gave.
-pub(crate) struct Decoded {
-    /// For the next message.
-    pub(crate) decoder: Decoder,
-    /// The rows of the message.
-    pub(crate) elements: Elements,
-}
-
-/// Which columns are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rows {
-    /// Elements to write.
-    Elements,
-    /// Vectors to search by, of this dimension if it is known; at most so many.
-    Queries {
-        /// Components of each; 0 if nothing has said so yet.
-        dim: usize,
-        /// The most of one message.
-        rows_max: usize,
-    },
-}
 
 /// The elements of a whole IPC stream.
 pub(crate) async fn read_stream(bytes: Bytes) -> Result<Elements, Status> {
@@ -40,23 +18,16 @@ pub(crate) async fn read_stream(bytes: Bytes) -> Result<Elements, Status> {
     .map_err(|error| refused("arrow_ipc", &error))
 }
 
-/// The rows of one message whose header and body came apart.
-pub(crate) async fn read_message(
+/// Puts the batches of one message, whose header and body came apart, where `take` takes them.
+pub(crate) async fn read_message<T: Send + 'static>(
     mut decoder: Decoder,
-    rows: Rows,
-    header: Bytes,
-    body: Bytes,
-) -> Result<Decoded, Status> {
+    (header, body): (Bytes, Bytes),
+    mut rows: T,
+    take: impl Fn(&mut T, &RecordBatch) -> Result<(), BatchError> + Send + 'static,
+) -> Result<(Decoder, T), Status> {
     apart(move || {
-        let mut elements = Elements::default();
-        if let Rows::Queries { dim, .. } = rows {
-            elements.dim = dim;
-        }
-        decoder.message(&header, &body, |batch| match rows {
-            Rows::Elements => elements.append(batch, ARROW_ROWS_MAX),
-            Rows::Queries { rows_max, .. } => elements.append_queries(batch, rows_max).map(drop),
-        })?;
-        Ok(Decoded { decoder, elements })
+        decoder.message(&header, &body, |batch| take(&mut rows, batch))?;
+        Ok((decoder, rows))
     })
     .await?
     .map_err(|error| refused("data", &error))

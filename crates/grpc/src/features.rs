@@ -24,7 +24,7 @@ use crate::search::text;
 use crate::status::{self, Site};
 
 /// Most entities of a request; the server bounds the number of values.
-const ENTITIES_MAX: usize = 1 << 16;
+pub(crate) const ENTITIES_MAX: usize = 1 << 16;
 /// Most features of a view, and most columns of a request.
 const FEATURES_MAX: usize = 1024;
 /// Most views of a request.

@@ -13,6 +13,8 @@ use crate::status::{self, Site};
 
 /// Commands up to which a batch is quick. A search or a small write takes some hundred microseconds.
 const QUICK_COMMANDS: usize = 4;
+/// Words up to which a command is quick.
+const QUICK_WORDS: usize = 1_024;
 
 /// The executor with its deadline.
 #[derive(Clone, Debug)]
@@ -138,7 +140,8 @@ impl<E: Executor> OpenSession<E> {
 }
 
 fn pace_of(commands: &[OwnedArgv]) -> Pace {
-    if commands.len() <= QUICK_COMMANDS { Pace::Quick } else { Pace::Slow }
+    let quick = |argv: &OwnedArgv| argv.len() <= QUICK_WORDS && argv.as_argv().get(0) != Some(b"VMADD");
+    if commands.len() <= QUICK_COMMANDS && commands.iter().all(quick) { Pace::Quick } else { Pace::Slow }
 }
 
 async fn in_time(

@@ -215,7 +215,7 @@ pub async fn serve_shared(
         .add_service(bounded!(SearchServiceServer, Searches))
         .add_service(bounded!(SemanticCacheServiceServer, Caches))
         .add_service(bounded!(VectorServiceServer, Vectors))
-        .add_service(HealthServer::new(Health::new(seen)))
+        .add_service(HealthServer::new(Health::new(seen)).max_decoding_message_size(limits.message_bytes_max))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
 

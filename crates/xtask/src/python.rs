@@ -30,6 +30,8 @@ const TOOLS: &[&str] = &[
     "redisvl",
     "tqdm",
 ];
+/// Half a gigabyte, and it pins what others want newer: in an environment of its own, where it is asked for.
+const FEAST: &[&str] = &["feast[redis]", "pytest"];
 const ABSENT: &str = "no Python 3.9 or newer found: install one (Debian and Ubuntu: `apt install python3 python3-venv`; \
                       Fedora: `dnf install python3`; macOS: `brew install python`) or name it in the variable PYTHON";
 
@@ -57,23 +59,33 @@ pub(crate) struct Venv {
 }
 
 impl Venv {
-    /// Makes `.venv` if there is none that works, and installs [`TOOLS`] if they are not those installed last.
+    /// `.venv` with [`TOOLS`].
     pub(crate) fn ensure(project: &Project) -> Result<Self> {
-        let venv = Self { folder: project.root.join(".venv") };
+        Self::with(project, ".venv", TOOLS)
+    }
+
+    /// `.venv/feast` with [`FEAST`].
+    pub(crate) fn feast(project: &Project) -> Result<Self> {
+        Self::with(project, ".venv/feast", FEAST)
+    }
+
+    /// Makes an environment if there is none that works, and installs `tools` if they are not those installed last.
+    fn with(project: &Project, folder: &str, tools: &[&str]) -> Result<Self> {
+        let venv = Self { folder: project.root.join(folder) };
         if version(&venv.python()).is_none() {
             let python = find()?;
-            println!("      making .venv with {}", python.display());
+            println!("      making {folder} with {}", python.display());
             run(project.command(&python).args(["-m", "venv", "--clear"]).arg(&venv.folder))
                 .context("Python cannot make a virtual environment (Debian and Ubuntu: `apt install python3-venv`)")?;
         }
         let receipt = venv.folder.join("quiver-tools.txt");
-        let wanted = TOOLS.join("\n");
+        let wanted = tools.join("\n");
         if std::fs::read_to_string(&receipt).is_ok_and(|installed| installed == wanted) {
             return Ok(venv);
         }
-        println!("      installing {} into .venv", TOOLS.join(" "));
+        println!("      installing {} into {folder}", tools.join(" "));
         let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-        run(project.command(venv.python()).args(pip).args(TOOLS)).context("pip could not install the tools")?;
+        run(project.command(venv.python()).args(pip).args(tools)).context("pip could not install the tools")?;
         std::fs::write(&receipt, wanted).with_context(|| format!("writing {}", receipt.display()))?;
         Ok(venv)
     }

@@ -166,6 +166,14 @@ fn python_tests(project: &Project) -> Result<()> {
         bail!("{} is missing: run `cargo xtask test build` first", server.display());
     }
     let venv = python::Venv::ensure(project)?;
-    run(project.command(venv.python()).args(["-m", "pytest", "-q", "python/tests"]).env("QUIVER_SERVER", &server))
-        .context("Python tests")
+    let tests = |venv: &python::Venv, path| {
+        let mut pytest = project.command(venv.python());
+        pytest.args(["-m", "pytest", "-q", path]).env("QUIVER_SERVER", &server).env("PYTHONPATH", "python");
+        run(&mut pytest).context("Python tests")
+    };
+    tests(&venv, "python/tests")?;
+    if std::env::var_os("QUIVER_FEAST").is_some() {
+        tests(&python::Venv::feast(project)?, "python/tests/test_feast.py")?;
+    }
+    Ok(())
 }

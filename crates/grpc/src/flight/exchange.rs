@@ -1,11 +1,11 @@
-//! DoExchange: batches of query vectors in, batches of hits out.
+//! DoExchange: batches of query vectors in, batches of hits out; or of entities, and their features.
 
-use quiver_batches::{Decoder, Found, Stream};
+use quiver_batches::{Decoder, Elements, Found, Stream};
 use tonic::{Status, Streaming};
 
 use super::options::{self, Exchange};
 use super::{Flights, Out, collection_of, data, first, next};
-use crate::arrow::{Rows, read_message, refused};
+use crate::arrow::{read_message, refused};
 use crate::check::SEARCHES_MAX;
 use crate::executor::{Auth, Executor};
 use crate::flight_pb::flight_descriptor::DescriptorType;
@@ -21,6 +21,10 @@ impl<E: Executor> Flights<E> {
         out: &Out<FlightData>,
     ) -> Result<(), Status> {
         let mut message = first(&mut messages).await?;
+        if let Some(lookup) = message.flight_descriptor.as_ref().filter(|given| options::is_lookup(&given.cmd)) {
+            let lookup = options::read("flight_descriptor.cmd", &lookup.cmd)?;
+            return self.exchange_features(auth, &lookup, message, messages, out).await;
+        }
         let exchange = exchange_of(message.flight_descriptor.as_ref())?;
         let stream = Stream::new(Found::schema(exchange.binary_ids));
         let schema = stream.schema().map_err(|error| refused("schema", &error))?;
@@ -30,11 +34,12 @@ impl<E: Executor> Flights<E> {
         let (mut decoder, mut asked, mut dim) = (Decoder::default(), 0_u32, 0);
         loop {
             if !message.data_header.is_empty() {
-                let rows = Rows::Queries { dim, rows_max: SEARCHES_MAX };
-                let decoded = read_message(decoder, rows, message.data_header, message.data_body).await?;
-                decoder = decoded.decoder;
-                dim = decoded.elements.dim;
-                let vectors = decoded.elements.vectors.chunks_exact((4 * dim).max(1));
+                let queries = Elements { dim, ..Elements::default() };
+                let sent = (message.data_header, message.data_body);
+                let take = |queries: &mut Elements, batch: &_| queries.append_queries(batch, SEARCHES_MAX).map(drop);
+                let (next, queries) = read_message(decoder, sent, queries, take).await?;
+                (decoder, dim) = (next, queries.dim);
+                let vectors = queries.vectors.chunks_exact((4 * dim).max(1));
                 let searches: Vec<_> = vectors.map(|vector| search_of(&exchange, vector)).collect();
                 if !searches.is_empty() {
                     let path = |row| format!("data[{row}].");

@@ -1,23 +1,29 @@
-//! Arrow Flight over collections.
+//! Arrow Flight over collections and features.
 //!
 //! A flight is a collection: its descriptor is a path of one name, its rows are elements with the columns `id`, `vector`,
-//! `attributes` (and `expires_at` if asked for). What is said in JSON:
+//! `attributes` (and `expires_at` if asked for). Features are written under the path `features` and the name of a view,
+//! as rows with the columns `entity`, `event_time` (if not now) and one for each feature, and read as GetFeaturesArrow
+//! answers them. What is said in JSON:
 //!
-//! | where | fields, all but `collection` optional |
+//! | where | fields, all but `collection` and `views` optional |
 //! |---|---|
 //! | a ticket of DoGet | `collection`, `ids` (texts), `after`, `limit`, `filter`, `vectors`, `attributes`, `expiry`, `binary_ids` |
-//! | metadata of DoPut, up to its first batch | `quantization` (`none`, `q8`, `binary`), `m`, `ef_construction`, `reduce_dim`, `acks` |
+//! | | or `views` (`{"user": null, "shop": ["city"]}`: all features, or these), `entities` (texts), `times` |
+//! | metadata of DoPut, up to its first batch | `quantization` (`none`, `q8`, `binary`), `m`, `ef_construction`, `reduce_dim`, `acks`; for features `acks` |
 //! | a descriptor's command of DoExchange | `collection`, `limit`, `ef`, `exact`, `recall`, `filter`, `min_score`, `attributes`, `binary_ids` |
-//! | metadata of what DoPut answers | `inserted`, `updated`, `token` |
+//! | | or `views`, `times` |
+//! | metadata of what DoPut answers | `inserted`, `updated`, `token`; for features `rows`, `stored`, `stale`, `token` |
 //!
 //! DoPut takes what BulkUpsert takes as Arrow, batch by batch: a batch is checked whole before any of it is written, and
-//! the first that is refused ends the call. It answers once, at the end, or with `acks` after every batch. DoExchange
-//! takes batches with a column `vector` and answers each with a batch of hits (`query`, `id`, `score`, `attributes`),
-//! `query` being the number of the vector in the stream.
+//! the first that is refused ends the call. Features are stored in steps of some thousand values, each all or nothing.
+//! It answers once, at the end, or with `acks` after every batch. DoExchange takes batches with a column `vector` and
+//! answers each with a batch of hits (`query`, `id`, `score`, `attributes`), `query` being the number of the vector in
+//! the stream; or it takes batches with a column `entity` and answers each with a batch of their features.
 //!
-//! Not here: actions, sessions, SQL.
+//! Not here: actions, sessions, SQL; flights of views, which have no list of their entities.
 
 mod exchange;
+mod features;
 mod get;
 mod options;
 mod put;
@@ -32,6 +38,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::executor::{Auth, Executor};
+use crate::features::Features;
 use crate::flight_pb::flight_descriptor::DescriptorType;
 use crate::flight_pb::flight_service_server::FlightService;
 use crate::flight_pb::{
@@ -51,6 +58,7 @@ pub(crate) struct Flights<E> {
     vectors: Vectors<E>,
     searches: Searches<E>,
     indexes: Indexes<E>,
+    features: Features<E>,
 }
 
 /// What a streaming rpc answers with.
@@ -62,8 +70,8 @@ type Out<T> = mpsc::Sender<Result<T, Status>>;
 impl<E: Executor> Flights<E> {
     pub(crate) fn new(gateway: Gateway<E>) -> Self {
         let (vectors, searches) = (Vectors::new(gateway.clone()), Searches::new(gateway.clone()));
-        let indexes = Indexes::new(gateway.clone());
-        Self { gateway, vectors, searches, indexes }
+        let (indexes, features) = (Indexes::new(gateway.clone()), Features::new(gateway.clone()));
+        Self { gateway, vectors, searches, indexes, features }
     }
 
     /// Answers with what `work` sends, and with its error.
@@ -95,6 +103,14 @@ fn collection_of(descriptor: Option<&FlightDescriptor>) -> Result<String, Status
             Ok(descriptor.path[0].clone())
         }
         _ => Err(options::violation("flight_descriptor.path", "must be the name of a collection")),
+    }
+}
+
+/// The view that a descriptor's path names.
+fn view_of(descriptor: Option<&FlightDescriptor>) -> Option<String> {
+    match descriptor?.path.as_slice() {
+        [features, view] if features == "features" => Some(view.clone()),
+        _ => None,
     }
 }
 
@@ -148,7 +164,12 @@ impl<E: Executor> FlightService for Flights<E> {
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
         let auth = Auth::from_metadata(request.metadata())?;
-        let wanted = options::read("ticket", &request.get_ref().ticket)?;
+        let ticket = &request.get_ref().ticket;
+        if options::is_lookup(ticket) {
+            let lookup = options::read("ticket", ticket)?;
+            return Ok(self.answers(|service, out| async move { service.get_features(&auth, lookup, &out).await }));
+        }
+        let wanted = options::read("ticket", ticket)?;
         Ok(self.answers(|service, out| async move { service.get_all(&auth, wanted, &out).await }))
     }
 

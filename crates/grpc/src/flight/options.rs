@@ -1,11 +1,14 @@
 //! What clients say in JSON.
 
+use std::collections::BTreeMap;
+
+use prost::bytes::Bytes;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tonic::Status;
 
 use crate::check::Violations;
-use crate::pb::{IndexOptions, Quantization};
+use crate::pb::{GetFeaturesRequest, IndexOptions, Quantization, ViewSelection};
 
 /// What DoGet reads.
 #[derive(Clone, Debug, Deserialize)]
@@ -64,6 +67,25 @@ pub(super) struct Exchange {
     pub(super) binary_ids: bool,
 }
 
+/// Which features are read: what DoGet and DoExchange say in place of a collection.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Lookup {
+    /// Features by view, all of them for null.
+    views: BTreeMap<String, Option<Vec<String>>>,
+    #[serde(default)]
+    pub(super) entities: Vec<String>,
+    #[serde(default)]
+    times: bool,
+}
+
+/// How DoPut writes features.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PutFeatures {
+    pub(super) acks: bool,
+}
+
 fn yes() -> bool {
     true
 }
@@ -79,6 +101,21 @@ impl Put {
         let Self { m, ef_construction, reduce_dim, .. } = self;
         IndexOptions { quantization: quantization.into(), m, ef_construction, reduce_dim }
     }
+}
+
+impl Lookup {
+    pub(super) fn request(&self, entities: Vec<Bytes>) -> GetFeaturesRequest {
+        let views = self.views.iter().map(|(view, features)| ViewSelection {
+            view: view.clone(),
+            features: features.clone().unwrap_or_default(),
+        });
+        GetFeaturesRequest { entities, views: views.collect(), with_event_times: self.times }
+    }
+}
+
+/// Whether JSON asks for features.
+pub(super) fn is_lookup(json: &[u8]) -> bool {
+    serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(json).is_ok_and(|fields| fields.contains_key("views"))
 }
 
 /// What `field` says in JSON.
@@ -109,6 +146,15 @@ mod tests {
         for bad in [r"{}", "films", r#"{"collection":1}"#, r#"{"collection":"films","colour":1}"#, ""] {
             assert_eq!(read::<Wanted>("ticket", bad.as_bytes()).unwrap_err().code(), tonic::Code::InvalidArgument);
         }
+    }
+
+    #[test]
+    fn a_lookup_names_views_and_all_or_some_of_their_features() {
+        let lookup = br#"{"views":{"user":null,"shop":["city"]},"times":true}"#;
+        assert!(is_lookup(lookup) && !is_lookup(br#"{"collection":"films"}"#) && !is_lookup(b"user"));
+        let request = read::<Lookup>("ticket", lookup).unwrap().request(vec!["1".into()]);
+        let views: Vec<_> = request.views.iter().map(|view| (view.view.as_str(), view.features.len())).collect();
+        assert_eq!((views, request.with_event_times), (vec![("shop", 1), ("user", 0)], true));
     }
 
     #[test]

@@ -622,8 +622,8 @@ pub struct Element {
     /// string removes it. In a reply: absent if the element has none or none were asked for.
     #[prost(string, optional, tag = "3")]
     pub attributes: ::core::option::Option<::prost::alloc::string::String>,
-    /// When the element ends, in milliseconds since 1970. In an upsert: absent leaves what an existing element has, 0 lets
-    /// it live on, a time that is past removes it. In a reply: absent if it does not end or was not asked for.
+    /// When the element ends, in milliseconds since 1970. In an upsert: absent or 0 lets it live on, whatever was said of an
+    /// earlier one of its id; a time that is past removes it. In a reply: absent if it does not end or was not asked for.
     #[prost(int64, optional, tag = "4")]
     pub expires_at_ms: ::core::option::Option<i64>,
 }
@@ -3632,6 +3632,10 @@ pub struct ScanResponse {
     /// In the bytewise order of the ids.
     #[prost(message, repeated, tag = "1")]
     pub elements: ::prost::alloc::vec::Vec<Element>,
+    /// Where the stream of effects was when the page had been read, as the token of a write says it: a call with it sees at
+    /// least what the page shows, on a replica, too.
+    #[prost(string, tag = "2")]
+    pub token: ::prost::alloc::string::String,
 }
 /// How the vectors of a collection are stored for searching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -3845,7 +3849,8 @@ pub mod vector_service_client {
             self
         }
         /// Inserts or replaces a batch of elements, all of them or none: other clients never see half of a request. The
-        /// collection is created by its first element.
+        /// collection is created by its first element. The command is VADD for one element, VMADD for several: their links are
+        /// found on all cores while others go on, unless elements end or only some come with attributes.
         ///
         /// INVALID_ARGUMENT with field violations: malformed vector, id or attributes, dimensions that disagree among the
         /// elements or with the collection. FAILED_PRECONDITION: the key holds another type, the index options contradict the
@@ -3873,7 +3878,8 @@ pub mod vector_service_client {
         }
         /// Inserts or replaces any number of elements, sent in chunks. Each chunk is applied as by Upsert when it arrives; one
         /// that is refused for its content is reported in the summary and does not stop the others. Any other failure ends
-        /// the call with that status; chunks applied before it stay.
+        /// the call with that status; chunks applied before it stay. A chunk of Arrow batches is checked whole and then applied
+        /// in steps of 512 rows: what they are refused for together, as a dimension, is so before the first.
         pub async fn bulk_upsert(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::BulkUpsertRequest>,
@@ -3972,8 +3978,9 @@ pub mod vector_service_client {
                 .insert(GrpcMethod::new("quiver.v1.VectorService", "Delete"));
             self.inner.unary(req, path, codec).await
         }
-        /// Deletes the elements whose attributes satisfy a filter, in steps. No element is deleted that does not satisfy the
-        /// filter at that moment; one that begins to satisfy it during the call may stay.
+        /// Deletes the elements whose attributes satisfy a filter, in steps of up to 1,024 elements. Each step is atomic: others
+        /// see all of it or nothing, and no element is deleted that does not satisfy the filter at that moment. One that begins
+        /// to satisfy it during the call may stay. The token stands behind the last step.
         ///
         /// INVALID_ARGUMENT: filter syntax. ABORTED with RetryInfo: others change the collection all the time; what was deleted
         /// is gone, call again for the rest.
@@ -4075,8 +4082,9 @@ pub mod vector_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// All elements of a collection in the bytewise order of their ids, a page per message. A page is read in one
-        /// consistent state; every element that exists from the beginning of the scan to its end comes exactly once. A scan is
-        /// resumed with the id of the last element received. A collection that does not exist is an empty one.
+        /// consistent state, and its token tells which writes that has at most; every element that exists from the beginning of
+        /// the scan to its end comes exactly once. A scan is resumed with the id of the last element received. A collection that
+        /// does not exist is an empty one.
         pub async fn scan(
             &mut self,
             request: impl tonic::IntoRequest<super::ScanRequest>,
@@ -4117,7 +4125,8 @@ pub mod vector_service_server {
     #[async_trait]
     pub trait VectorService: std::marker::Send + std::marker::Sync + 'static {
         /// Inserts or replaces a batch of elements, all of them or none: other clients never see half of a request. The
-        /// collection is created by its first element.
+        /// collection is created by its first element. The command is VADD for one element, VMADD for several: their links are
+        /// found on all cores while others go on, unless elements end or only some come with attributes.
         ///
         /// INVALID_ARGUMENT with field violations: malformed vector, id or attributes, dimensions that disagree among the
         /// elements or with the collection. FAILED_PRECONDITION: the key holds another type, the index options contradict the
@@ -4128,7 +4137,8 @@ pub mod vector_service_server {
         ) -> std::result::Result<tonic::Response<super::UpsertResponse>, tonic::Status>;
         /// Inserts or replaces any number of elements, sent in chunks. Each chunk is applied as by Upsert when it arrives; one
         /// that is refused for its content is reported in the summary and does not stop the others. Any other failure ends
-        /// the call with that status; chunks applied before it stay.
+        /// the call with that status; chunks applied before it stay. A chunk of Arrow batches is checked whole and then applied
+        /// in steps of 512 rows: what they are refused for together, as a dimension, is so before the first.
         async fn bulk_upsert(
             &self,
             request: tonic::Request<tonic::Streaming<super::BulkUpsertRequest>>,
@@ -4165,8 +4175,9 @@ pub mod vector_service_server {
             &self,
             request: tonic::Request<super::DeleteRequest>,
         ) -> std::result::Result<tonic::Response<super::DeleteResponse>, tonic::Status>;
-        /// Deletes the elements whose attributes satisfy a filter, in steps. No element is deleted that does not satisfy the
-        /// filter at that moment; one that begins to satisfy it during the call may stay.
+        /// Deletes the elements whose attributes satisfy a filter, in steps of up to 1,024 elements. Each step is atomic: others
+        /// see all of it or nothing, and no element is deleted that does not satisfy the filter at that moment. One that begins
+        /// to satisfy it during the call may stay. The token stands behind the last step.
         ///
         /// INVALID_ARGUMENT: filter syntax. ABORTED with RetryInfo: others change the collection all the time; what was deleted
         /// is gone, call again for the rest.
@@ -4206,8 +4217,9 @@ pub mod vector_service_server {
             + std::marker::Send
             + 'static;
         /// All elements of a collection in the bytewise order of their ids, a page per message. A page is read in one
-        /// consistent state; every element that exists from the beginning of the scan to its end comes exactly once. A scan is
-        /// resumed with the id of the last element received. A collection that does not exist is an empty one.
+        /// consistent state, and its token tells which writes that has at most; every element that exists from the beginning of
+        /// the scan to its end comes exactly once. A scan is resumed with the id of the last element received. A collection that
+        /// does not exist is an empty one.
         async fn scan(
             &self,
             request: tonic::Request<super::ScanRequest>,

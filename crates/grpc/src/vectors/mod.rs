@@ -1,7 +1,8 @@
 //! VectorService: what each rpc does is in `write`, `read` and `change`; here are the rpcs themselves.
 //!
-//! Writes are VADD and its relatives in one transaction, reads are VEMB and its relatives in another.
+//! Writes are VMADD, or several commands in one transaction; reads are VEMB and its relatives in another.
 
+mod additions;
 mod change;
 mod read;
 mod write;

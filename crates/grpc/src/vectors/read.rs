@@ -207,7 +207,8 @@ impl<E: Executor> Vectors<E> {
                 let mut elements: Vec<Element> = elements.into_iter().flatten().collect();
                 elements.truncate(usize::try_from(left).unwrap_or(usize::MAX));
                 left -= elements.len() as u64;
-                if !elements.is_empty() && pages.send(Ok(ScanResponse { elements })).await.is_err() || left == 0 {
+                let page = ScanResponse { elements, token: self.gateway.token() };
+                if !page.elements.is_empty() && pages.send(Ok(page)).await.is_err() || left == 0 {
                     return Ok(());
                 }
             }

@@ -3,25 +3,29 @@
 use std::borrow::Cow;
 
 use quiver_batches::Elements;
-use quiver_resp::{IntText, OwnedArgv};
+use quiver_resp::OwnedArgv;
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 
-use super::{Vectors, count_true};
+use super::Vectors;
+use super::additions::{inserted, writes};
 use crate::arrow::read_stream;
 use crate::check::{Violations, WRITE_ELEMENTS_MAX};
-use crate::convert::fp32_blob;
+use crate::convert::{floats_of, fp32_blob};
 use crate::executor::{Auth, Executor};
 use crate::gateway::Failure;
 use crate::names::{Entry, Place, Plan};
 use crate::pb::{
-    BulkUpsertRequest, BulkUpsertResponse, ChunkError, Element, IndexOptions, Quantization, UpsertRequest,
-    UpsertResponse,
+    BulkUpsertRequest, BulkUpsertResponse, ChunkError, Element, IndexOptions, UpsertRequest, UpsertResponse,
 };
 use crate::status::{self, Site};
 
 /// Most refused chunks that the summary of a BulkUpsert lists.
 const CHUNK_ERRORS_MAX: usize = 100;
+/// Elements of a step of a bulk: as many as are linked beside everybody else.
+const STEP_ELEMENTS: usize = 512;
+/// The last moment at which the server lets an element end.
+const EXPIRY_MAX_MS: i64 = (1 << 46) - 1;
 /// How often the first elements of an index are tried to be written while others change its key.
 const TRIES: usize = 8;
 
@@ -59,7 +63,9 @@ impl<E: Executor> Vectors<E> {
             attributes: element.attributes.as_deref(),
             expires_at_ms: element.expires_at_ms,
         });
-        self.write_rows(auth, collection, &rows.collect::<Vec<_>>(), index.unwrap_or_default()).await
+        let rows: Vec<Row<'_>> = rows.collect();
+        check_rows("elements", rows.iter().copied())?;
+        self.write_rows(auth, collection, &rows, index.unwrap_or_default()).await
     }
 
     /// Writes at most [`WRITE_ELEMENTS_MAX`] checked elements of one dimension, all of them or none.
@@ -88,7 +94,7 @@ impl<E: Executor> Vectors<E> {
         index: IndexOptions,
     ) -> Result<UpsertResponse, Status> {
         let replies = match self.gateway.run_atomic(auth, writes(collection, rows, &index)).await {
-            // VADD takes an option that is not given for its default, and refuses that if the collection has another.
+            // An option that is not given is taken for its default, and refused if the collection has another.
             Err(Failure::Command { index: at, text }) if may_be_left_open(&text) => {
                 let complete = self.gateway.set_info(auth, collection).await?.map(|info| info.complete(index));
                 match complete.filter(|complete| *complete != index) {
@@ -98,8 +104,8 @@ impl<E: Executor> Vectors<E> {
             }
             outcome => outcome,
         };
-        let replies = replies.map_err(|failure| failed(failure, collection, rows.len()))?;
-        Ok(summary(count_true(&replies[..rows.len()]), rows.len()))
+        let replies = replies.map_err(|failure| failed(failure, collection))?;
+        Ok(summary(inserted(&replies, rows), rows.len()))
     }
 
     /// Puts the first elements in the place of a plan.
@@ -129,7 +135,7 @@ impl<E: Executor> Vectors<E> {
             let seen = match seen {
                 Ok(seen) => seen,
                 Err(failure) => {
-                    let status = failed(failure, collection, rows.len());
+                    let status = failed(failure, collection);
                     if status::is_wrong_type(&status) {
                         // Somebody else's first element was faster.
                         return self.write_to_set(auth, collection, rows, index).await;
@@ -145,8 +151,8 @@ impl<E: Executor> Vectors<E> {
             let mut commands = vec![OwnedArgv::from_slices(&["DEL", collection])];
             commands.extend(writes(collection, rows, &index));
             let replies = session.run_atomic(commands).await;
-            if let Some(replies) = replies.map_err(|failure| failed(failure, collection, rows.len()))? {
-                return Ok(summary(count_true(&replies[1..=rows.len()]), rows.len()));
+            if let Some(replies) = replies.map_err(|failure| failed(failure, collection))? {
+                return Ok(summary(inserted(&replies[1..], rows), rows.len()));
             }
         }
         Err(status::contended("others change the index at the same time"))
@@ -193,7 +199,7 @@ impl<E: Executor> Vectors<E> {
         self.write_all(auth, &request.collection, &elements, request.index.unwrap_or_default()).await
     }
 
-    /// Writes elements in steps, each all or nothing. What one step is refused for all of them would be.
+    /// Writes elements in steps, each all or nothing. What one is refused for is looked for in all of them first.
     pub(crate) async fn write_all(
         &self,
         auth: &Auth,
@@ -201,15 +207,17 @@ impl<E: Executor> Vectors<E> {
         elements: &Elements,
         index: IndexOptions,
     ) -> Result<UpsertResponse, Status> {
+        let row = |row: usize| Row {
+            id: &elements.ids[row],
+            blob: elements.vector(row),
+            attributes: elements.attributes[row].as_deref(),
+            expires_at_ms: elements.expires_at_ms[row],
+        };
+        check_rows("rows", (0..elements.len()).map(row))?;
         let mut total = UpsertResponse::default();
-        for first in (0..elements.len()).step_by(WRITE_ELEMENTS_MAX) {
-            let rows = (first..elements.len().min(first + WRITE_ELEMENTS_MAX)).map(|row| Row {
-                id: &elements.ids[row],
-                blob: elements.vector(row),
-                attributes: elements.attributes[row].as_deref(),
-                expires_at_ms: elements.expires_at_ms[row],
-            });
-            let written = self.write_rows(auth, collection, &rows.collect::<Vec<_>>(), index).await?;
+        for first in (0..elements.len()).step_by(STEP_ELEMENTS) {
+            let rows: Vec<Row<'_>> = (first..elements.len().min(first + STEP_ELEMENTS)).map(row).collect();
+            let written = self.write_rows(auth, collection, &rows, index).await?;
             total.inserted += written.inserted;
             total.updated += written.updated;
         }
@@ -221,12 +229,25 @@ fn summary(inserted: u64, rows: usize) -> UpsertResponse {
     UpsertResponse { inserted, updated: rows as u64 - inserted, token: String::new() }
 }
 
-fn failed(failure: Failure, collection: &str, rows: usize) -> Status {
-    failure.into_status(|index| Site {
-        collection,
-        element: None,
-        path: format!("elements[{}].", index.min(rows.saturating_sub(1))),
-    })
+/// What the commands would refuse one row for, so that they refuse all or none.
+fn check_rows<'a>(path: &str, rows: impl Iterator<Item = Row<'a>>) -> Result<(), Status> {
+    let mut violations = Violations::default();
+    for (index, row) in rows.enumerate() {
+        let norm = floats_of(row.blob).map(f64::from).map(|component| component * component).sum::<f64>().sqrt();
+        if norm > f64::from(f32::MAX) {
+            violations.add(format!("{path}[{index}].vector"), "is too large: its norm must be within single precision");
+        }
+        if row.expires_at_ms.is_some_and(|at_ms| !(0..=EXPIRY_MAX_MS).contains(&at_ms)) {
+            let text = format!("must be 0 to {EXPIRY_MAX_MS} ms since 1970");
+            violations.add(format!("{path}[{index}].expires_at_ms"), text);
+        }
+    }
+    violations.into_result()
+}
+
+/// What was not checked before concerns all elements alike: their dimension, or options of the index.
+fn failed(failure: Failure, collection: &str) -> Status {
+    failure.into_status(|_| Site { collection, element: None, path: "elements[0].".to_owned() })
 }
 
 fn blobs<'a>(elements: &'a [Element], violations: &mut Violations) -> Vec<Cow<'a, [u8]>> {
@@ -241,52 +262,7 @@ fn blobs<'a>(elements: &'a [Element], violations: &mut Violations) -> Vec<Cow<'a
     blobs
 }
 
-/// The commands that write rows: first a VADD for each, then what says when they end.
-fn writes(collection: &str, rows: &[Row<'_>], index: &IndexOptions) -> Vec<OwnedArgv> {
-    let key = collection.as_bytes();
-    let mut commands: Vec<OwnedArgv> = rows.iter().map(|row| vadd(key, row, index)).collect();
-    for row in rows {
-        match row.expires_at_ms {
-            None => {}
-            Some(0) => commands.push(OwnedArgv::from_slices(&[b"VPERSIST", key, b"ELEMENTS", b"1", row.id])),
-            Some(at_ms) => {
-                let at_ms = IntText::new(at_ms);
-                let words = [b"VPEXPIREAT", key, at_ms.as_bytes(), b"ELEMENTS", b"1", row.id];
-                commands.push(OwnedArgv::from_slices(&words));
-            }
-        }
-    }
-    commands
-}
-
-fn vadd(collection: &[u8], row: &Row<'_>, index: &IndexOptions) -> OwnedArgv {
-    let mut argv = OwnedArgv::from_slices(&[b"VADD", collection]);
-    let option = |name: &[u8], number: u32, argv: &mut OwnedArgv| {
-        if number > 0 {
-            argv.push(name);
-            argv.push(IntText::unsigned(number.into()).as_bytes());
-        }
-    };
-    option(b"REDUCE", index.reduce_dim, &mut argv);
-    for word in [b"FP32", row.blob, row.id] {
-        argv.push(word);
-    }
-    match index.quantization() {
-        Quantization::Unspecified => {}
-        Quantization::None => argv.push(b"NOQUANT"),
-        Quantization::Q8 => argv.push(b"Q8"),
-        Quantization::Binary => argv.push(b"BIN"),
-    }
-    option(b"EF", index.ef_construction, &mut argv);
-    if let Some(attributes) = row.attributes {
-        argv.push(b"SETATTR");
-        argv.push(attributes.as_bytes());
-    }
-    option(b"M", index.m, &mut argv);
-    argv
-}
-
-/// Whether an error of VADD may come from an option that the request left open: quantization, M or REDUCE.
+/// Whether an error of VADD or VMADD may come from an option that the request left open: quantization, M or REDUCE.
 fn may_be_left_open(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
     status::is_index_mismatch(text.as_bytes()) || text.contains("dimension mismatch")

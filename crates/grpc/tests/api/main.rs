@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the failure")]
 
+mod bad_input;
 mod bounds;
 mod cache;
 mod changes;
 mod commands;
+mod every_rpc;
 mod features;
 mod finding;
 mod flights;

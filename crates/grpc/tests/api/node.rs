@@ -71,7 +71,11 @@ impl Real {
 
     /// Three films in two dimensions.
     pub(crate) async fn with_films() -> Self {
-        let real = Self::start().await;
+        Self::with_films_and(ServeLimits::default()).await
+    }
+
+    pub(crate) async fn with_films_and(limits: ServeLimits) -> Self {
+        let real = Self::start_with(limits).await;
         let elements = vec![
             element("alien", &[1.0, 0.0], Some(r#"{"year":1979,"genre":"horror"}"#)),
             element("brazil", &[0.6, 0.8], Some(r#"{"year":1985,"genre":"satire"}"#)),

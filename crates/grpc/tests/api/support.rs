@@ -155,6 +155,7 @@ impl State {
         match argv[0] {
             b"PING" => out.simple("PONG"),
             b"VADD" => out.boolean(self.vadd(key, argv)?),
+            b"VMADD" => out.integer(self.vmadd(&key, argv)?),
             b"VSIM" => vsim(&set, argv, out)?,
             b"VCARD" => out.integer(set.elements.len() as i64),
             b"VISMEMBER" => out.boolean(element.is_some()),
@@ -183,6 +184,32 @@ impl State {
             other => return Err(format!("ERR unknown command '{}', with args beginning with: ", other.escape_ascii())),
         }
         Ok(())
+    }
+
+    /// A VADD for each, all or none.
+    fn vmadd(&mut self, key: &[u8], argv: &[&[u8]]) -> Result<i64, String> {
+        let before = self.sets.clone();
+        let count: usize = String::from_utf8_lossy(argv[2]).parse().unwrap();
+        let (ids, mut options) = argv[5..].split_at(count);
+        let mut attributes: &[&[u8]] = &[];
+        if let Some(at) = options.iter().position(|word| *word == b"SETATTR") {
+            (options, attributes) = (&options[..at], &options[at + 1..]);
+        }
+        let mut new = 0;
+        for (at, (id, blob)) in ids.iter().zip(argv[4].chunks(argv[4].len() / count)).enumerate() {
+            let mut words = [&[b"VADD".as_slice(), key, b"FP32", blob, id][..], options].concat();
+            if let Some(attributes) = attributes.get(at) {
+                words.extend([b"SETATTR".as_slice(), attributes]);
+            }
+            match self.vadd(key.to_vec(), &words) {
+                Ok(is_new) => new += i64::from(is_new),
+                Err(refused) => {
+                    self.sets = before;
+                    return Err(refused);
+                }
+            }
+        }
+        Ok(new)
     }
 
     fn vadd(&mut self, key: Vec<u8>, argv: &[&[u8]]) -> Result<bool, String> {

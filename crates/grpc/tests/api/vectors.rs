@@ -53,15 +53,17 @@ async fn what_is_written_is_read_back_counted_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_batch_is_one_transaction_and_a_single_element_needs_none() {
+async fn a_batch_is_one_command_and_a_transaction_only_where_elements_differ_in_kind() {
     let server = Server::start().await;
     server.model.with(|state| state.received.clear());
     let two = upsert(vec![element("a", &[1.0], None), element("b", &[1.0], None)]);
     server.vectors().upsert(two).await.unwrap();
     server.vectors().upsert(upsert(vec![element("a", &[1.0], None)])).await.unwrap();
+    let unlike = upsert(vec![element("a", &[1.0], None), element("b", &[1.0], Some("{}"))]);
+    server.vectors().upsert(unlike).await.unwrap();
     let received = server.model.with(|state| state.received.clone());
     let received: Vec<_> = received.into_iter().filter(|name| name != "PING").collect();
-    assert_eq!(received, ["MULTI", "VADD", "VADD", "EXEC", "VADD"]);
+    assert_eq!(received, ["VMADD", "VADD", "MULTI", "VADD", "VADD", "EXEC"]);
 }
 
 #[tokio::test]
