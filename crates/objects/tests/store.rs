@@ -11,13 +11,16 @@ use quiver_objects::{ObjectError, Store};
 /// A store in memory, and one in a folder.
 fn stores(folder: &Path) -> Vec<Store> {
     let url = format!("file://{}/place/of objects", folder.display());
-    vec![Store::with(Arc::new(InMemory::new()), ObjectPath::from("a/b")).unwrap(), Store::open(&url).unwrap()]
+    vec![
+        Store::with(Arc::new(InMemory::new()), ObjectPath::from("a/b")).expect("a store in memory"),
+        Store::open(&url).expect("a folder"),
+    ]
 }
 
 fn file_of(folder: &Path, len: usize) -> std::path::PathBuf {
     let path = folder.join(format!("file-{len}"));
     let bytes: Vec<u8> = (0..len).map(|at| (at * 31 % 251) as u8).collect();
-    fs::write(&path, bytes).unwrap();
+    fs::write(&path, bytes).expect("a file to upload");
     path
 }
 

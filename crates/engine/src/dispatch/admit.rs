@@ -188,9 +188,9 @@ pub(super) fn flags_with_queued(session: &Session, exec: Flags) -> Flags {
     const REFUSE: Flags = Flags::WRITE.with(Flags::DENYOOM);
     const ADMIT: Flags = Flags::LOADING.with(Flags::STALE);
     let queued = session.multi.iter().flat_map(|multi| &multi.queue);
-    queued.map(|(entry, _)| entry.command.flags).fold(exec, |sum, flags| {
-        sum.with(flags.only(REFUSE)).without(ADMIT.without(flags))
-    })
+    queued
+        .map(|(entry, _)| entry.command.flags)
+        .fold(exec, |sum, flags| sum.with(flags.only(REFUSE)).without(ADMIT.without(flags)))
 }
 
 /// Commands that act at once although a transaction is open.
