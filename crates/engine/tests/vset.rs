@@ -106,7 +106,7 @@ fn components_must_be_finite_and_vectors_no_longer_than_the_index_takes() {
         ("VADD k VALUES 2 inf 1 e", refused),
         ("VADD k VALUES 2 1e39 1 e", refused),
         ("VSIM a VALUES 3 1 -inf 1", refused),
-        ("VADD k VALUES 2 3e38 3e38 e", "-ERR vector is not finite, or too large for distances to be"),
+        ("VADD k VALUES 2 3e38 3e38 e", "-ERR vector is not finite, or too large for its norm to be"),
         ("VADD k REDUCE 99999999999 VALUES 2 1 1 e", "-ERR the projection matrix would be too large"),
         ("VADD k REDUCE 100000 VALUES 2 1 1 e", "-ERR 100000 dimensions, expected 1 to 32768"),
     ]);
